@@ -1,0 +1,125 @@
+"""What a tick decided, with every number that a person needs to follow it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scanpool.models.memory import Quota
+from scanpool.models.reading import Unavailable
+
+
+class LimitedBy(StrEnum):
+    """The rule that kept the pool from what its queues ask for."""
+
+    NONE = "None"
+    HOLD = "Hold"
+    STABILIZATION = "Stabilization"
+    SCALING_POLICY = "ScalingPolicy"
+    MIN_REPLICAS = "MinReplicas"
+    MAX_REPLICAS = "MaxReplicas"
+    TOKENS = "Tokens"
+    REQUESTS = "Requests"
+    MEMORY = "Memory"
+    QUOTA = "Quota"
+    FALLBACK = "Fallback"
+
+
+class Zone(StrEnum):
+    """Share of the token limit in use: up to 50%, 75%, 90%, above, and once calls are refused."""
+
+    GREEN = "Green"
+    YELLOW = "Yellow"
+    ORANGE = "Orange"
+    RED = "Red"
+    EXCEEDED = "Exceeded"
+
+
+class CostSource(StrEnum):
+    """Where the tokens per replica-minute come from."""
+
+    LEARNED = "Learned"
+    SPEC = "Spec"
+    ACK_RATE = "AckRate"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rung of the ladder: what it made of the replicas, and why, in words."""
+
+    step: str
+    before: int
+    after: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most replicas that a limit allows, and why. None: unknown, so no growth."""
+
+    replicas: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The provider's limit and its use, in tokens per minute; None is unknown."""
+
+    limit: int | None
+    limit_source: str | None
+    used: float | None
+    used_source: str | None
+    own: float | None
+    others: float | None
+    tokens_per_replica: float | None
+    cost_source: CostSource | None
+    requests_limit: int | None
+    requests_used: float | None
+    rate_limited_per_minute: float | None
+    backoff_factor: float
+    zone: Zone | None
+
+    @property
+    def headroom(self) -> float | None:
+        """Limit less use, in tokens per minute; negative while the burst is being spent."""
+        if self.limit is None or self.used is None:
+            return None
+        return self.limit - self.used
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """What one replica takes and what the nodes still hold."""
+
+    per_replica: int
+    per_replica_source: str
+    fits: int | None
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one tick.
+
+    `gaps` are the readings that failed: while there are any, the pool holds. `current` is what the
+    Deployment asked for when it was observed.
+    """
+
+    current: int
+    demand: int | None
+    desired: int
+    limited_by: LimitedBy
+    steps: tuple[Step, ...]
+    gaps: tuple[Unavailable, ...]
+    quota: Quota
+    quota_code: str | None
+    token_ceiling: Ceiling | None = None
+    request_ceiling: Ceiling | None = None
+    memory_ceiling: Ceiling | None = None
+    tokens: TokenReport | None = None
+    memory: MemoryReport | None = None
+    reverts: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Why the replicas are what they are: the last rung that changed them, else the last."""
+        changed = [step for step in self.steps if step.before != step.after]
+        return (changed or list(self.steps))[-1].reason

@@ -1,0 +1,150 @@
+"""What one tick sees of the world, in plain frozen values.
+
+Units: seconds since the epoch for times, bytes for memory, millicores for CPU, tokens and requests
+per minute for LLM rates, messages per second for queue rates.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scanpool.models.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A toleration of a pod template; empty strings are wildcards, as in core/v1."""
+
+    key: str
+    operator: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodTemplate:
+    """What the scheduler needs of one more replica."""
+
+    memory_request: int
+    cpu_request: int
+    memory_limit: int | None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of the target that is not being deleted."""
+
+    name: str
+    node: str | None
+    ready: bool
+    created_at: float
+    ready_at: float | None = None
+    unschedulable: str | None = None
+    oom_killed_at: float | None = None
+    memory_used: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Deployment, as it stands."""
+
+    uid: str
+    replicas: int
+    selector: str
+    template: PodTemplate
+    pods: tuple[Pod, ...]
+
+    @property
+    def ready_replicas(self) -> int:
+        """Pods that report ready."""
+        return sum(pod.ready for pod in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node and what is taken of it, by everyone."""
+
+    name: str
+    memory_allocatable: int
+    cpu_allocatable: int
+    pods_allocatable: int
+    memory_requested: int
+    cpu_requested: int
+    pods_running: int
+    ready: bool = True
+    schedulable: bool = True
+    memory_pressure: bool = False
+    memory_used: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Messages of one queue; `unacked` is None where the source cannot see it (AMQP)."""
+
+    name: str
+    ready: int
+    unacked: int | None
+
+    @property
+    def messages(self) -> int:
+        """Ready and, where visible, unacked messages."""
+        return self.ready + (self.unacked or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRates:
+    """What passes through one queue, averaged over the usage window."""
+
+    name: str
+    published_per_second: float
+    acked_per_second: float
+    consumers: int
+    message_ttl_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What the provider said to the last probe.
+
+    Limits are None where its headers did not tell a plausible per-minute limit. A billing code
+    means that it refuses every call until someone pays.
+    """
+
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+    billing_code: str | None = None
+    rate_limited: bool = False
+    slow_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """What everyone on the key and model uses, averaged over the usage window."""
+
+    tokens_per_minute: float
+    requests_per_minute: float | None = None
+    rate_limited_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that one decision is based on. None: the pool does not ask for this reading."""
+
+    target: Target
+    queues: Reading[tuple[QueueDepth, ...]]
+    rates: Reading[tuple[QueueRates, ...]] | None = None
+    provider: Reading[ProviderState] | None = None
+    usage: Reading[KeyUsage] | None = None
+    nodes: Reading[tuple[Node, ...]] | None = None
