@@ -1,0 +1,298 @@
+"""A private RabbitMQ: the real server, with everything it touches in one directory.
+
+An already running broker is neither used nor disturbed: this one has its own node name, ports,
+epmd, data, logs, cookie, plugins and configuration. Several can run at once.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from scanpool_sandbox.processes import ChildProcess, StartError, free_port
+from scanpool_sandbox.tls import Certificates, create_certificates
+
+DEBIAN_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""The server itself. The wrapper of the same name in PATH changes to the user rabbitmq and logs to
+/var/log, neither of which a private broker wants."""
+
+EPMD_START_SECONDS = 10.0
+BROKER_START_SECONDS = 90.0
+"""It takes 5-8 s on an idle machine of two cores; a shared one may be much slower."""
+BROKER_STOP_SECONDS = 20.0
+
+USER: Final = "scanpool"
+VHOST: Final = "eco2"
+"""The vhost of the workload that the sandbox stands in for."""
+
+SCHEDULERS = 2
+ERLANG_ARGUMENTS = f"+S {SCHEDULERS}:{SCHEDULERS} +SDio 2 +sbwt none +sbwtdcpu none +sbwtdio none"
+"""Few schedulers which never spin while idle: the machine is shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of 127.0.0.1; the TLS ones are 0 without TLS."""
+
+    amqp: int
+    management: int
+    distribution: int
+    epmd: int
+    amqps: int = 0
+    management_tls: int = 0
+
+
+class RabbitMQServer:
+    """A RabbitMQ with the management plugin, a user with a password, and a vhost.
+
+    Args:
+        directory: an existing directory for all its files; the caller removes it.
+        tls: also listen with TLS, with a certificate of an authority made for it.
+
+    Use as a context manager, or call `start` and `stop`; both block.
+
+    """
+
+    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+        self._directory = directory
+        self._ports = Ports(
+            amqp=free_port(),
+            management=free_port(),
+            distribution=free_port(),
+            epmd=free_port(),
+            amqps=free_port() if tls else 0,
+            management_tls=free_port() if tls else 0,
+        )
+        self._certificates: Certificates | None = None
+        self._tls = tls
+        self._node = f"scanpool-{secrets.token_hex(4)}@localhost"
+        self._password = secrets.token_urlsafe(12)
+        self._epmd: ChildProcess | None = None
+        self._broker: ChildProcess | None = None
+
+    @property
+    def user(self) -> str:
+        """The user, an administrator."""
+        return USER
+
+    @property
+    def password(self) -> str:
+        """The user's password, made for this broker."""
+        return self._password
+
+    @property
+    def ports(self) -> Ports:
+        """The ports it listens on."""
+        return self._ports
+
+    @property
+    def ca_path(self) -> Path:
+        """The authority's certificate (PEM) that vouches for the TLS listeners.
+
+        Raises:
+            ValueError: if it was not started with TLS.
+
+        """
+        if self._certificates is None:
+            message = "this RabbitMQ was not started with TLS"
+            raise ValueError(message)
+        return self._certificates.authority
+
+    def amqp_url(self, vhost: str = VHOST) -> str:
+        """Return amqp://user:password@host:port/vhost, percent-encoded."""
+        return self._url("amqp", self._ports.amqp, "/" + quote(vhost, safe=""))
+
+    def amqps_url(self, vhost: str = VHOST) -> str:
+        """Return the same for the TLS listener."""
+        return self._url("amqps", self._ports.amqps, "/" + quote(vhost, safe=""))
+
+    @property
+    def management_url(self) -> str:
+        """http://user:password@host:port of the management API, without /api."""
+        return self._url("http", self._ports.management)
+
+    @property
+    def management_tls_url(self) -> str:
+        """The same for the TLS listener, https."""
+        return self._url("https", self._ports.management_tls)
+
+    def start(self) -> Self:
+        """Start it and return once it accepts AMQP and the user and vhost exist.
+
+        Raises:
+            StartError: if rabbitmq-server is not installed or does not come up.
+
+        """
+        try:
+            if self._tls:
+                self._certificates = create_certificates(self._directory / "tls")
+            self._start_epmd()
+            self._start_broker()
+            self.create_vhost(VHOST)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the broker, then its epmd. A later `start` finds the same data."""
+        if self._broker is not None:
+            self._broker.stop(grace_seconds=BROKER_STOP_SECONDS)
+            self._broker = None
+        if self._epmd is not None:
+            self._epmd.stop()
+            self._epmd = None
+
+    def restart(self) -> None:
+        """Stop and start it on the same ports; durable queues survive."""
+        self.stop()
+        self.start()
+
+    def create_vhost(self, name: str) -> None:
+        """Create a vhost and give the user all rights in it."""
+        vhost = quote(name, safe="")
+        self._put(f"/api/vhosts/{vhost}", {})
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._put(f"/api/permissions/{vhost}/{USER}", everything)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a vhost with all its queues, closing its connections."""
+        with self._client() as client:
+            client.delete(f"/api/vhosts/{quote(name, safe='')}").raise_for_status()
+
+    def create_user(self, name: str, password: str, *, tags: str = "") -> None:
+        """Create another user, without permissions on any vhost.
+
+        Args:
+            name: the user.
+            password: its password.
+            tags: for example "monitoring"; without a tag the management API refuses it.
+
+        """
+        self._put(f"/api/users/{quote(name, safe='')}", {"password": password, "tags": tags})
+
+    def close_connections(self) -> None:
+        """Close every client's connection, as a broker's fail-over does."""
+        with self._client() as client:
+            for connection in client.get("/api/connections").raise_for_status().json():
+                client.delete(f"/api/connections/{quote(connection['name'], safe='')}")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _url(self, scheme: str, port: int, path: str = "") -> str:
+        return f"{scheme}://{USER}:{quote(self._password, safe='')}@127.0.0.1:{port}{path}"
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.management_url, timeout=10.0, trust_env=False)
+
+    def _put(self, path: str, body: dict[str, str]) -> None:
+        with self._client() as client:
+            client.put(path, json=body).raise_for_status()
+
+    def _start_epmd(self) -> None:
+        """Start the port mapper as our own child: Erlang would leave one behind."""
+        self._epmd = ChildProcess(
+            [_command("epmd"), "-address", "127.0.0.1", "-port", str(self._ports.epmd)],
+            log_path=self._directory / "epmd.log",
+            environment=self._environment(),
+        )
+        self._epmd.wait_until_ready(
+            lambda: _accepts(self._ports.epmd), timeout_seconds=EPMD_START_SECONDS
+        )
+
+    def _start_broker(self) -> None:
+        self._write_configuration()
+        script = DEBIAN_SCRIPT if DEBIAN_SCRIPT.exists() else _command("rabbitmq-server")
+        self._broker = ChildProcess(
+            [script], log_path=self._directory / "broker.log", environment=self._environment()
+        )
+        self._broker.wait_until_ready(self._is_ready, timeout_seconds=BROKER_START_SECONDS)
+
+    def _is_ready(self) -> bool:
+        try:
+            with self._client() as client:
+                return client.get("/api/health/checks/local-alarms").is_success and _accepts(
+                    self._ports.amqp
+                )
+        except httpx.TransportError:
+            return False
+
+    def _write_configuration(self) -> None:
+        (self._directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        # A machine's own /etc/rabbitmq/rabbitmq-env.conf would override the environment.
+        (self._directory / "env.conf").write_text("")
+        settings = {
+            "listeners.tcp.local": f"127.0.0.1:{self._ports.amqp}",
+            "management.tcp.ip": "127.0.0.1",
+            "management.tcp.port": str(self._ports.management),
+            "default_user": USER,
+            "default_pass": self._password,
+            "log.console": "false",
+            "log.file.level": "warning",
+            # The disk and the memory are the machine's, not the broker's to guard.
+            "disk_free_limit.absolute": "10MB",
+        }
+        if self._certificates is not None:
+            files = {
+                "cacertfile": self._certificates.authority,
+                "certfile": self._certificates.server_certificate,
+                "keyfile": self._certificates.server_key,
+            }
+            settings["listeners.ssl.local"] = f"127.0.0.1:{self._ports.amqps}"
+            settings["management.ssl.ip"] = "127.0.0.1"
+            settings["management.ssl.port"] = str(self._ports.management_tls)
+            for name, path in files.items():
+                settings[f"ssl_options.{name}"] = str(path)
+                settings[f"management.ssl.{name}"] = str(path)
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        (self._directory / "rabbitmq.conf").write_text("".join(lines))
+
+    def _environment(self) -> dict[str, str]:
+        here = self._directory
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RABBITMQ_", "ERL_"))
+        }
+        return inherited | {
+            "HOME": str(here),  # the Erlang cookie
+            "ERL_EPMD_PORT": str(self._ports.epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_DIST_PORT": str(self._ports.distribution),
+            "RABBITMQ_MNESIA_BASE": str(here / "data"),
+            "RABBITMQ_LOG_BASE": str(here / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(here / "env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
+            "RABBITMQ_CONFIG_FILES": str(here / "conf.d"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
+            "RABBITMQ_PID_FILE": str(here / "broker.pid"),
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                ERLANG_ARGUMENTS + " -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+        }
+
+
+def _command(name: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        message = f"{name} is not installed (on Debian: apt-get install rabbitmq-server)"
+        raise StartError(message)
+    return Path(found)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
