@@ -219,10 +219,13 @@ class RabbitMQServer:
         self._broker.wait_until_ready(self._is_ready, timeout_seconds=BROKER_START_SECONDS)
 
     def _is_ready(self) -> bool:
+        """Ask the broker itself: another process may hold the port."""
+        ports = [self._ports.amqp, *([self._ports.amqps] if self._tls else [])]
         try:
             with self._client() as client:
-                return client.get("/api/health/checks/local-alarms").is_success and _accepts(
-                    self._ports.amqp
+                return all(
+                    client.get(f"/api/health/checks/port-listener/{port}").is_success
+                    for port in ports
                 )
         except httpx.TransportError:
             return False

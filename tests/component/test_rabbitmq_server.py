@@ -16,7 +16,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_vhost_takes_messages_and_counts_them(rabbitmq, vhost) -> None:
+def test_a_vhost_takes_messages_and_counts_them(vhost) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
     channel = connection.channel()
     channel.queue_declare("scan.vision", durable=True)
