@@ -38,7 +38,6 @@ class CostSource(StrEnum):
 
     LEARNED = "Learned"
     SPEC = "Spec"
-    ACK_RATE = "AckRate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most replicas that a limit allows, and why. None: unknown, so no growth."""
+    """The most replicas that a limit allows, and why. None: unknown, so no growth.
+
+    A pool may grow up to `replicas`; one that is already larger is left alone up to `keeps`.
+    """
 
     replicas: int | None
+    keeps: int | None
     reason: str
+
+    def allows(self, current: int) -> int:
+        """Return the most replicas that a pool of `current` replicas may have."""
+        if self.replicas is None or self.keeps is None:
+            return current
+        return self.replicas if current > self.keeps else max(self.replicas, current)
 
 
 @dataclass(frozen=True, slots=True)

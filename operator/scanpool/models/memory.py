@@ -48,11 +48,10 @@ class WorkingSet(NamedTuple):
 class Memory:
     """State between decisions. Times are seconds since the epoch.
 
-    `started_at` is None before the first tick of a process. A replica's cost is learned only while
+    No recommendations: the first tick of a process. A replica's cost is learned only while
     the same number of replicas has been busy since `busy_since`.
     """
 
-    started_at: float | None = None
     recommendations: tuple[Recommendation, ...] = ()
     scalings: tuple[Scaling, ...] = ()
     tokens_per_replica: float | None = None

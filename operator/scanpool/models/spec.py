@@ -27,6 +27,8 @@ PerMinute = Annotated[int, Field(ge=1, le=10**12, json_schema_extra={"format": "
 # over a list by its longest length.
 MAX_QUEUES = 50
 MAX_POLICIES = 10
+# As in autoscaling/v2.
+MAX_POLICY_PERIOD_SECONDS = 1800
 
 
 class Mode(StrEnum):
@@ -213,11 +215,11 @@ class Llm(Model):
     )
     tokens_per_minute: PerMinute | None = Field(
         None,
-        description="Token limit (TPM). Where the probe sees the provider's too, the smaller counts.",
+        description="Token limit (TPM). If the probe sees the provider's too, the smaller counts.",
     )
     requests_per_minute: PerMinute | None = Field(
         None,
-        description="Request limit (RPM). Where the probe sees the provider's too, the smaller counts.",
+        description="Request limit (RPM). If the probe sees the provider's too, the smaller one.",
     )
     target_utilization_percent: Percent = Field(
         85, description="Share of the limit that scaling up may plan to use."
@@ -279,7 +281,9 @@ class ScalingPolicy(Model):
 
     type: PolicyType
     value: Annotated[int, Field(ge=1, le=10_000, json_schema_extra={"format": "int32"})]
-    period_seconds: Annotated[int, Field(ge=1, le=1800, json_schema_extra={"format": "int32"})]
+    period_seconds: Annotated[
+        int, Field(ge=1, le=MAX_POLICY_PERIOD_SECONDS, json_schema_extra={"format": "int32"})
+    ]
 
 
 class ScalingRules(Model):

@@ -1,0 +1,6 @@
+"""The decision: pure functions of (spec, observation, memory, now)."""
+
+from scanpool.decide.ladder import decide
+from scanpool.decide.recall import after_scaling, checkpoint, restore
+
+__all__ = ["after_scaling", "checkpoint", "decide", "restore"]

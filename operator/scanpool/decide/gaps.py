@@ -1,0 +1,38 @@
+"""Which of the readings that a pool asks for are missing: while any is, the pool holds."""
+
+from scanpool.models.conditions import Reason
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available, Unavailable
+from scanpool.models.spec import PoolSpec
+
+
+def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
+    """Return the missing readings, the queues' first; each says why and what to do.
+
+    A provider that answers but tells no limit, where the spec tells none either, is a gap too: its
+    ceiling is unknown. While it refuses to be paid it tells no limit, and the breaker decides.
+    """
+    readings = (
+        observation.queues,
+        observation.rates,
+        observation.provider,
+        observation.usage,
+        observation.nodes,
+    )
+    missing = tuple(reading for reading in readings if isinstance(reading, Unavailable))
+    provider = observation.provider
+    if (
+        spec.llm is not None
+        and spec.llm.tokens_per_minute is None
+        and isinstance(provider, Available)
+        and provider.value.tokens_per_minute is None
+        and provider.value.billing_code is None
+    ):
+        missing += (
+            Unavailable(
+                Reason.LIMIT_UNKNOWN,
+                f"{spec.llm.base_url} tells no tokens-per-minute limit for model "
+                f"{spec.llm.model}: set llm.tokensPerMinute",
+            ),
+        )
+    return missing

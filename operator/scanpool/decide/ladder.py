@@ -1,0 +1,192 @@
+"""One decision: the ladder from what the queues ask for to what the pool gets.
+
+demand -> tolerance -> stabilization -> scaling policies -> [minReplicas, maxReplicas]
+       -> ceilings: tokens, requests, memory -> minReplicas as the floor -> billing breaker
+
+readings that the pool asks for    | breaker | outcome
+all available                      | closed  | the ladder
+one unavailable                    | closed  | hold: nothing changes
+depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
+first tick, nothing to compare with| closed  | hold: nothing changes
+any                                | open    | as above, then onQuotaExhausted, if less
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scanpool.decide import behavior, gaps, quota, recall
+from scanpool.decide.ceilings import Ceilings, measure
+from scanpool.decide.demand import Demand, demand, within_tolerance
+from scanpool.models.decision import Decision, LimitedBy, Step
+from scanpool.models.memory import Memory, Quota
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available
+from scanpool.models.spec import PoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Rung:
+    """What one rule makes of the replicas; `limits` names it where it may keep them from demand."""
+
+    step: str
+    replicas: int
+    reason: str
+    limits: LimitedBy = LimitedBy.NONE
+
+
+def decide(
+    spec: PoolSpec, observation: Observation, memory: Memory, now: float
+) -> tuple[Decision, Memory]:
+    """Decide how many replicas the pool should have, and what to remember for the next tick.
+
+    `now` is in seconds since the epoch. The same arguments always give the same answer.
+    """
+    current = observation.target.replicas
+    missing = gaps.find(spec, observation)
+    memory = recall.before(spec, observation, memory, now)
+    ceilings = measure(spec, observation, memory, now)
+    wanted = _wanted(spec, observation)
+
+    if missing or wanted is None or not memory.recommendations:
+        asked = current
+        memory = recall.recommend(spec, memory, asked, now)
+        rungs = _hold(spec, [gap.message for gap in missing], ceilings, memory, current)
+    else:
+        near = within_tolerance(wanted, current, spec.behavior)
+        asked = current if near else wanted.replicas
+        memory = recall.recommend(spec, memory, asked, now)
+        rungs = [*_ask(wanted, asked), *_climb(spec, ceilings, memory, current, asked, now)]
+    rungs += _breaker(spec, memory, current, rungs[-1].replicas)
+
+    decision = Decision(
+        current=current,
+        demand=None if wanted is None else wanted.replicas,
+        desired=rungs[-1].replicas,
+        limited_by=_limited_by(rungs, current, asked),
+        steps=_steps(rungs, current),
+        gaps=missing,
+        quota=memory.quota,
+        quota_code=memory.quota_code,
+        token_ceiling=ceilings.tokens,
+        request_ceiling=ceilings.requests,
+        memory_ceiling=ceilings.memory,
+        tokens=ceilings.token_report,
+        memory=ceilings.memory_report,
+        reverts=len(memory.reverted_at),
+    )
+    return decision, memory
+
+
+def _wanted(spec: PoolSpec, observation: Observation) -> Demand | None:
+    if not isinstance(observation.queues, Available):
+        return None
+    return demand(spec.rabbitmq.queues, {depth.name: depth for depth in observation.queues.value})
+
+
+def _ask(wanted: Demand, asked: int) -> list[_Rung]:
+    return [
+        _Rung(
+            "demand",
+            wanted.replicas,
+            f"queue {wanted.queue} has {wanted.messages:,} messages, "
+            f"at {wanted.messages_per_replica:,} per replica",
+        ),
+        _Rung("tolerance", asked, "a deviation within the tolerance changes nothing"),
+    ]
+
+
+def _climb(
+    spec: PoolSpec, ceilings: Ceilings, memory: Memory, current: int, asked: int, now: float
+) -> list[_Rung]:
+    """Take what is asked for through every rule below the billing breaker."""
+    stable = behavior.stabilize(memory.recommendations, current, asked, spec.behavior, now)
+    paced = behavior.apply_policies(stable, current, spec.behavior, memory.scalings, now)
+    bounded = min(max(paced, spec.min_replicas), spec.max_replicas)
+    bound = LimitedBy.MIN_REPLICAS if bounded > paced else LimitedBy.MAX_REPLICAS
+    rungs = [
+        _Rung(
+            "stabilization",
+            stable,
+            f"the recommendations of the last {behavior.scale_up_window(spec.behavior)} s (up) "
+            f"and {behavior.scale_down_window(spec.behavior)} s (down) agree on it",
+            LimitedBy.STABILIZATION,
+        ),
+        _Rung(
+            "policies",
+            paced,
+            "as far as the scaling policies let it go at once",
+            LimitedBy.SCALING_POLICY,
+        ),
+        _Rung(
+            "bounds",
+            bounded,
+            f"between minReplicas {spec.min_replicas} and maxReplicas {spec.max_replicas}",
+            bound,
+        ),
+        *_capped(ceilings, current, bounded),
+    ]
+    floor = max(rungs[-1].replicas, spec.min_replicas)
+    return [*rungs, _Rung("floor", floor, "minReplicas holds even under a ceiling")]
+
+
+def _capped(ceilings: Ceilings, current: int, replicas: int) -> list[_Rung]:
+    rungs = []
+    for name, ceiling in ceilings.named():
+        replicas = min(replicas, ceiling.allows(current))
+        rungs.append(_Rung(f"{name.lower()} ceiling", replicas, ceiling.reason, name))
+    return rungs
+
+
+def _hold(
+    spec: PoolSpec, reasons: Sequence[str], ceilings: Ceilings, memory: Memory, current: int
+) -> list[_Rung]:
+    """Keep what is there; with a fallback and no depth for too long, have at least that."""
+    because = "; ".join(reasons) or "the first look has nothing to compare with yet"
+    hold = _Rung("hold", current, because, LimitedBy.HOLD)
+    fallback = spec.fallback
+    if fallback is None or memory.failed_depth_readings < fallback.failure_threshold:
+        return [hold]
+    rung = _Rung(
+        "fallback",
+        max(current, min(fallback.replicas, spec.max_replicas)),
+        f"the depth of the queues has been unknown {memory.failed_depth_readings} times in a row",
+        LimitedBy.FALLBACK,
+    )
+    return [hold, rung, *_capped(ceilings, current, rung.replicas)]
+
+
+def _breaker(spec: PoolSpec, memory: Memory, current: int, replicas: int) -> list[_Rung]:
+    if spec.llm is None:
+        return []
+    cap = quota.cap(memory.quota, spec.llm.on_quota_exhausted, current, spec.min_replicas)
+    if cap is None:
+        return []
+    reason = (
+        f"the provider refuses every call ({memory.quota_code}): "
+        f"onQuotaExhausted is {spec.llm.on_quota_exhausted}"
+        if memory.quota is Quota.OPEN
+        else "the provider answers again: one replica's worth of calls is tried first"
+    )
+    return [_Rung("billing breaker", min(replicas, cap), reason, LimitedBy.QUOTA)]
+
+
+def _steps(rungs: Sequence[_Rung], current: int) -> tuple[Step, ...]:
+    befores = [current, *(rung.replicas for rung in rungs)]
+    return tuple(
+        Step(rung.step, before, rung.replicas, rung.reason)
+        for before, rung in zip(befores, rungs, strict=False)
+    )
+
+
+def _limited_by(rungs: Sequence[_Rung], current: int, asked: int) -> LimitedBy:
+    """Name the last rule that changed the replicas on their way, if they end up elsewhere."""
+    held = rungs[0].limits is LimitedBy.HOLD
+    if rungs[-1].replicas == asked and not held:
+        return LimitedBy.NONE
+    befores = [current, *(rung.replicas for rung in rungs)]
+    changed = [
+        rung.limits
+        for before, rung in zip(befores, rungs, strict=False)
+        if rung.replicas != before and rung.limits is not LimitedBy.NONE
+    ]
+    return changed[-1] if changed else LimitedBy.HOLD if held else LimitedBy.NONE

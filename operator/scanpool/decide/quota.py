@@ -1,0 +1,44 @@
+"""The billing breaker: while the provider refuses to be paid, no worker should ask it.
+
+state     | probe: billing code | probe: answered            | probe: unavailable
+Closed    | Open                | Closed                     | Closed
+Open      | Open                | HalfOpen                   | Open
+HalfOpen  | Open                | Closed, by the next probe  | HalfOpen
+"""
+
+from dataclasses import replace
+
+from scanpool.models.memory import Memory, Quota
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available
+from scanpool.models.spec import OnQuotaExhausted
+
+# Replicas that try the provider again before the breaker closes.
+HALF_OPEN_REPLICAS = 1
+
+
+def trip(memory: Memory, observation: Observation) -> Memory:
+    """Return the memory with the breaker moved by the last probe's answer."""
+    provider = observation.provider
+    if not isinstance(provider, Available):
+        return memory
+    if (code := provider.value.billing_code) is not None:
+        if memory.quota is Quota.OPEN and memory.quota_code == code:
+            return memory
+        return replace(memory, quota=Quota.OPEN, quota_code=code, quota_since=provider.at)
+    if memory.quota is Quota.CLOSED or provider.at <= (memory.quota_since or 0.0):
+        return memory
+    if memory.quota is Quota.OPEN:
+        return replace(memory, quota=Quota.HALF_OPEN, quota_since=provider.at)
+    return replace(memory, quota=Quota.CLOSED, quota_code=None, quota_since=None)
+
+
+def cap(quota: Quota, choice: OnQuotaExhausted, current: int, min_replicas: int) -> int | None:
+    """Return the most replicas that the breaker allows; None while it is closed."""
+    if quota is Quota.CLOSED:
+        return None
+    if choice is OnQuotaExhausted.HOLD:
+        return current
+    if quota is Quota.HALF_OPEN:
+        return max(HALF_OPEN_REPLICAS, min_replicas)
+    return 0 if choice is OnQuotaExhausted.SCALE_TO_ZERO else min_replicas

@@ -1,0 +1,107 @@
+"""What is remembered from tick to tick, and what of it survives the process."""
+
+from dataclasses import replace
+
+from scanpool.decide import behavior, feedback, quota, room, tokens
+from scanpool.models.memory import Checkpoint, Memory, Quota, Scaling, WorkingSet
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available
+from scanpool.models.spec import PoolSpec
+
+# Replicas that someone else sets back within this time are contested, not adjusted.
+REVERT_WINDOW_SECONDS = 600
+# Figures in the checkpoint are rounded, so that noise in them does not cost a write to the API.
+COST_DIGITS = 2
+WORKING_SET_STEP = 32 * room.MEBIBYTE
+
+
+def before(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Memory:
+    """Return the memory with all that this tick's readings teach, before anything is decided."""
+    memory = _notice_reverts(memory, observation.target.replicas, now)
+    memory = room.remember_working_set(memory, observation.target.pods, now)
+    known = isinstance(observation.queues, Available)
+    failures = 0 if known else memory.failed_depth_readings + 1
+    memory = replace(
+        memory,
+        failed_depth_readings=failures,
+        scalings=behavior.forget_scalings(memory.scalings, now),
+    )
+    if spec.llm is None:
+        return memory
+    hold = feedback.hold_seconds(spec.llm.usage.window_seconds, observation)
+    memory = feedback.learn_from_refusals(memory, observation, hold, now)
+    memory = quota.trip(memory, observation)
+    if not isinstance(observation.queues, Available):
+        return memory
+    _, own = tokens.flows(spec.rabbitmq.queues, observation)
+    return tokens.learn_cost(
+        memory, own, observation.queues.value, observation, spec.llm.usage.window_seconds, now
+    )
+
+
+def recommend(spec: PoolSpec, memory: Memory, replicas: int, now: float) -> Memory:
+    """Return the memory with what this tick asks for.
+
+    A tick that holds asks for what is there: after an outage, as after a restart, the window has
+    to fill before replicas may go down.
+    """
+    kept = behavior.recommend(memory.recommendations, replicas, spec.behavior, now)
+    return replace(memory, recommendations=kept)
+
+
+def after_scaling(memory: Memory, current: int, desired: int, now: float) -> Memory:
+    """Return the memory once the API server has taken a change of replicas."""
+    scalings = (*memory.scalings, Scaling(now, desired - current))
+    return replace(memory, scalings=scalings, last_desired=desired)
+
+
+def checkpoint(memory: Memory) -> Checkpoint:
+    """Return what the status keeps for the next process, rounded."""
+    used = room.working_set(memory)
+    learned = memory.tokens_per_replica
+    return Checkpoint(
+        tokens_per_replica_minute=None if learned is None else _rounded(learned),
+        rate_limited_at=memory.rate_limited_at,
+        backoff_at=memory.backoff_at,
+        backoff_factor=memory.backoff_factor if memory.backoff_factor < 1 else None,
+        growth_stopped_until=memory.growth_stopped_until,
+        quota=memory.quota,
+        quota_code=memory.quota_code,
+        quota_since=memory.quota_since,
+        working_set_bytes=None if used is None else -(-used // WORKING_SET_STEP) * WORKING_SET_STEP,
+    )
+
+
+def restore(kept: Checkpoint | None, now: float) -> Memory:
+    """Return the memory that a process starts with.
+
+    Recommendations are not kept: the first tick holds and starts their windows anew.
+    """
+    if kept is None:
+        return Memory()
+    return Memory(
+        tokens_per_replica=kept.tokens_per_replica_minute,
+        learned_at=None if kept.tokens_per_replica_minute is None else now,
+        rate_limited_at=kept.rate_limited_at,
+        backoff_at=kept.backoff_at,
+        backoff_factor=1.0 if kept.backoff_factor is None else kept.backoff_factor,
+        growth_stopped_until=kept.growth_stopped_until,
+        quota=Quota(kept.quota),
+        quota_code=kept.quota_code,
+        quota_since=kept.quota_since,
+        working_sets=()
+        if kept.working_set_bytes is None
+        else (WorkingSet(now, kept.working_set_bytes),),
+    )
+
+
+def _notice_reverts(memory: Memory, replicas: int, now: float) -> Memory:
+    reverts = tuple(at for at in memory.reverted_at if at > now - REVERT_WINDOW_SECONDS)
+    if memory.last_desired is None or memory.last_desired == replicas:
+        return replace(memory, reverted_at=reverts)
+    return replace(memory, reverted_at=(*reverts, now), last_desired=None)
+
+
+def _rounded(value: float) -> int:
+    """Round to the digits that a checkpoint keeps: 548,321 becomes 550,000."""
+    return int(float(f"{value:.{COST_DIGITS - 1}e}"))
