@@ -1,0 +1,1 @@
+"""One module per thing that is read from the world; each read says what it knows, or why not."""

@@ -1,0 +1,107 @@
+"""What OpenAI's rate-limit headers and 429 messages say about the limits of a minute."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+MAX_PLAUSIBLE_LIMIT: Final = 10**12
+"""Per minute. The largest tier has 4e7 tokens; gateways without a limit send 9.2e18, 0 or -1."""
+MINUTE_SECONDS: Final = 60.0
+RESET_SLACK_SECONDS: Final = 1.0
+"""Rounding, on top of the time that a minute's bucket can take to refill."""
+
+UNIT_SECONDS: Final = {
+    "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
+}  # fmt: skip
+DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|us|µs|μs|ns|m|s)", re.ASCII)
+SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+MAX_DURATION_CHARACTERS: Final = 40
+WHOLE_NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
+
+TOKEN_BUCKETS: Final = ("tokens", "project-tokens")
+"""The organization's and the project's share of it: a call must fit into both."""
+REQUEST_BUCKETS: Final = ("requests",)
+
+MESSAGE_LIMIT: Final = re.compile(
+    r"on (?P<kind>tokens|requests) per (?P<period>\w+).{0,40}?Limit:? (?P<limit>\d{1,20})\b",
+    re.ASCII,
+)
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of a duration as Go writes them (`1h2m3.5s`, `9ms`) or plain seconds.
+
+    None if it is not one.
+    """
+    text = text.strip()
+    if not text or len(text) > MAX_DURATION_CHARACTERS:
+        return None
+    if SECONDS.fullmatch(text):
+        return float(text)
+    seconds, end = 0.0, 0
+    for part in DURATION_PART.finditer(text):
+        if part.start() != end:
+            return None
+        seconds += float(part[1]) * UNIT_SECONDS[part[2]]
+        end = part.end()
+    return seconds if end == len(text) else None
+
+
+def tokens_per_minute(headers: Mapping[str, str]) -> int | None:
+    """Return the token limit of a minute that binds; None if no header tells a plausible one.
+
+    Args:
+        headers: of any response; names in lower case, or case-insensitive.
+
+    """
+    return _smallest(headers, TOKEN_BUCKETS)
+
+
+def requests_per_minute(headers: Mapping[str, str]) -> int | None:
+    """Return the request limit of a minute; None if no header tells a plausible one."""
+    return _smallest(headers, REQUEST_BUCKETS)
+
+
+def limit_in_message(message: str) -> tuple[str, int] | None:
+    """Return what a 429 message says was exceeded: ("tokens" or "requests", limit per minute).
+
+    None if it names no limit, or that of a day.
+    """
+    found = MESSAGE_LIMIT.search(message)
+    if found is None or found["period"] != "min":
+        return None
+    limit = plausible_limit(found["limit"])
+    return None if limit is None else (found["kind"], limit)
+
+
+def plausible_limit(text: str | None) -> int | None:
+    """Return a limit as a number, unless it is no number or none that a provider would mean."""
+    if text is None or not WHOLE_NUMBER.fullmatch(text.strip()):
+        return None
+    limit = int(text)
+    return limit if 0 < limit <= MAX_PLAUSIBLE_LIMIT else None
+
+
+def _smallest(headers: Mapping[str, str], buckets: tuple[str, ...]) -> int | None:
+    limits = [limit for name in buckets if (limit := _minute_limit(headers, name)) is not None]
+    return min(limits, default=None)
+
+
+def _minute_limit(headers: Mapping[str, str], bucket: str) -> int | None:
+    """Return the limit of `bucket` unless its reset shows that it is not a minute's.
+
+    A bucket of one minute's limit refills at limit/60 per second, so that what is missing is back
+    after 60 s x missing / limit; a day's takes 1,440 times as long.
+    """
+    limit = plausible_limit(headers.get(f"x-ratelimit-limit-{bucket}"))
+    if limit is None:
+        return None
+    reset = parse_duration(headers.get(f"x-ratelimit-reset-{bucket}", ""))
+    if reset is None:
+        return limit
+    remaining = headers.get(f"x-ratelimit-remaining-{bucket}", "").strip()
+    # Below zero the bucket is in debt, and its refill takes longer than a minute: count it as empty
+    # and let the slack decide.
+    left = int(remaining) if WHOLE_NUMBER.fullmatch(remaining) else 0
+    missing = max(limit - left, 0) / limit
+    return limit if reset <= MINUTE_SECONDS * missing + RESET_SLACK_SECONDS else None

@@ -1,0 +1,24 @@
+"""Make text that others wrote fit to stand in a condition's message."""
+
+from typing import Final
+
+MAX_QUOTED_CHARACTERS: Final = 200
+"""Long enough for a server's own explanation, short enough for one line of `kubectl describe`."""
+
+
+def quoted(text: str, *, limit: int = MAX_QUOTED_CHARACTERS) -> str:
+    """Return `text` on one line, without control characters, cut to `limit` characters."""
+    # A megabyte of error page is cut before it is looked at, not after.
+    printable = "".join(
+        character if character.isprintable() else " " for character in text[: 4 * limit]
+    )
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def without_secrets(text: str, *secrets: str | None) -> str:
+    """Return `text` with every one of the `secrets` blotted out, should a server echo it."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
