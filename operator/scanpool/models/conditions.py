@@ -39,6 +39,7 @@ class Reason(StrEnum):
     INVALID_URL = "InvalidURL"
     # The Kubernetes API.
     KUBERNETES_FORBIDDEN = "KubernetesForbidden"
+    NOT_FOUND = "NotFound"
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"
     SCALE_CONFLICT = "ScaleConflict"
     # The broker.

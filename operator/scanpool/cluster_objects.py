@@ -1,0 +1,190 @@
+"""Kubernetes objects, as the API server sends them, to what a decision needs of them. Pure.
+
+Memory is in bytes, CPU in millicores, times in seconds since the epoch.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Target, Toleration
+
+Json = Mapping[str, Any]
+
+# A Deployment without the field runs one replica.
+DEFAULT_REPLICAS = 1
+FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+def target(deployment: Json, pods: Iterable[Json], metrics: Iterable[Json]) -> Target:
+    """Return the Deployment with its pods that are not going away, and their working sets."""
+    used = {one["metadata"]["name"]: _used_memory(one) for one in metrics}
+    return Target(
+        uid=deployment["metadata"]["uid"],
+        replicas=deployment["spec"].get("replicas", DEFAULT_REPLICAS),
+        selector=selector(deployment["spec"]["selector"]),
+        template=_template(deployment["spec"]["template"]["spec"]),
+        pods=tuple(_pod(one, used.get(one["metadata"]["name"])) for one in pods if _stays(one)),
+    )
+
+
+def selector(label_selector: Json) -> str:
+    """Return a label selector in the form that a list request takes."""
+    parts = [f"{key}={value}" for key, value in label_selector.get("matchLabels", {}).items()]
+    for rule in label_selector.get("matchExpressions", []):
+        key, values = rule["key"], ",".join(rule.get("values", []))
+        match rule["operator"]:
+            case "In":
+                parts.append(f"{key} in ({values})")
+            case "NotIn":
+                parts.append(f"{key} notin ({values})")
+            case "Exists":
+                parts.append(key)
+            case "DoesNotExist":
+                parts.append(f"!{key}")
+    return ",".join(parts)
+
+
+def nodes(
+    listed: Iterable[Json], pods: Iterable[Json], metrics: Iterable[Json]
+) -> tuple[Node, ...]:
+    """Return the nodes with what all pods on them request, and their use where metrics show it."""
+    memory: defaultdict[str, int] = defaultdict(int)
+    cpu: defaultdict[str, int] = defaultdict(int)
+    count: defaultdict[str, int] = defaultdict(int)
+    for pod in pods:
+        name = pod["spec"].get("nodeName")
+        if name and pod.get("status", {}).get("phase") not in FINISHED:
+            memory[name] += _requested(pod["spec"], "memory")
+            cpu[name] += _requested(pod["spec"], "cpu")
+            count[name] += 1
+    used = {one["metadata"]["name"]: _bytes(one["usage"]["memory"]) for one in metrics}
+    return tuple(
+        _node(one, memory[name], cpu[name], count[name], used.get(name))
+        for one in listed
+        for name in (one["metadata"]["name"],)
+    )
+
+
+def seconds(timestamp: str) -> float:
+    """Return an RFC 3339 time as seconds since the epoch."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _node(one: Json, memory: int, cpu: int, count: int, used: int | None) -> Node:
+    status, spec = one.get("status", {}), one.get("spec", {})
+    allocatable = status.get("allocatable", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+    return Node(
+        name=one["metadata"]["name"],
+        memory_allocatable=_bytes(allocatable.get("memory", "0")),
+        cpu_allocatable=_millicores(allocatable.get("cpu", "0")),
+        pods_allocatable=int(allocatable.get("pods", 0)),
+        memory_requested=memory,
+        cpu_requested=cpu,
+        pods_running=count,
+        ready=conditions.get("Ready") == "True",
+        schedulable=not spec.get("unschedulable", False),
+        memory_pressure=conditions.get("MemoryPressure") == "True",
+        memory_used=used,
+        labels=one["metadata"].get("labels", {}),
+        taints=tuple(
+            Taint(each["key"], each.get("value", ""), each["effect"])
+            for each in spec.get("taints", [])
+        ),
+    )
+
+
+def _template(spec: Json) -> PodTemplate:
+    limits = [
+        each.get("resources", {}).get("limits", {}).get("memory") for each in spec["containers"]
+    ]
+    return PodTemplate(
+        memory_request=_requested(spec, "memory"),
+        cpu_request=_requested(spec, "cpu"),
+        # A pod is only bounded if every container in it is.
+        memory_limit=sum(map(_bytes, limits)) if all(limits) else None,
+        node_selector=spec.get("nodeSelector", {}),
+        tolerations=tuple(
+            Toleration(
+                each.get("key", ""),
+                each.get("operator", "Equal"),
+                each.get("value", ""),
+                each.get("effect", ""),
+            )
+            for each in spec.get("tolerations", [])
+        ),
+    )
+
+
+def _stays(pod: Json) -> bool:
+    return (
+        "deletionTimestamp" not in pod["metadata"]
+        and pod.get("status", {}).get("phase") not in FINISHED
+    )
+
+
+def _pod(pod: Json, used: int | None) -> Pod:
+    status = pod.get("status", {})
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    scheduled = conditions.get("PodScheduled", {})
+    is_ready = ready.get("status") == "True"
+    return Pod(
+        name=pod["metadata"]["name"],
+        node=pod["spec"].get("nodeName"),
+        ready=is_ready,
+        created_at=seconds(pod["metadata"]["creationTimestamp"]),
+        ready_at=seconds(ready["lastTransitionTime"]) if is_ready else None,
+        unschedulable=scheduled.get("message", "no node has room")
+        if scheduled.get("reason") == "Unschedulable"
+        else None,
+        oom_killed_at=max(_oom_kills(status.get("containerStatuses", [])), default=None),
+        memory_used=used,
+    )
+
+
+def _oom_kills(statuses: Sequence[Json]) -> list[float]:
+    ends = [
+        state["terminated"]
+        for each in statuses
+        for state in (each.get("state", {}), each.get("lastState", {}))
+        if "terminated" in state
+    ]
+    return [seconds(end["finishedAt"]) for end in ends if end.get("reason") == "OOMKilled"]
+
+
+def _requested(spec: Json, resource: str) -> int:
+    """Return what the scheduler sets aside for a pod: bytes of memory, millicores of CPU.
+
+    Containers run together with the sidecars among the init containers; the other init containers
+    run one after the other before them.
+    """
+    parse = _bytes if resource == "memory" else _millicores
+
+    def asked(containers: Iterable[Json]) -> list[int]:
+        return [
+            parse(each.get("resources", {}).get("requests", {}).get(resource, "0"))
+            for each in containers
+        ]
+
+    init = spec.get("initContainers", [])
+    sidecars = sum(asked(each for each in init if each.get("restartPolicy") == "Always"))
+    once = max(asked(each for each in init if each.get("restartPolicy") != "Always"), default=0)
+    overhead = parse(spec.get("overhead", {}).get(resource, "0"))
+    return max(sum(asked(spec["containers"])), once) + sidecars + overhead
+
+
+def _used_memory(metrics: Json) -> int:
+    return sum(_bytes(each["usage"]["memory"]) for each in metrics["containers"])
+
+
+def _bytes(quantity: str) -> int:
+    return int(parse_quantity(quantity))
+
+
+def _millicores(quantity: str) -> int:
+    return int(parse_quantity(quantity) * 1000)
