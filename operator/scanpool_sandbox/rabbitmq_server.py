@@ -4,18 +4,17 @@ An already running broker is neither used nor disturbed: this one has its own no
 epmd, data, logs, cookie, plugins and configuration. Several can run at once.
 """
 
-import os
 import secrets
 import shutil
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 from urllib.parse import quote
 
 import httpx
 
 from scanpool_sandbox.processes import ChildProcess, StartError, free_port
+from scanpool_sandbox.rabbitmq_files import Ports, environment, write_configuration
 from scanpool_sandbox.tls import Certificates, create_certificates
 
 DEBIAN_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -27,25 +26,9 @@ BROKER_START_SECONDS = 90.0
 """It takes 5-8 s on an idle machine of two cores; a shared one may be much slower."""
 BROKER_STOP_SECONDS = 20.0
 
-USER: Final = "scanpool"
-VHOST: Final = "eco2"
+USER = "scanpool"
+VHOST = "eco2"
 """The vhost of the workload that the sandbox stands in for."""
-
-SCHEDULERS = 2
-ERLANG_ARGUMENTS = f"+S {SCHEDULERS}:{SCHEDULERS} +SDio 2 +sbwt none +sbwtdcpu none +sbwtdio none"
-"""Few schedulers which never spin while idle: the machine is shared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Ports of 127.0.0.1; the TLS ones are 0 without TLS."""
-
-    amqp: int
-    management: int
-    distribution: int
-    epmd: int
-    amqps: int = 0
-    management_tls: int = 0
 
 
 class RabbitMQServer:
@@ -55,7 +38,7 @@ class RabbitMQServer:
         directory: an existing directory for all its files; the caller removes it.
         tls: also listen with TLS, with a certificate of an authority made for it.
 
-    Use as a context manager, or call `start` and `stop`; both block.
+    Use as a context manager, or call `start` and `stop` or `kill`; all block.
 
     """
 
@@ -136,18 +119,23 @@ class RabbitMQServer:
             self._start_broker()
             self.create_vhost(VHOST)
         except BaseException:
-            self.stop()
+            self.kill()
             raise
         return self
 
     def stop(self) -> None:
-        """Stop the broker, then its epmd. A later `start` finds the same data."""
+        """Stop the broker in order, then its epmd. A later `start` finds the same data."""
         if self._broker is not None:
             self._broker.stop(grace_seconds=BROKER_STOP_SECONDS)
             self._broker = None
-        if self._epmd is not None:
-            self._epmd.stop()
-            self._epmd = None
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once. In order it takes 6 s, which a broker that is done with need not."""
+        for process in (self._broker, self._epmd):
+            if process is not None:
+                process.kill()
+        self._broker = self._epmd = None
 
     def restart(self) -> None:
         """Stop and start it on the same ports; durable queues survive."""
@@ -187,7 +175,7 @@ class RabbitMQServer:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
 
     def _url(self, scheme: str, port: int, path: str = "") -> str:
         return f"{scheme}://{USER}:{quote(self._password, safe='')}@127.0.0.1:{port}{path}"
@@ -204,17 +192,19 @@ class RabbitMQServer:
         self._epmd = ChildProcess(
             [_command("epmd"), "-address", "127.0.0.1", "-port", str(self._ports.epmd)],
             log_path=self._directory / "epmd.log",
-            environment=self._environment(),
+            environment=environment(self._directory, self._ports, self._node),
         )
         self._epmd.wait_until_ready(
             lambda: _accepts(self._ports.epmd), timeout_seconds=EPMD_START_SECONDS
         )
 
     def _start_broker(self) -> None:
-        self._write_configuration()
+        write_configuration(self._directory, self._ports, USER, self._password, self._certificates)
         script = DEBIAN_SCRIPT if DEBIAN_SCRIPT.exists() else _command("rabbitmq-server")
         self._broker = ChildProcess(
-            [script], log_path=self._directory / "broker.log", environment=self._environment()
+            [script],
+            log_path=self._directory / "broker.log",
+            environment=environment(self._directory, self._ports, self._node),
         )
         self._broker.wait_until_ready(self._is_ready, timeout_seconds=BROKER_START_SECONDS)
 
@@ -229,63 +219,6 @@ class RabbitMQServer:
                 )
         except httpx.TransportError:
             return False
-
-    def _write_configuration(self) -> None:
-        (self._directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
-        # A machine's own /etc/rabbitmq/rabbitmq-env.conf would override the environment.
-        (self._directory / "env.conf").write_text("")
-        settings = {
-            "listeners.tcp.local": f"127.0.0.1:{self._ports.amqp}",
-            "management.tcp.ip": "127.0.0.1",
-            "management.tcp.port": str(self._ports.management),
-            "default_user": USER,
-            "default_pass": self._password,
-            "log.console": "false",
-            "log.file.level": "warning",
-            # The disk and the memory are the machine's, not the broker's to guard.
-            "disk_free_limit.absolute": "10MB",
-        }
-        if self._certificates is not None:
-            files = {
-                "cacertfile": self._certificates.authority,
-                "certfile": self._certificates.server_certificate,
-                "keyfile": self._certificates.server_key,
-            }
-            settings["listeners.ssl.local"] = f"127.0.0.1:{self._ports.amqps}"
-            settings["management.ssl.ip"] = "127.0.0.1"
-            settings["management.ssl.port"] = str(self._ports.management_tls)
-            for name, path in files.items():
-                settings[f"ssl_options.{name}"] = str(path)
-                settings[f"management.ssl.{name}"] = str(path)
-        lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        (self._directory / "rabbitmq.conf").write_text("".join(lines))
-
-    def _environment(self) -> dict[str, str]:
-        here = self._directory
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("RABBITMQ_", "ERL_"))
-        }
-        return inherited | {
-            "HOME": str(here),  # the Erlang cookie
-            "ERL_EPMD_PORT": str(self._ports.epmd),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": self._node,
-            "RABBITMQ_DIST_PORT": str(self._ports.distribution),
-            "RABBITMQ_MNESIA_BASE": str(here / "data"),
-            "RABBITMQ_LOG_BASE": str(here / "log"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
-            "RABBITMQ_CONF_ENV_FILE": str(here / "env.conf"),
-            "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
-            "RABBITMQ_CONFIG_FILES": str(here / "conf.d"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
-            "RABBITMQ_PID_FILE": str(here / "broker.pid"),
-            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                ERLANG_ARGUMENTS + " -kernel inet_dist_use_interface {127,0,0,1}"
-            ),
-        }
 
 
 def _command(name: str) -> Path:

@@ -1,0 +1,327 @@
+"""The scan worker and its users, against a real RabbitMQ and the sandbox's provider."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pika
+import pytest
+
+from scanpool_sandbox.amqp import Session
+from scanpool_sandbox.openai_provider import Latency, OpenAISettings
+from scanpool_sandbox.openai_server import OpenAIServer
+from scanpool_sandbox.pipeline import DEAD_LETTER_QUEUE, RESULTS_QUEUE, STEPS, TOKENS_PER_SCAN
+from scanpool_sandbox.processes import ChildProcess
+from scanpool_sandbox.rabbitmq_server import RabbitMQServer
+from scanpool_sandbox.users import LoadProfile, Users
+
+DONE_SECONDS = 60
+POLL_SECONDS = 0.02
+
+StartWorker = Callable[..., ChildProcess]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DONE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def depths(amqp_url: str) -> dict[str, int]:
+    """Ready messages of every queue of the pipeline, dead letters and results included."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    queues = [*(step.queue for step in STEPS), RESULTS_QUEUE, DEAD_LETTER_QUEUE]
+    counts = {
+        queue: channel.queue_declare(queue, passive=True).method.message_count for queue in queues
+    }
+    connection.close()
+    return counts
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
+    with ExitStack() as stack:
+        numbers = iter(range(100))
+
+        def start(amqp_url: str, server: OpenAIServer, **settings: str) -> ChildProcess:
+            environment = os.environ | {
+                "CELERY_BROKER_URL": amqp_url,
+                "OPENAI_API_KEY": "sk-sandbox",
+                "OPENAI_BASE_URL": server.base_url,
+                "SCAN_RULE_SECONDS": "0",
+                "SCAN_REWARD_SECONDS": "0",
+            }
+            return stack.enter_context(
+                ChildProcess(
+                    [sys.executable, "-W", "error", "-m", "scanpool_sandbox", "worker"],
+                    log_path=tmp_path / f"worker-{next(numbers)}.log",
+                    environment=environment | settings,
+                )
+            )
+
+        yield start
+
+
+async def test_every_scan_goes_through_all_steps_and_costs_what_a_scan_costs(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings())
+    async with Users(vhost.amqp_url) as users:
+        start_worker(vhost.amqp_url, server)
+        await users.submit(20)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.submitted, counts.completed, counts.failed) == (20, 20, 0)
+    worker = server.provider.state()["consumers"]["scan-worker"]
+    assert (worker["calls"], worker["tokens"]) == (60, 20 * TOKENS_PER_SCAN)
+    assert set(depths(vhost.amqp_url).values()) == {0}
+
+
+async def test_a_rule_step_without_tokens_makes_no_call(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings())
+    async with Users(vhost.amqp_url) as users:
+        start_worker(vhost.amqp_url, server, SCAN_RULE_TOKENS="0")
+        await users.submit(1)
+        await users.wait_all(DONE_SECONDS)
+
+    assert [entry.tokens for entry in server.provider.ledger.entries(limit=9)] == [3_000, 1_500]
+
+
+async def test_it_holds_one_message_per_concurrent_task_and_no_more(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=3_600)))
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(10)
+        start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="3", SCAN_GRACE_SECONDS="0")
+        await until(lambda: server.provider.state()["accepted"] == 3)
+
+        assert depths(vhost.amqp_url)["scan.vision"] == 7
+
+
+async def test_a_call_is_made_nine_times_before_the_scan_fails_and_is_reported(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(quota_tokens=0))
+    async with Users(vhost.amqp_url) as users:
+        start_worker(vhost.amqp_url, server)
+        await users.submit(1)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed) == (0, 1)
+    assert counts.reasons == {"scan.vision: insufficient_quota": 1}
+    assert server.provider.state()["error_codes"] == {"insufficient_quota": 9}
+
+
+async def test_a_rate_limited_call_waits_as_told_and_succeeds(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(tokens_per_minute=120_000))
+    async with Users(vhost.amqp_url) as users:
+        start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="1")
+        await users.submit(25)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed) == (25, 0)
+    refused = server.provider.state()["rate_limited"]["tokens"]
+    assert 0 < refused < 10, "one worker that waits as told is refused once a call at most"
+
+
+async def test_what_it_cannot_finish_in_the_grace_is_redelivered_and_counted_once(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=3_600)))
+    other = await openai_server(OpenAISettings())
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(5)
+        stuck = start_worker(vhost.amqp_url, server, SCAN_GRACE_SECONDS="0.1")
+        await until(lambda: server.provider.state()["accepted"] == 4)
+
+        stuck.terminate()
+        assert await asyncio.to_thread(stuck.wait, DONE_SECONDS) == 0
+        assert users.counts().in_flight == 5
+
+        start_worker(vhost.amqp_url, other)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed, counts.duplicates) == (5, 0, 0)
+
+
+async def test_a_task_in_hand_is_finished_in_the_grace_and_no_other_is_begun(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.5)))
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(5)
+        worker = start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="1")
+        await until(lambda: server.provider.state()["accepted"] == 1)
+
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, DONE_SECONDS) == 0
+
+    left = depths(vhost.amqp_url)
+    assert (left["scan.vision"], left["scan.rule"]) == (4, 1)
+    assert server.provider.state()["calls"] == 1
+
+
+async def test_a_failure_while_stopping_is_left_to_the_next_worker(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(quota_tokens=0))
+    async with Users(vhost.amqp_url) as users:
+        worker = start_worker(vhost.amqp_url, server)
+        await users.submit(2)
+        await until(lambda: server.provider.state()["calls"] >= 2)
+
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, DONE_SECONDS) == 0
+
+        assert users.counts().failed == 0
+        assert depths(vhost.amqp_url)["scan.vision"] == 2
+
+
+async def test_a_killed_workers_tasks_are_redelivered(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.2)))
+    async with Users(vhost.amqp_url) as users:
+        victim = start_worker(vhost.amqp_url, server)
+        await users.submit(30)
+        await until(lambda: server.provider.state()["accepted"] >= 10)
+        os.kill(victim.pid, signal.SIGKILL)
+
+        start_worker(vhost.amqp_url, server)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed) == (30, 0)
+
+
+async def test_worker_and_users_outlive_a_restart_of_the_broker(
+    tmp_path: Path, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.2)))
+    broker = RabbitMQServer(tmp_path)
+    await asyncio.to_thread(broker.start)
+    try:
+        async with Users(broker.amqp_url()) as users:
+            worker = start_worker(broker.amqp_url(), server)
+            await users.submit(40)
+            await until(lambda: users.counts().completed >= 5)
+
+            await asyncio.to_thread(broker.restart)
+            await users.submit(1)
+            counts = await users.wait_all(DONE_SECONDS)
+
+        assert (counts.completed, counts.failed) == (41, 0)
+        assert worker.exit_code is None
+    finally:
+        broker.kill()
+
+
+async def test_it_waits_for_a_broker_that_is_not_there_and_still_stops(
+    openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings())
+    worker = start_worker("amqp://nobody:secret@127.0.0.1:1/none", server)
+    await until(lambda: b"no broker" in worker.log_path.read_bytes())
+
+    worker.terminate()
+
+    assert await asyncio.to_thread(worker.wait, DONE_SECONDS) == 0
+    assert b"secret" not in worker.log_path.read_bytes()
+
+
+async def test_a_message_that_is_no_task_is_dead_lettered(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings())
+    async with Users(vhost.amqp_url) as users:
+        session = await Session.connect(vhost.amqp_url, prefetch=1)
+        await session.publish("scan.vision", b"not a task")
+        await session.close()
+        start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="1")
+        await users.submit(1)
+        await users.wait_all(DONE_SECONDS)
+
+    await until(lambda: depths(vhost.amqp_url)[DEAD_LETTER_QUEUE] == 1)
+
+
+async def test_a_result_that_comes_twice_counts_once(vhost) -> None:
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(1)
+        session = await Session.connect(vhost.amqp_url, prefetch=1)
+        connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
+        _, _, task = connection.channel().basic_get("scan.vision", auto_ack=True)
+        connection.close()
+        result = task.replace(b"}", b', "status": "completed", "reason": ""}')
+        await session.publish(RESULTS_QUEUE, result)
+        await session.publish(RESULTS_QUEUE, result)
+        await until(lambda: users.counts().duplicates == 1)
+        await session.close()
+
+        counts = users.counts()
+    assert (counts.submitted, counts.completed, counts.in_flight) == (1, 1, 0)
+
+
+async def test_a_scan_nobody_works_on_stays_in_flight(vhost) -> None:
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(2)
+
+        with pytest.raises(TimeoutError):
+            await users.wait_all(0.1)
+
+        assert users.counts().in_flight == 2
+
+
+async def test_virtual_users_submit_again_when_a_scan_ends_and_give_up_on_a_slow_one(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.05)))
+    profile = LoadProfile(
+        users=3,
+        ramp_up_seconds=0.2,
+        hold_seconds=2.0,
+        ramp_down_seconds=0.2,
+        poll_seconds=0.1,
+    )
+    start_worker(vhost.amqp_url, server)
+    async with Users(vhost.amqp_url) as users:
+        await users.run(profile)
+        counts = await users.wait_all(DONE_SECONDS)
+        assert counts.submitted > profile.users
+        assert (counts.completed, counts.timed_out) == (counts.submitted, 0)
+        assert 0 < users.e2e_seconds(50) <= users.e2e_seconds(95)
+
+        server.provider.faults.outage = True
+        counts = await users.run(
+            LoadProfile(
+                users=1,
+                ramp_up_seconds=0,
+                hold_seconds=1.0,
+                ramp_down_seconds=0,
+                poll_seconds=0.1,
+                timeout_seconds=0.2,
+            )
+        )
+        assert counts.timed_out > 0
+
+
+async def test_a_closed_session_leaves_its_messages_to_others(vhost) -> None:
+    async with Users(vhost.amqp_url) as users:
+        await users.submit(1)
+        session = await Session.connect(vhost.amqp_url, prefetch=1)
+        taken = asyncio.Event()
+        await session.consume("scan.vision", lambda _: taken.set())
+        await taken.wait()
+        assert depths(vhost.amqp_url)["scan.vision"] == 0
+
+        await session.close()
+
+        await until(lambda: depths(vhost.amqp_url)["scan.vision"] == 1)
