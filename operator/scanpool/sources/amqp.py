@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from typing import Final
 from urllib.parse import unquote
 
@@ -39,15 +40,19 @@ MAX_NAME_BYTES: Final = 255
 HEARTBEAT_SECONDS: Final = 5
 """Bounds every call after the handshake: pika gives up on a silent broker after two heartbeats."""
 
-NOT_FOUND: Final = 404
-ACCESS_REFUSED: Final = 403
-NOT_ALLOWED: Final = 530
-"""Reply codes of AMQP 0-9-1: a queue; a login; a vhost that is missing or closed to the user."""
 CLOSED_BY_BROKER: Final = re.compile(r"\((?P<code>\d{3})\) ['\"](?P<words>.*)['\"]")
 """How pika words a connection.close, alone or inside of its guesses ("probable ... error")."""
 
 # All it has to say about failed connections, tracebacks included, arrives here as exceptions.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+class _ReplyCode(IntEnum):
+    """Why the broker closed a channel or connection, from AMQP 0-9-1."""
+
+    ACCESS_REFUSED = 403  # a login
+    NOT_FOUND = 404  # a queue
+    NOT_ALLOWED = 530  # a vhost that is missing, or closed to the user
 
 
 def read_ready(
@@ -81,6 +86,8 @@ def read_ready(
     except InvalidCertificatesError as error:
         return Unavailable(Reason.TLS_FAILED, f"{error}; correct the Secret of caSecretRef")
     place = f"vhost '{quoted(parameters.virtual_host)}' at {address.origin}"
+    if not _fits(parameters.virtual_host):
+        return _no_vhost(place)
     try:
         return _read(parameters, queues, clock)
     except ChannelClosedByBroker as error:
@@ -134,12 +141,12 @@ def _read(
         depths: dict[str, QueueDepth] = {}
         channel = connection.channel()
         for name in queues:
-            if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+            if not _fits(name):
                 continue  # cannot exist
             try:
                 ready = channel.queue_declare(name, passive=True).method.message_count
             except ChannelClosedByBroker as error:
-                if error.reply_code != NOT_FOUND:
+                if error.reply_code != _ReplyCode.NOT_FOUND:
                     raise
                 # The broker closes the channel on which a missing queue is asked for.
                 channel = connection.channel()
@@ -163,19 +170,15 @@ def _failure(error: Exception, address: Address, place: str) -> Unavailable:
         )
     words = quoted(without_secrets(closed["words"], address.password))
     match int(closed["code"]):
-        case 403:
+        case _ReplyCode.ACCESS_REFUSED:
             return Unavailable(
                 Reason.BROKER_AUTHENTICATION_FAILED,
                 f"{address.origin} refuses the user name or password; correct them in the Secret "
                 "of rabbitmq.urlSecretRef, percent-encoded",
             )
-        case 530 if words.endswith("not found"):
-            return Unavailable(
-                Reason.VHOST_NOT_FOUND,
-                f"there is no {place}; correct rabbitmq.vhost or the URL's path, or create the "
-                "vhost",
-            )
-        case 530:
+        case _ReplyCode.NOT_ALLOWED if words.endswith("not found"):
+            return _no_vhost(place)
+        case _ReplyCode.NOT_ALLOWED:
             return Unavailable(
                 Reason.BROKER_FORBIDDEN,
                 f"the user may not use {place} ({words}); give it permissions on this vhost",
@@ -183,3 +186,14 @@ def _failure(error: Exception, address: Address, place: str) -> Unavailable:
     return Unavailable(
         Reason.BROKER_ERROR, f"{place} closed the connection ({words}); see the broker's log"
     )
+
+
+def _no_vhost(place: str) -> Unavailable:
+    return Unavailable(
+        Reason.VHOST_NOT_FOUND,
+        f"there is no {place}; correct rabbitmq.vhost or the URL's path, or create the vhost",
+    )
+
+
+def _fits(name: str) -> bool:
+    return len(name.encode(errors="replace")) <= MAX_NAME_BYTES

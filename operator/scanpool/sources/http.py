@@ -100,7 +100,9 @@ def trusting(ca_pem: str | None) -> ssl.SSLContext:
         # An empty bundle would mean the public authorities to the ssl module.
         raise InvalidCertificatesError("the CA bundle is empty")
     try:
-        return ssl.create_default_context(cadata=ca_pem)
+        # Bundles carry comments with the authorities' names, in any script; replaced rather than
+        # dropped, lest nothing remain and everyone be trusted.
+        return ssl.create_default_context(cadata=ca_pem.encode("ascii", "replace").decode())
     except (ssl.SSLError, ValueError):
         raise InvalidCertificatesError(
             "the CA bundle is not PEM: it must hold -----BEGIN CERTIFICATE----- blocks"

@@ -57,7 +57,7 @@ class _Vhost:
 
     def url(self, query: str) -> str:
         """Return the URL of all its queues."""
-        path = f"{self.base_path}/api/queues/{quote(self.name, safe='', errors='replace')}"
+        path = f"{self.base_path}/api/queues/{_encoded(self.name)}"
         return f"{self.address.origin}{path}?{query}"
 
 
@@ -143,8 +143,14 @@ def _vhost(url: str, vhost: str | None) -> _Vhost:
     if last is not None and vhost in (None, last):
         segments.pop()
         vhost = last
-    base_path = "".join(f"/{quote(unquote(segment), safe='')}" for segment in segments)
+    base_path = "".join(f"/{_encoded(unquote(segment))}" for segment in segments)
     return _Vhost(address, base_path, "/" if vhost is None else vhost)
+
+
+def _encoded(segment: str) -> str:
+    encoded = quote(segment, safe="", errors="replace")
+    # A client would resolve these two as steps in the path, and ask for something else.
+    return encoded.replace(".", "%2E") if segment in {".", ".."} else encoded
 
 
 async def _queues(
@@ -200,11 +206,11 @@ def _refusal(answer: Answer, target: _Vhost) -> Unavailable:
                 f"there is no {target.place}; correct rabbitmq.vhost or the URL's path, or create "
                 "the vhost",
             )
-        case httpx.codes.NOT_FOUND:
+        case status if said is None and httpx.codes.is_client_error(status):
             return Unavailable(
                 Reason.BROKER_ERROR,
-                f"there is no management API at {address.origin}{quoted(target.base_path)}; "
-                "correct the URL, and write a base path with a slash at its end",
+                f"there is no management API at {address.origin}{quoted(target.base_path)} "
+                f"({words}); correct the URL, and write a base path with a slash at its end",
             )
     if answer.status in range(300, 400):
         words = f"redirected, HTTP {answer.status}: write the URL that it redirects to"

@@ -1,5 +1,6 @@
 """What OpenAI's rate-limit headers and 429 messages say about the limits of a minute."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -7,8 +8,11 @@ from typing import Final
 MAX_PLAUSIBLE_LIMIT: Final = 10**12
 """Per minute. The largest tier has 4e7 tokens; gateways without a limit send 9.2e18, 0 or -1."""
 MINUTE_SECONDS: Final = 60.0
+DAY_SECONDS: Final = 86_400.0
 RESET_SLACK_SECONDS: Final = 1.0
-"""Rounding, on top of the time that a minute's bucket can take to refill."""
+"""For rounding and for calls in flight, on top of the time that a minute's bucket can take."""
+DAY_TOLERANCE: Final = 0.02
+"""Relative: resets are rounded to milliseconds or seconds, remaining to whole numbers."""
 
 UNIT_SECONDS: Final = {
     "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
@@ -88,20 +92,32 @@ def _smallest(headers: Mapping[str, str], buckets: tuple[str, ...]) -> int | Non
 
 
 def _minute_limit(headers: Mapping[str, str], bucket: str) -> int | None:
-    """Return the limit of `bucket` unless its reset shows that it is not a minute's.
-
-    A bucket of one minute's limit refills at limit/60 per second, so that what is missing is back
-    after 60 s x missing / limit; a day's takes 1,440 times as long.
-    """
+    """Return the limit of `bucket` unless its reset shows that it is not a minute's."""
     limit = plausible_limit(headers.get(f"x-ratelimit-limit-{bucket}"))
-    if limit is None:
-        return None
     reset = parse_duration(headers.get(f"x-ratelimit-reset-{bucket}", ""))
-    if reset is None:
+    if limit is None or reset is None:
         return limit
+    if reset > MINUTE_SECONDS + RESET_SLACK_SECONDS:
+        return None
     remaining = headers.get(f"x-ratelimit-remaining-{bucket}", "").strip()
-    # Below zero the bucket is in debt, and its refill takes longer than a minute: count it as empty
-    # and let the slack decide.
-    left = int(remaining) if WHOLE_NUMBER.fullmatch(remaining) else 0
-    missing = max(limit - left, 0) / limit
-    return limit if reset <= MINUTE_SECONDS * missing + RESET_SLACK_SECONDS else None
+    if WHOLE_NUMBER.fullmatch(remaining):
+        missing = max(limit - int(remaining), 0) / limit
+        if _refills_within_a_day(reset, missing):
+            return None
+    return limit
+
+
+def _refills_within_a_day(reset: float, missing: float) -> bool:
+    """Tell a day's nearly full bucket, which resets within a minute too, by its rate of refill.
+
+    A bucket that refills continuously has its missing share back after that share of its period.
+    Gateways that count in fixed minutes show any reset of up to a minute, whatever is missing.
+
+    Args:
+        reset: seconds until the bucket is full.
+        missing: share of the limit, 0 to 1.
+
+    """
+    if reset <= MINUTE_SECONDS * missing + RESET_SLACK_SECONDS:
+        return False
+    return math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE)

@@ -1,0 +1,50 @@
+"""The commands: run the operator, print its CRD, explain a pool."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from scanpool import settings
+from scanpool.models.crd import custom_resource_definition_yaml
+from scanpool.models.reading import Unavailable
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command, and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    command: str = arguments.command
+    if command == "crd":
+        sys.stdout.write(custom_resource_definition_yaml())
+        return 0
+    if command == "explain":
+        return _explain(arguments.namespace, arguments.name)
+    # kopf takes half a second to import: only `run` waits for it.
+    from scanpool import handlers  # noqa: PLC0415
+
+    handlers.run(settings.from_arguments(arguments))
+    return 0
+
+
+def _explain(namespace: str, name: str) -> int:
+    from scanpool.cluster import Cluster  # noqa: PLC0415 - as above, for kubernetes
+    from scanpool.explain import explain  # noqa: PLC0415
+
+    pool = Cluster(1, time.time).read_pool(namespace, name)
+    if isinstance(pool, Unavailable):
+        print(f"scanpool: {pool.message}", file=sys.stderr)
+        return 1
+    print(explain(pool.value))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scanpool", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run the operator")
+    settings.add_arguments(run)
+    commands.add_parser("crd", help="print the CustomResourceDefinition")
+    explained = commands.add_parser("explain", help="say in words why a pool has its replicas")
+    explained.add_argument("-n", "--namespace", default="default", metavar="NS")
+    explained.add_argument("name", help="name of a ScanWorkerPool")
+    return parser

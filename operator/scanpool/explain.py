@@ -1,0 +1,111 @@
+"""A pool's status in words: which number decided, and what would lift the limit."""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any
+
+from scanpool.models.decision import LimitedBy
+from scanpool.models.reading import Unavailable
+from scanpool.models.status import LlmStatus, PoolStatus
+from scanpool.reconcile import Pool, parse
+
+UNKNOWN = "unknown"
+
+
+def explain(body: Mapping[str, Any]) -> str:
+    """Return the ladder of a pool's last decision in words, from the object as the API sent it."""
+    pool = Pool.from_body(body)
+    status = PoolStatus.model_validate(pool.status)
+    if not status.conditions:
+        return (
+            f"{pool.namespace}/{pool.name} has no status yet: is the operator running? "
+            "(kubectl -n scanpool-system get pods)"
+        )
+    return "\n".join(_lines(pool, status))
+
+
+def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
+    unlimited = status.limited_by in (None, LimitedBy.NONE)
+    yield (
+        f"{pool.namespace}/{pool.name}: {_figure(status.replicas)} replicas, "
+        f"{_figure(status.ready_replicas)} ready, {_figure(status.desired_replicas)} desired"
+        f"{'' if unlimited else f', limited by {status.limited_by}'}"
+    )
+    if status.backlog is not None:
+        yield f"  backlog      {status.backlog:,} messages ({status.backlog_source})"
+    if status.llm is not None:
+        yield from _llm(status.llm)
+    if status.memory is not None:
+        yield (
+            f"  memory       {status.memory.per_replica} per replica "
+            f"({status.memory.per_replica_source}); {_figure(status.memory.fits)} more fit on "
+            f"{status.memory.nodes} nodes"
+        )
+    if status.steps:
+        yield ""
+        yield "How it came to that:"
+        width = max(len(step.step) for step in status.steps)
+        for step in status.steps:
+            kept = step.before == step.after
+            change = f"{step.after}" if kept else f"{step.before} -> {step.after}"
+            yield f"  {step.step:<{width}}  {change:>10}  {step.reason}"
+    lift = _lift(pool, status)
+    if lift is not None:
+        yield ""
+        yield lift
+    yield ""
+    yield "Conditions:"
+    for condition in status.conditions:
+        yield f"  {condition.type}={condition.status} ({condition.reason}): {condition.message}"
+
+
+def _llm(llm: LlmStatus) -> Iterator[str]:
+    yield (
+        f"  tokens       {_figure(llm.used_tokens_per_minute)} of "
+        f"{_figure(llm.limit_tokens_per_minute)} TPM used"
+        f"{f' ({llm.used_source})' if llm.used_source else ''}, "
+        f"headroom {_figure(llm.headroom_tokens_per_minute)} TPM"
+        f"{'' if llm.headroom_percent is None else f' ({llm.headroom_percent}%)'}"
+        f"{f', zone {llm.zone}' if llm.zone else ''}"
+    )
+    yield (
+        f"  per replica  {_figure(llm.tokens_per_replica_minute)} TPM"
+        f"{f' ({llm.tokens_per_replica_source})' if llm.tokens_per_replica_source else ''}; others "
+        f"on the key use {_figure(llm.others_tokens_per_minute)} TPM; quota {llm.quota}"
+    )
+
+
+def _lift(pool: Pool, status: PoolStatus) -> str | None:
+    """Say what it would take to give the queues what they ask for."""
+    demand = next((step.after for step in status.steps if step.step == "demand"), None)
+    llm = status.llm
+    match status.limited_by:
+        case LimitedBy.TOKENS if demand is not None and llm and llm.tokens_per_replica_minute:
+            spec = parse(pool)
+            if isinstance(spec, Unavailable) or spec.llm is None:
+                return None
+            used = demand * llm.tokens_per_replica_minute + (llm.others_tokens_per_minute or 0)
+            needed = ceil(used * 100 / spec.llm.target_utilization_percent)
+            return (
+                f"What would lift it: {demand} replicas need a limit of {needed:,} TPM "
+                f"({demand} x {llm.tokens_per_replica_minute:,} and the others' use, at "
+                f"{spec.llm.target_utilization_percent}%)."
+            )
+        case LimitedBy.MEMORY if (
+            demand is not None and status.replicas is not None and status.memory
+        ):
+            more = demand - status.replicas
+            return (
+                f"What would lift it: room for {more} more replicas of {status.memory.per_replica} "
+                "on the nodes."
+            )
+        case LimitedBy.MAX_REPLICAS:
+            return f"What would lift it: spec.maxReplicas of {_figure(demand)}."
+        case LimitedBy.QUOTA:
+            return "What would lift it: credit on the provider's account."
+        case _:
+            return None
+
+
+def _figure(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"

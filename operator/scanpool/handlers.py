@@ -1,0 +1,104 @@
+"""What kopf calls: start, every event of a pool, the liveness probe, stop. The only user of kopf.
+
+Only raw events are handled: kopf then writes nothing to the pools, no finalizer and no annotation.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import kopf
+from prometheus_client import REGISTRY, start_http_server
+
+from scanpool.cluster import Cluster
+from scanpool.loops import Loops
+from scanpool.metrics import Metrics
+from scanpool.models.crd import GROUP, PLURAL, VERSION
+from scanpool.observe import Observer
+from scanpool.reconcile import Reconciler
+from scanpool.settings import Settings
+from scanpool.sources.http import HttpClients
+
+# Threads for the clients that block. Each call takes milliseconds to, at worst, its time-out of
+# some seconds; 300 pools at 10 s intervals make about 100 calls a second.
+THREADS = 16
+# A watch that the API server ends after this long is renewed; one that says nothing for longer is
+# broken somewhere on the way, and is opened anew.
+WATCH_SECONDS = 300
+CONNECT_SECONDS = 10
+REQUEST_SECONDS = 30
+
+
+def run(settings: Settings) -> None:
+    """Run the operator until it is told to stop."""
+    kopf.configure(
+        verbose=settings.verbose,
+        log_format=kopf.LogFormat.JSON if settings.json_logs else kopf.LogFormat.FULL,
+    )
+    kopf.run(
+        registry=registry(settings),
+        settings=_kopf_settings(),
+        memo=kopf.Memo(),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        liveness_endpoint=f"http://{settings.host}:{settings.health_port}/healthz",
+    )
+
+
+def registry(settings: Settings) -> kopf.OperatorRegistry:
+    """Return the handlers of one operator."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=handlers)
+    async def start(memo: kopf.Memo, **_: Any) -> None:
+        executor = ThreadPoolExecutor(THREADS, thread_name_prefix="scanpool")
+        metrics = Metrics(REGISTRY)
+        cluster, http = Cluster(THREADS, time.time), HttpClients()
+        observer = Observer(cluster, http, executor, time.time)
+        reconciler = Reconciler(cluster, observer, metrics, executor, time.time)
+        memo.loops = Loops(reconciler, metrics, time.monotonic)
+        server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
+        memo.parts = (observer, http, executor, cluster, server, thread)
+
+    @kopf.on.cleanup(registry=handlers)
+    async def stop(memo: kopf.Memo, **_: Any) -> None:
+        observer, http, executor, cluster, server, thread = memo.parts
+        await memo.loops.close()
+        await observer.close()
+        await http.aclose()
+        executor.shutdown(cancel_futures=True)
+        cluster.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def pool_event(event: kopf.RawEvent, body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
+        if event["type"] == "DELETED":
+            await memo.loops.remove(body.metadata.namespace, body.metadata.name)
+        else:
+            await memo.loops.update(body)
+
+    @kopf.on.probe(registry=handlers, id="ticks")
+    async def ticks(memo: kopf.Memo, **_: Any) -> str:
+        if stuck := memo.loops.stuck():
+            # kopf's probe endpoint hangs on every other exception.
+            raise kopf.PermanentError(f"no tick has finished in time for {', '.join(stuck)}")
+        return "in time"
+
+    return handlers
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    # Events are written on transitions, by the reconciler; kopf would write one per log line.
+    settings.posting.enabled = False
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + REQUEST_SECONDS
+    settings.watching.connect_timeout = CONNECT_SECONDS
+    settings.networking.connect_timeout = CONNECT_SECONDS
+    settings.networking.request_timeout = REQUEST_SECONDS
+    # Without daemons of its own, kopf has nothing to poll for at the end; it must not wait for it.
+    settings.background.cancellation_polling = 1
+    return settings

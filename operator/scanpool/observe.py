@@ -1,0 +1,233 @@
+"""Read everything that one decision needs, at once, under one deadline."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import httpx
+
+from scanpool.cluster import Cluster
+from scanpool.models.conditions import Reason
+from scanpool.models.observation import (
+    KeyUsage,
+    Node,
+    Observation,
+    ProviderState,
+    QueueDepth,
+    QueueRates,
+    Target,
+)
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import Llm, PoolSpec, Prometheus, RabbitMQ, SecretKeyRef
+from scanpool.sharing import SharedReads
+from scanpool.sources import amqp, management, openai, prometheus
+from scanpool.sources.http import HttpClients, InvalidCertificatesError
+
+T = TypeVar("T")
+
+# The broker renews its statistics every 5 s (collect_statistics_interval): asking more often
+# repeats the same figures.
+STATISTICS_SECONDS = 5.0
+# Nodes change slowly, and listing every pod is the dearest read there is.
+NODES_SECONDS = 5.0
+# Longer than any single source's own time-out: reached only by several in a row.
+DEADLINE_SECONDS = 15.0
+# Pools that tick within this share of a polling interval share what they read.
+SHARED_PART = 0.5
+# A rotated password counts this soon.
+SECRET_SECONDS = 5.0
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+class _GapError(Exception):
+    """A reading cannot be made because something that it needs is not there."""
+
+    def __init__(self, gap: Unavailable) -> None:
+        super().__init__(gap.reason)
+        self.gap = gap
+
+
+class Observer:
+    """Everything outside that decisions are based on. `executor` runs the clients that block."""
+
+    def __init__(
+        self, cluster: Cluster, http: HttpClients, executor: Executor, clock: Callable[[], float]
+    ) -> None:
+        self._cluster = cluster
+        self._http = http
+        self._executor = executor
+        self._clock = clock
+        self._shared = SharedReads(clock)
+
+    async def close(self) -> None:
+        """End the reads that are under way."""
+        await self._shared.close()
+
+    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
+        """Read the Deployment that a pool scales."""
+        return await self._blocking(self._cluster.read_target, namespace, name)
+
+    async def observe(self, namespace: str, spec: PoolSpec, target: Target) -> Observation:
+        """Read what `spec` names, all at once. What is not there in time is unavailable."""
+        max_age = spec.polling_interval_seconds * SHARED_PART
+        reads: dict[str, Awaitable[Reading[Any]]] = {
+            "queues": self._depths(namespace, spec.rabbitmq, max_age)
+        }
+        if spec.memory.enabled:
+            reads["nodes"] = self._nodes()
+        if (llm := spec.llm) is not None:
+            if (url_ref := spec.rabbitmq.management_url_secret_ref) is not None:
+                window = llm.usage.window_seconds
+                reads["rates"] = self._rates(namespace, spec.rabbitmq, url_ref, window)
+            if llm.api_key_secret_ref is not None and llm.probe.enabled:
+                reads["provider"] = self._provider(namespace, llm, llm.api_key_secret_ref)
+            if llm.usage.prometheus is not None:
+                reads["usage"] = self._usage(namespace, llm, llm.usage.prometheus, max_age)
+        return Observation(target=target, **await _all_in_time(reads))
+
+    async def _depths(
+        self, namespace: str, rabbitmq: RabbitMQ, max_age: float
+    ) -> Reading[tuple[QueueDepth, ...]]:
+        """Read depths by the management API, or by AMQP where that is all the pool names.
+
+        Never by AMQP because the management API fails: ready messages alone look like an emptier
+        queue, and the pool would shrink.
+        """
+        names = tuple(queue.name for queue in rabbitmq.queues)
+        ca = await self._optional_secret(namespace, rabbitmq.ca_secret_ref)
+        if (ref := rabbitmq.management_url_secret_ref) is not None:
+            url = await self._secret(namespace, ref)
+            read = partial(
+                management.read_depths, self._client(ca), url, rabbitmq.vhost, clock=self._clock
+            )
+            key: tuple[object, ...] = ("depths", url, rabbitmq.vhost, ca)
+            return _only(names, await self._shared.get(key, max_age, read))
+        if (ref := rabbitmq.url_secret_ref) is None:
+            raise ValueError("a pool that names no broker is refused when it is parsed")
+        url = await self._secret(namespace, ref)
+        read = partial(
+            self._blocking, amqp.read_ready, url, rabbitmq.vhost, ca, names, clock=self._clock
+        )
+        key = ("ready", url, rabbitmq.vhost, ca, names)
+        return _only(names, await self._shared.get(key, max_age, read))
+
+    async def _rates(
+        self, namespace: str, rabbitmq: RabbitMQ, url_ref: SecretKeyRef, window: int
+    ) -> Reading[tuple[QueueRates, ...]]:
+        ca = await self._optional_secret(namespace, rabbitmq.ca_secret_ref)
+        url = await self._secret(namespace, url_ref)
+        read = partial(
+            management.read_rates,
+            self._client(ca),
+            url,
+            rabbitmq.vhost,
+            window_seconds=window,
+            clock=self._clock,
+        )
+        key = ("rates", url, rabbitmq.vhost, ca, window)
+        names = tuple(queue.name for queue in rabbitmq.queues)
+        return _only(names, await self._shared.get(key, STATISTICS_SECONDS, read))
+
+    async def _provider(
+        self, namespace: str, llm: Llm, ref: SecretKeyRef
+    ) -> Reading[ProviderState]:
+        api_key = await self._secret(namespace, ref)
+        read = partial(
+            openai.probe, self._client(None), llm.base_url, api_key, llm.model, clock=self._clock
+        )
+        key = ("provider", llm.base_url, api_key, llm.model)
+        return await self._shared.get(key, llm.probe.interval_seconds, read)
+
+    async def _usage(
+        self, namespace: str, llm: Llm, config: Prometheus, max_age: float
+    ) -> Reading[KeyUsage]:
+        token = await self._optional_secret(namespace, config.bearer_token_secret_ref)
+        window = llm.usage.window_seconds
+        read = partial(
+            self._blocking,
+            prometheus.read_usage,
+            config,
+            llm.model,
+            window,
+            token,
+            clock=self._clock,
+        )
+        return await self._shared.get(("usage", config, llm.model, window, token), max_age, read)
+
+    async def _nodes(self) -> Reading[tuple[Node, ...]]:
+        read = partial(self._blocking, self._cluster.read_nodes)
+        return await self._shared.get("nodes", NODES_SECONDS, read)
+
+    async def _secret(self, namespace: str, ref: SecretKeyRef) -> str:
+        read = partial(self._blocking, self._cluster.read_secret, namespace, ref)
+        found = await self._shared.get(("secret", namespace, ref), SECRET_SECONDS, read)
+        if isinstance(found, Unavailable):
+            raise _GapError(found)
+        return found.value
+
+    async def _optional_secret(self, namespace: str, ref: SecretKeyRef | None) -> str | None:
+        return None if ref is None else await self._secret(namespace, ref)
+
+    def _client(self, ca: str | None) -> httpx.AsyncClient:
+        try:
+            return self._http.get(ca)
+        except InvalidCertificatesError as error:
+            raise _GapError(
+                Unavailable(
+                    Reason.TLS_FAILED, f"{error}; correct the Secret of rabbitmq.caSecretRef"
+                )
+            ) from error
+
+    async def _blocking(self, read: Callable[..., T], *args: object, **kwargs: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, partial(read, *args, **kwargs))
+
+
+def _only(names: tuple[str, ...], found: Reading[Mapping[str, N]]) -> Reading[tuple[N, ...]]:
+    """Pick a pool's queues from those of its vhost. A queue that is missing is not an empty one."""
+    if isinstance(found, Unavailable):
+        return found
+    missing = [name for name in names if name not in found.value]
+    if missing:
+        return Unavailable(
+            Reason.QUEUE_NOT_FOUND,
+            f"the broker has no queue {', '.join(map(repr, missing))}: declare it (the workers "
+            "may not have started yet), or correct spec.rabbitmq.queues and the vhost",
+        )
+    return Available(tuple(found.value[name] for name in names), found.at, found.source)
+
+
+async def _all_in_time(
+    reads: Mapping[str, Awaitable[Reading[Any]]],
+) -> dict[str, Reading[Any]]:
+    tasks = {name: asyncio.ensure_future(_answered(read)) for name, read in reads.items()}
+    _, late = await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
+    for task in late:
+        task.cancel()
+    return {
+        name: _too_late(name) if task in late else task.result() for name, task in tasks.items()
+    }
+
+
+async def _answered(read: Awaitable[Reading[T]]) -> Reading[T]:
+    try:
+        return await read
+    except _GapError as error:
+        return error.gap
+
+
+def _too_late(name: str) -> Unavailable:
+    return Unavailable(
+        Reason.DEADLINE_EXCEEDED,
+        f"reading {name} took longer than {DEADLINE_SECONDS:.0f} s: see whether its server, or "
+        "the operator's CPU, is overloaded",
+    )

@@ -1,0 +1,198 @@
+"""One tick of one pool, from top to bottom: parse -> observe -> decide -> act -> status."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from scanpool import changes, conditions, status
+from scanpool.cluster import Cluster
+from scanpool.decide import after_scaling, checkpoint, decide, restore
+from scanpool.metrics import Metrics
+from scanpool.models.conditions import Reason
+from scanpool.models.decision import Decision
+from scanpool.models.memory import Memory
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import Mode, PoolSpec
+from scanpool.models.status import PoolStatus
+from scanpool.observe import Observer
+from scanpool.status import Scaled
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A ScanWorkerPool as the API server sent it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "Pool":
+        """Take what a tick needs of an object of the API."""
+        metadata = body["metadata"]
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 0),
+            spec=body.get("spec") or {},
+            status=body.get("status") or {},
+        )
+
+
+class Reconciler:
+    """Carries out ticks. One for all pools; `clock` tells seconds since the epoch."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        observer: Observer,
+        metrics: Metrics,
+        executor: Executor,
+        clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._observer = observer
+        self._metrics = metrics
+        self._executor = executor
+        self._clock = clock
+
+    async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        """Bring a pool one step nearer to what it should be.
+
+        Returns the pool with the status that it now has, and the memory for its next tick; None
+        before the first decision of this process.
+        """
+        previous = _previous(pool)
+        spec = parse(pool)
+        if isinstance(spec, Unavailable):
+            return await self._give_up(pool, previous, spec), memory
+        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
+        if isinstance(target, Unavailable):
+            return await self._give_up(pool, previous, target), memory
+
+        observation = await self._observer.observe(pool.namespace, spec, target.value)
+        now = self._clock()
+        if memory is None:
+            memory = restore(previous.checkpoint, now)
+        decision, memory = decide(spec, observation, memory, now)
+        scaled, refusal = await self._act(pool, spec, decision)
+        if scaled is not None:
+            memory = after_scaling(memory, scaled.before, scaled.after, now)
+        current = status.of_tick(
+            previous,
+            pool.generation,
+            spec,
+            observation,
+            decision,
+            checkpoint(memory),
+            scaled,
+            refusal,
+            now,
+        )
+        self._metrics.record(pool.namespace, pool.name, current)
+        return await self._publish(pool, previous, current), memory
+
+    async def _act(
+        self, pool: Pool, spec: PoolSpec, decision: Decision
+    ) -> tuple[Scaled | None, Unavailable | None]:
+        """Scale the target if it has to be; tell what was done, or why it was refused."""
+        if spec.mode is Mode.OBSERVE or decision.desired == decision.current:
+            return None, None
+        name = spec.scale_target_ref.name
+        refusal = await self._blocking(
+            self._cluster.scale, pool.namespace, name, decision.current, decision.desired
+        )
+        if refusal is not None:
+            return None, refusal
+        logger.info(
+            "Scaled %s/%s from %d to %d (limited by %s): %s",
+            pool.namespace, name, decision.current, decision.desired, decision.limited_by,
+            decision.reason,
+        )  # fmt: skip
+        await self._event(
+            pool,
+            warning=False,
+            reason="SuccessfulRescale",
+            message=f"Scaled Deployment {name} from {decision.current} to {decision.desired}; "
+            f"limited by {decision.limited_by}: {decision.reason}",
+        )
+        return Scaled(decision.current, decision.desired), None
+
+    async def _give_up(self, pool: Pool, previous: PoolStatus, failure: Unavailable) -> Pool:
+        current = status.of_failure_before(previous, pool.generation, failure, self._clock())
+        self._metrics.record(pool.namespace, pool.name, current)
+        return await self._publish(pool, previous, current)
+
+    async def _publish(self, pool: Pool, previous: PoolStatus, current: PoolStatus) -> Pool:
+        """Write the status if it has news, with an Event for each condition that has turned."""
+        if not changes.is_news(previous, current):
+            return pool
+        body = current.model_dump(mode="json", by_alias=True, exclude_none=True)
+        written = await self._blocking(self._cluster.write_status, pool.namespace, pool.name, body)
+        if isinstance(written, Unavailable):
+            if written.reason is not Reason.NOT_FOUND:
+                logger.warning(
+                    "The status of %s/%s was not written: %s",
+                    pool.namespace, pool.name, written.message,
+                )  # fmt: skip
+            return pool
+        for condition in conditions.turned(previous.conditions, current.conditions):
+            await self._event(
+                pool,
+                warning=not conditions.is_good(condition),
+                reason=condition.reason,
+                message=f"{condition.type} is {condition.status}: {condition.message}",
+            )
+        return Pool.from_body(written.value)
+
+    async def _event(self, pool: Pool, *, warning: bool, reason: str, message: str) -> None:
+        refusal = await self._blocking(
+            self._cluster.emit_event,
+            pool.namespace,
+            pool.name,
+            pool.uid,
+            warning=warning,
+            reason=reason,
+            message=message,
+        )
+        if refusal is not None:
+            logger.warning("An Event was not written: %s", refusal.message)
+
+    async def _blocking(self, call: Callable[..., T], *args: object, **kwargs: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
+
+
+def parse(pool: Pool) -> PoolSpec | Unavailable:
+    """Return the pool's spec, or what is wrong with it and where."""
+    try:
+        return PoolSpec.model_validate(pool.spec)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"spec{''.join(f'.{part}' for part in one['loc'])}: "
+            f"{one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        return Unavailable(Reason.INVALID_SPEC, wrong)
+
+
+def _previous(pool: Pool) -> PoolStatus:
+    try:
+        return PoolStatus.model_validate(pool.status)
+    except ValidationError:
+        # Written by hand, or by another version: nothing in it can be built upon.
+        return PoolStatus()
