@@ -1,0 +1,1 @@
+"""What the API server knows about its own kinds: defaults, validation and columns."""

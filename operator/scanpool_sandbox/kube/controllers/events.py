@@ -1,0 +1,59 @@
+"""Events that controllers write about objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of, rfc3339
+from scanpool_sandbox.kube.writing.metadata import random_suffix
+
+if TYPE_CHECKING:
+    from scanpool_sandbox.kube.api import Api
+
+_SUFFIX_LENGTH = 16
+
+
+def emit(api: Api, about: Obj, kind: str, reason: str, message: str, component: str) -> None:
+    """Write an event (`kind` is Normal or Warning), or count up the one that says the same."""
+    events = api.resource("events")
+    namespace = namespace_of(about) or "default"
+    now = rfc3339()
+    for event in api.store.items(events.key, namespace):
+        same = (
+            event.get("involvedObject", {}).get("uid") == about["metadata"]["uid"]
+            and event.get("reason") == reason
+            and event.get("message") == message
+        )
+        if same:
+            again = copied(event)
+            again.update(count=event.get("count", 1) + 1, lastTimestamp=now)
+            api.replace(events, event, again)
+            return
+    home = api.store.get(("", "namespaces"), "", namespace)
+    if home is None or home["metadata"].get("deletionTimestamp"):
+        return
+    api.create(
+        events,
+        namespace,
+        {
+            "metadata": {"name": f"{name_of(about)}.{random_suffix(_SUFFIX_LENGTH)}"},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"],
+                "kind": about["kind"],
+                "name": name_of(about),
+                "namespace": namespace_of(about),
+                "uid": about["metadata"]["uid"],
+                "resourceVersion": about["metadata"]["resourceVersion"],
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message,
+            "source": {"component": component},
+            "reportingComponent": component,
+            "reportingInstance": "",
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "eventTime": None,
+        },
+    )

@@ -1,0 +1,52 @@
+"""Run a controller: once at start, and again after every change of what it looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scanpool_sandbox.kube.resources import Key
+    from scanpool_sandbox.kube.store import Change, Store
+
+_COALESCE_SECONDS = 0.01
+"""Changes that come in a burst are handled in one pass."""
+
+_log = logging.getLogger(__name__)
+
+
+async def run_controller(
+    store: Store,
+    keys: Sequence[Key | None],
+    reconcile: Callable[[], None],
+    resync_seconds: float | None = None,
+) -> None:
+    """Call `reconcile` whenever a resource in `keys` (None: any) changes; runs until cancelled.
+
+    A pass looks at the whole state, so that it does not matter which change woke it, and a pass
+    that fails is logged and made good by the next.
+    """
+    wake = asyncio.Event()
+
+    def on_change(_change: Change) -> None:
+        wake.set()
+
+    stops = [store.listen(key, on_change) for key in keys]
+    try:
+        while True:
+            wake.clear()
+            try:
+                reconcile()
+            except Exception:
+                _log.exception("a pass of %s failed", reconcile)
+            try:
+                await asyncio.wait_for(wake.wait(), resync_seconds)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(_COALESCE_SECONDS)
+    finally:
+        for stop in stops:
+            stop()

@@ -1,0 +1,169 @@
+"""The scheduler: a node for each pod, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from scanpool_sandbox.kube.controllers.events import emit
+from scanpool_sandbox.kube.controllers.nodes import NOT_READY, UNSCHEDULABLE
+from scanpool_sandbox.kube.objects import (
+    Obj,
+    copied,
+    find_condition,
+    name_of,
+    namespace_of,
+    set_condition,
+)
+from scanpool_sandbox.kube.quantities import parse_quantity
+
+if TYPE_CHECKING:
+    from scanpool_sandbox.kube.api import Api
+
+_COMPONENT = "default-scheduler"
+_RESOURCES = ("cpu", "memory")
+_FINISHED = ("Succeeded", "Failed")
+
+
+def requested(pod: Obj) -> dict[str, Decimal]:
+    """Sum what a pod's containers request, in cores and bytes."""
+    total = dict.fromkeys(_RESOURCES, Decimal(0))
+    for container in pod["spec"].get("containers") or []:
+        requests = (container.get("resources") or {}).get("requests") or {}
+        for name in _RESOURCES:
+            total[name] += parse_quantity(requests.get(name, "0"))
+    return total
+
+
+def schedule(api: Api) -> None:
+    """Bind every pending pod that fits somewhere, oldest first."""
+    pods = api.store.items(("", "pods"))
+    nodes = api.store.items(("", "nodes"))
+    waiting = [
+        pod
+        for pod in pods
+        if not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
+    ]
+    used = {name_of(node): [] for node in nodes}
+    for pod in pods:
+        node = pod["spec"].get("nodeName")
+        if node in used and pod.get("status", {}).get("phase") not in _FINISHED:
+            used[node].append(requested(pod))
+    for pod in sorted(waiting, key=lambda p: int(p["metadata"]["resourceVersion"])):
+        reasons = {name_of(node): _obstacle(pod, node, used[name_of(node)]) for node in nodes}
+        fitting = [node for node in nodes if not reasons[name_of(node)]]
+        if not fitting:
+            _report(api, pod, [reason for reason in reasons.values() if reason])
+            continue
+        best = name_of(min(fitting, key=lambda node: _load(node, used[name_of(node)])))
+        used[best].append(requested(pod))
+        _bind(api, pod, best)
+
+
+def _obstacle(pod: Obj, node: Obj, used: list[dict[str, Decimal]]) -> str | None:
+    spec = pod["spec"]
+    untolerated = _untolerated_taint(spec, node)
+    if untolerated and untolerated["key"] == UNSCHEDULABLE:
+        return "node(s) were unschedulable"
+    if untolerated:
+        text = f"{untolerated['key']}: {untolerated.get('value', '')}"
+        return f"node(s) had untolerated taint {{{text}}}"
+    ready = find_condition(node, "Ready") or {}
+    if ready.get("status") != "True":
+        return f"node(s) had untolerated taint {{{NOT_READY}: }}"
+    labels = node["metadata"].get("labels") or {}
+    selector = spec.get("nodeSelector") or {}
+    if any(labels.get(key) != value for key, value in selector.items()) or not _matches_affinity(
+        spec, labels
+    ):
+        return "node(s) didn't match Pod's node affinity/selector"
+    allocatable = node.get("status", {}).get("allocatable") or {}
+    if len(used) >= int(allocatable.get("pods", "110")):
+        return "Too many pods"
+    mine = requested(pod)
+    for name in _RESOURCES:
+        free = parse_quantity(allocatable.get(name, "0")) - sum(other[name] for other in used)
+        if mine[name] > free:
+            return f"Insufficient {name}"
+    return None
+
+
+def _untolerated_taint(spec: Obj, node: Obj) -> Obj | None:
+    for taint in node["spec"].get("taints") or []:
+        if taint["effect"] not in ("NoSchedule", "NoExecute"):
+            continue
+        if not any(_tolerates(t, taint) for t in spec.get("tolerations") or []):
+            return dict(taint)
+    return None
+
+
+def _tolerates(toleration: Obj, taint: Obj) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("key") and toleration["key"] != taint["key"]:
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
+
+
+def _matches_affinity(spec: Obj, labels: dict[str, str]) -> bool:
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if not required:
+        return True
+    return any(
+        all(_holds(expression, labels) for expression in term.get("matchExpressions") or [])
+        for term in required.get("nodeSelectorTerms") or []
+    )
+
+
+def _holds(expression: Obj, labels: dict[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or []
+    return bool(
+        {
+            "In": key in labels and labels[key] in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }.get(expression["operator"], False)
+    )
+
+
+def _load(node: Obj, used: list[dict[str, Decimal]]) -> Decimal:
+    """Measure how full a node is: the mean share of CPU and memory requested."""
+    allocatable = node["status"]["allocatable"]
+    shares = [
+        sum((other[name] for other in used), Decimal(0)) / (parse_quantity(allocatable[name]) or 1)
+        for name in _RESOURCES
+    ]
+    return sum(shares, Decimal(0)) / len(shares)
+
+
+def _report(api: Api, pod: Obj, reasons: list[str]) -> None:
+    counted = sorted(f"{count} {reason}" for reason, count in Counter(reasons).items())
+    message = f"0/{len(reasons)} nodes are available: {', '.join(counted)}."
+    if not reasons:
+        message = "no nodes available to schedule pods"
+    before = find_condition(pod, "PodScheduled") or {}
+    if before.get("message") == message:
+        return
+    changed = copied(pod)
+    set_condition(changed, "PodScheduled", "False", "Unschedulable", message)
+    api.set_status(api.resource("pods"), pod, changed["status"])
+    emit(api, pod, "Warning", "FailedScheduling", message, _COMPONENT)
+
+
+def _bind(api: Api, pod: Obj, node: str) -> None:
+    pods = api.resource("pods")
+    bound = copied(pod)
+    bound["spec"]["nodeName"] = node
+    set_condition(bound, "PodScheduled", "True", "", "")
+    scheduled = find_condition(bound, "PodScheduled") or {}
+    for field in ("reason", "message"):
+        scheduled.pop(field, None)
+    stored = api.bind(pods, pod, bound)
+    message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
+    emit(api, stored, "Normal", "Scheduled", message, _COMPONENT)

@@ -1,0 +1,1 @@
+"""The kubelets: pods as real local processes or as simulated ones."""

@@ -1,0 +1,77 @@
+"""What every part says about API objects: their type, copies, times and references."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+Obj = dict[str, Any]
+"""A Kubernetes object, or part of one, as decoded from JSON."""
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of JSON data; several times faster than copy.deepcopy, which we feel."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def rfc3339(moment: datetime | None = None) -> str:
+    """Now, or `moment`, as metav1.Time writes it: UTC, whole seconds."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time, with or without a fraction of a second."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def name_of(obj: Obj) -> str:
+    """The object's metadata.name, or an empty string."""
+    return str(obj.get("metadata", {}).get("name") or "")
+
+
+def namespace_of(obj: Obj) -> str:
+    """The object's metadata.namespace; empty for cluster-scoped objects."""
+    return str(obj.get("metadata", {}).get("namespace") or "")
+
+
+def owner_reference(owner: Obj) -> Obj:
+    """A controller reference to `owner`, as the workload controllers write it."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def is_controlled_by(obj: Obj, owner: Obj) -> bool:
+    """Whether `owner` is the controller of `obj`."""
+    references = obj["metadata"].get("ownerReferences") or []
+    return any(
+        reference.get("controller") and reference.get("uid") == owner["metadata"]["uid"]
+        for reference in references
+    )
+
+
+def find_condition(obj: Obj, kind: str) -> Obj | None:
+    """The object's condition of that type, if it has one."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind), None)
+
+
+def set_condition(obj: Obj, kind: str, status: str, reason: str, message: str) -> None:
+    """Set a condition in place; its transition time moves only when its status changes."""
+    conditions = obj.setdefault("status", {}).setdefault("conditions", [])
+    condition = find_condition(obj, kind)
+    if condition is None:
+        condition = {"type": kind}
+        conditions.append(condition)
+    if condition.get("status") != status:
+        condition["lastTransitionTime"] = rfc3339()
+    condition.update({"status": status, "reason": reason, "message": message})

@@ -1,0 +1,1 @@
+"""What a structural OpenAPI schema does to an object: prune, default, validate, CEL rules."""

@@ -1,0 +1,1 @@
+"""How objects change: patches of four kinds, ownership of fields, and the write path itself."""

@@ -1,0 +1,131 @@
+"""JSON patch, JSON merge patch and strategic merge patch."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import jsonpatch
+
+from scanpool_sandbox.kube.errors import ApiError, bad_request
+from scanpool_sandbox.kube.objects import Obj, copied
+from scanpool_sandbox.kube.writing.listtypes import Shape
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def json_patched(obj: Obj, operations: Any) -> Obj:
+    """Apply RFC 6902 operations; a failing `test` or a missing path is a 422."""
+    if not isinstance(operations, list):
+        raise bad_request("a JSON patch is a list of operations")
+    try:
+        return dict(jsonpatch.apply_patch(obj, operations))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise ApiError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+            {"causes": [{"reason": "FieldValueInvalid", "message": str(error)}]},
+        ) from error
+    except (TypeError, KeyError) as error:
+        raise bad_request(f"malformed JSON patch: {error}") from error
+
+
+def merge_patched(target: Any, patch: Any) -> Any:
+    """Apply an RFC 7386 merge patch: null removes, lists are replaced."""
+    if not isinstance(patch, dict):
+        return copied(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patched(result.get(name), value)
+    return result
+
+
+_DIRECTIVE = "$patch"
+_ORDER = "$setElementOrder/"
+_DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
+_RETAIN_KEYS = "$retainKeys"
+
+
+def strategic_patched(target: Any, patch: Obj, shape: Shape) -> Any:
+    """Merge as kubectl means it for built-in types: lists by key, with `$` directives."""
+    directive = patch.get(_DIRECTIVE)
+    if directive == "replace":
+        return {key: copied(value) for key, value in patch.items() if key != _DIRECTIVE}
+    if directive == "delete":
+        return {}
+    result = dict(target) if isinstance(target, dict) else {}
+    if _RETAIN_KEYS in patch:
+        retained = set(patch[_RETAIN_KEYS])
+        result = {key: value for key, value in result.items() if key in retained}
+    for name, value in patch.items():
+        if name.startswith(_DELETE_PRIMITIVES):
+            field = name.removeprefix(_DELETE_PRIMITIVES)
+            result[field] = [item for item in result.get(field) or [] if item not in value]
+        elif name.startswith("$"):
+            continue
+        elif value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            result[name] = strategic_patched(result.get(name), value, shape.field(name))
+        elif isinstance(value, list):
+            order = patch.get(_ORDER + name)
+            result[name] = _merged_list(result.get(name) or [], value, shape.field(name), order)
+        else:
+            result[name] = value
+    for name, order in patch.items():
+        if name.startswith(_ORDER) and name.removeprefix(_ORDER) not in patch:
+            field = name.removeprefix(_ORDER)
+            key = _merge_key(shape.field(field), result.get(field) or [])
+            if field in result:
+                result[field] = _ordered(result[field], order, key)
+    return result
+
+
+def _merge_key(shape: Shape, items: list[Any]) -> str | None:
+    """Strategic merge knows one key per list, the first of server-side apply's."""
+    keys = shape.keys_of(items)
+    return keys[0] if keys else None
+
+
+def _merged_list(target: list[Any], patch: list[Any], shape: Shape, order: Any) -> list[Any]:
+    if shape.is_set:
+        return target + [item for item in patch if item not in target]
+    sample = [
+        item for item in [*target, *patch] if not (isinstance(item, dict) and "$patch" in item)
+    ]
+    key = _merge_key(shape, sample or target or patch)
+    if key is None:
+        return [copied(item) for item in patch]
+    if any(isinstance(item, dict) and item == {_DIRECTIVE: "replace"} for item in patch):
+        return [copied(item) for item in patch if item != {_DIRECTIVE: "replace"}]
+    result = list(target)
+    for item in patch:
+        if not isinstance(item, dict) or key not in item:
+            raise bad_request(f"map does not contain declared merge key: {key}")
+        position = next((i for i, old in enumerate(result) if old.get(key) == item[key]), None)
+        if item.get(_DIRECTIVE) == "delete":
+            if position is not None:
+                del result[position]
+        elif position is None:
+            result.append(strategic_patched({}, item, shape.item()))
+        else:
+            result[position] = strategic_patched(result[position], item, shape.item())
+    return _ordered(result, order, key) if order else result
+
+
+def _ordered(items: list[Any], order: list[Any], key: str | None) -> list[Any]:
+    """Put the listed items in the listed order; others keep their place behind them."""
+
+    def rank(item: Any) -> int:
+        wanted = [entry.get(key) if key else entry for entry in order]
+        identity = item.get(key) if key else item
+        return wanted.index(identity) if identity in wanted else len(wanted)
+
+    return sorted(items, key=rank)
