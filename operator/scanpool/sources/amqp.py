@@ -91,7 +91,7 @@ def read_ready(
     try:
         return _read(parameters, queues, clock)
     except ChannelClosedByBroker as error:
-        words = quoted(error.reply_text)
+        words = quoted(without_secrets(error.reply_text, address.password))
         return Unavailable(
             Reason.BROKER_ERROR,
             f"the broker does not tell the depth of a queue of {place} ({words})",

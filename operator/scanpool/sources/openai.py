@@ -114,7 +114,7 @@ class _Refusal:
         """The code or type that means that someone must pay."""
         for word in (self.code, self.type):
             if word in BILLING_CODES or word.endswith(BILLING_SUFFIX):
-                return quoted(word)
+                return quoted(without_secrets(word, self._api_key))
         return None
 
 

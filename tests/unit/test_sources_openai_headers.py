@@ -1,0 +1,146 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanpool.sources.openai_headers import (
+    limit_in_message,
+    parse_duration,
+    plausible_limit,
+    requests_per_minute,
+    tokens_per_minute,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("9ms", 0.009),
+        ("1s", 1),
+        ("6m0s", 360),
+        ("4m12.172s", 252.172),
+        ("23h18m29.144s", 83_909.144),
+        ("0s", 0),
+        ("250µs", 0.00025),
+        (" 1.5s ", 1.5),
+        ("60", 60),
+        ("0.25", 0.25),
+    ],
+)
+def test_durations_as_go_writes_them_and_plain_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1x", "1s!", "1s 2s", "1m-2s", "nan", "inf", "1e3", "٣s", "9" * 99]
+)
+def test_anything_else_is_no_duration(text: str) -> None:
+    assert parse_duration(text) is None
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
+def test_a_duration_is_the_sum_of_its_parts(h: int, m: int, s: int, ms: int) -> None:
+    assert parse_duration(f"{h}h{m}m{s}.{ms:03}s") == pytest.approx(
+        h * 3600 + m * 60 + s + ms / 1e3
+    )
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_duration_parser(text: str) -> None:
+    seconds = parse_duration(text)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "text", ["-1", "0", "9223372036854775807", "9.2e18", "1000000000001", "", "unlimited", "1_000"]
+)
+def test_a_limit_that_nobody_sells_is_rejected(text: str) -> None:
+    assert plausible_limit(text) is None
+
+
+@given(st.text(max_size=40))
+def test_a_limit_is_plausible_or_unknown(text: str) -> None:
+    limit = plausible_limit(text)
+    assert limit is None or 0 < limit <= 10**12
+
+
+def headers(limit: object, remaining: object, reset: str, bucket: str = "tokens") -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{bucket}": str(limit),
+        f"x-ratelimit-remaining-{bucket}": str(remaining),
+        f"x-ratelimit-reset-{bucket}": reset,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        (headers(2_000_000, 1_999_800, "6ms"), 2_000_000),
+        (headers(10_000, 0, "1m0s"), 10_000),
+        # A gateway that counts in fixed minutes.
+        (headers(1_000, 999, "42s"), 1_000),
+        # Buckets of a day, nearly empty and nearly full.
+        (headers(200_000, 5_774, "23h18m29.144s"), None),
+        (headers(200_000, 199_900, "43.2s"), None),
+        ({"x-ratelimit-limit-tokens": "30000"}, 30_000),
+        (headers(30_000, "?", "soon"), 30_000),
+        (headers(-1, -1, "0s"), None),
+        (headers(0, 0, "0s"), None),
+        ({}, None),
+        (
+            headers(2_000_000, 2_000_000, "0s") | headers(500_000, 1, "59s", "project-tokens"),
+            500_000,
+        ),
+        (headers(400_000, 1, "59s") | headers(500_000, 1, "59s", "project-tokens"), 400_000),
+        (headers(-1, 0, "0s") | headers(500_000, 1, "59s", "project-tokens"), 500_000),
+    ],
+)
+def test_the_token_limit_is_the_smaller_one_of_a_minute(
+    given: dict[str, str], limit: int | None
+) -> None:
+    assert tokens_per_minute(given) == limit
+
+
+def test_ten_thousand_requests_a_day_are_not_a_limit_per_minute() -> None:
+    assert requests_per_minute(headers(10_000, 9_999, "8.64s", "requests")) is None
+    assert requests_per_minute(headers(10_000, 9_999, "6ms", "requests")) == 10_000
+
+
+@given(st.integers(1, 40_000_000), st.data())
+def test_a_minutes_bucket_is_never_taken_for_a_days(limit: int, data: st.DataObject) -> None:
+    remaining = data.draw(st.integers(0, limit))
+    reset = 60 * (limit - remaining) / limit
+    assert tokens_per_minute(headers(limit, remaining, f"{reset:.3f}s")) == limit
+
+
+@given(st.integers(1_000, 40_000_000), st.data())
+def test_a_days_bucket_is_never_taken_for_a_minutes(limit: int, data: st.DataObject) -> None:
+    remaining = data.draw(st.integers(0, limit - 1))
+    reset = 86_400 * (limit - remaining) / limit
+    if reset > 2:  # below, slack and rounding hide the period
+        assert tokens_per_minute(headers(limit, remaining, f"{reset:.3f}s")) is None
+
+
+ON = "Rate limit reached for gpt-5.2 in organization org-x on"
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        (
+            f"{ON} tokens per min (TPM): Limit 2000000, Used 2000000, Requested 1482.",
+            ("tokens", 2_000_000),
+        ),
+        (
+            f"{ON} requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again.",
+            ("requests", 500),
+        ),
+        (f"{ON} tokens per min. Limit: 10000 / min.", ("tokens", 10_000)),
+        (f"{ON} tokens per day (TPD): Limit 2000000, Used 2000000, Requested 1.", None),
+        (f"{ON} requests per day (RPD): Limit 200, Used 200, Requested 1.", None),
+        (f"{ON} tokens per min (TPM): Limit 0, Used 0, Requested 1482.", None),
+        ("Too many requests", None),
+        ("", None),
+    ],
+)
+def test_the_limit_in_a_message(message: str, limit: tuple[str, int] | None) -> None:
+    assert limit_in_message(message) == limit
