@@ -14,6 +14,9 @@ CONTESTED_REVERTS = 2
 # Condition messages end up in Events, which the API server bounds.
 MAX_MESSAGE_CHARACTERS = 1000
 
+# The others repeat these, or change with every burst; scalings have Events of their own.
+TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
+
 LIMITING = {
     LimitedBy.MIN_REPLICAS: Reason.TOO_FEW_REPLICAS,
     LimitedBy.MAX_REPLICAS: Reason.TOO_MANY_REPLICAS,
@@ -83,12 +86,13 @@ def settle(
 
 
 def turned(previous: Sequence[Condition], current: Sequence[Condition]) -> tuple[Condition, ...]:
-    """Return the conditions that have changed status or reason: what an Event is due for."""
+    """Return the conditions that have changed status or reason and are worth an Event."""
     before = {condition.type: (condition.status, condition.reason) for condition in previous}
     return tuple(
         condition
         for condition in current
-        if condition.status != "Unknown"
+        if condition.type in TOLD
+        and condition.status != "Unknown"
         and before.get(condition.type, _START[condition.type])
         != (condition.status, condition.reason)
     )

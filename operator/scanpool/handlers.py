@@ -3,6 +3,7 @@
 Only raw events are handled: kopf then writes nothing to the pools, no finalizer and no annotation.
 """
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,6 +36,10 @@ def run(settings: Settings) -> None:
         verbose=settings.verbose,
         log_format=kopf.LogFormat.JSON if settings.json_logs else kopf.LogFormat.FULL,
     )
+    # kopf says of every event of every pool that it was handled.
+    logging.getLogger("kopf.objects").setLevel(
+        logging.DEBUG if settings.verbose else logging.WARNING
+    )
     kopf.run(
         registry=registry(settings),
         settings=_kopf_settings(),
@@ -49,6 +54,10 @@ def run(settings: Settings) -> None:
 def registry(settings: Settings) -> kopf.OperatorRegistry:
     """Return the handlers of one operator."""
     handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_via_client(**kwargs)
 
     @kopf.on.startup(registry=handlers)
     async def start(memo: kopf.Memo, **_: Any) -> None:

@@ -50,7 +50,9 @@ def decide(
     if missing or wanted is None or not memory.recommendations:
         asked = current
         memory = recall.recommend(spec, memory, asked, now)
-        rungs = _hold(spec, [gap.message for gap in missing], ceilings, memory, current)
+        rungs = _hold(
+            spec, tuple(dict.fromkeys(gap.message for gap in missing)), ceilings, memory, current
+        )
     else:
         near = within_tolerance(wanted, current, spec.behavior)
         asked = current if near else wanted.replicas

@@ -17,7 +17,7 @@ from scanpool.sources.openai_headers import (
     requests_per_minute,
     tokens_per_minute,
 )
-from scanpool.sources.text import quoted, without_secrets
+from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
 from scanpool.sources.urls import Address, InvalidUrlError, parse_address
 
 SOURCE: Final = "probe"
@@ -35,8 +35,6 @@ BILLING_SUFFIX: Final = "_spend_limit_exceeded"
 SLOW_DOWN: Final = "slow_down"
 RATE_LIMIT_EXCEEDED: Final = "rate_limit_exceeded"
 
-API_KEY: Final = re.compile(r"[!-~]+")
-"""What may stand in a header: printable ASCII without spaces."""
 KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
 """OpenAI quotes a wrong key in part: its first and last characters, asterisks between them."""
 
@@ -64,7 +62,7 @@ async def probe(
     except InvalidUrlError as error:
         return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.baseUrl")
     api_key = api_key.strip()
-    if not API_KEY.fullmatch(api_key):
+    if not HEADER_TOKEN.fullmatch(api_key):
         return Unavailable(
             Reason.PROVIDER_AUTHENTICATION_FAILED,
             "the API key is empty or has characters that no key has; correct the Secret of "

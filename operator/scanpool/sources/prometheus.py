@@ -17,7 +17,7 @@ from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.failures import connection_failure
 from scanpool.sources.promql import UsageQueries, preset_queries
-from scanpool.sources.text import quoted, without_secrets
+from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
 from scanpool.sources.urls import Address, InvalidUrlError, parse_address
 
 SOURCE: Final = "prometheus"
@@ -70,6 +70,14 @@ def read_usage(
         address = parse_address(config.url, DEFAULT_PORTS)
     except InvalidUrlError as error:
         return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.usage.prometheus.url")
+    if bearer_token is not None:
+        bearer_token = bearer_token.strip()
+        if not HEADER_TOKEN.fullmatch(bearer_token):
+            return Unavailable(
+                Reason.PROMETHEUS_QUERY_FAILED,
+                f"the bearer token for {address.origin} is empty or has characters that no token "
+                "has; correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
+            )
     queries = _queries(config, model, window_seconds)
     with requests.Session() as session:
         prometheus = _Prometheus(session, address, bearer_token, window_seconds, clock)
@@ -217,7 +225,7 @@ def _authorization(
 
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if bearer_token is not None:
-            request.headers["Authorization"] = f"Bearer {bearer_token.strip()}"
+            request.headers["Authorization"] = f"Bearer {bearer_token}"
         return request
 
     return sign

@@ -1,9 +1,13 @@
 """Make text that others wrote fit to stand in a condition's message."""
 
+import re
 from typing import Final
 
 MAX_QUOTED_CHARACTERS: Final = 200
 """Long enough for a server's own explanation, short enough for one line of `kubectl describe`."""
+
+HEADER_TOKEN: Final = re.compile(r"[!-~]+")
+"""What a key or token must be to stand in a header: printable ASCII without spaces."""
 
 
 def quoted(text: str, *, limit: int = MAX_QUOTED_CHARACTERS) -> str:

@@ -1,0 +1,57 @@
+# What a newcomer needs: `make demo` and `make test`. Both install what is missing first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint crd constraints clean kind-up kind-e2e kind-down
+
+help:
+	@echo "make demo [KEEP=1]   run the whole story on this machine, in about three minutes"
+	@echo "make test            lint, types, import rules and all tests"
+	@echo "make lint            only the first three"
+	@echo "make crd             write crds/ anew from the models"
+	@echo "make kind-up         a kind cluster with the operator and the sample pool"
+	@echo "make kind-e2e        a burst of scans on it, and what has to come of it"
+	@echo "make kind-down       remove it"
+	@echo "make clean           remove what the commands above left in this directory"
+
+demo: $(INSTALLED)
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
+	@$(BIN)/scanpool-sandbox demo $(if $(KEEP),--keep)
+
+test: lint
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+crd: $(INSTALLED)
+	$(BIN)/scanpool crd > crds/scanworkerpools.yaml
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@scripts/system-packages.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[sandbox]' --group test --group lint
+	@touch $@
+
+# Takes the newest versions that pyproject.toml allows, and writes them down.
+constraints:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[sandbox]' --group test --group lint
+	echo "# Exact versions that the tests ran with. Made by 'make constraints'." > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --all >> constraints.txt
+
+kind-up kind-e2e kind-down: kind-%:
+	@scripts/kind.sh $*
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
