@@ -81,6 +81,9 @@ def headers(limit: object, remaining: object, reset: str, bucket: str = "tokens"
         # Buckets of a day, nearly empty and nearly full.
         (headers(200_000, 5_774, "23h18m29.144s"), None),
         (headers(200_000, 199_900, "43.2s"), None),
+        # Of an hour, and of who knows what.
+        (headers(200_000, 100_000, "30m0s"), None),
+        (headers(200_000, "?", "5m0s"), None),
         ({"x-ratelimit-limit-tokens": "30000"}, 30_000),
         (headers(30_000, "?", "soon"), 30_000),
         (headers(-1, -1, "0s"), None),

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -78,32 +77,41 @@ def read_usage(
                 f"the bearer token for {address.origin} is empty or has characters that no token "
                 "has; correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
             )
-    queries = _queries(config, model, window_seconds)
     with requests.Session() as session:
         prometheus = _Prometheus(session, address, bearer_token, window_seconds, clock)
-        tokens = prometheus.number(queries.tokens)
-        if isinstance(tokens, Unavailable):
-            return tokens
-        requests_per_minute: float | None = None
-        if queries.requests is not None:
-            answer = prometheus.number(queries.requests)
-            if isinstance(answer, Available):
-                requests_per_minute = answer.value
-            elif answer.reason is not Reason.USAGE_NOT_FOUND:
-                return answer
-        refused_per_minute: float | None = None
-        if config.rate_limited_query is not None:
-            answer = prometheus.number(config.rate_limited_query)
-            if isinstance(answer, Available):
-                refused_per_minute = answer.value
-            elif answer.reason is Reason.USAGE_NOT_FOUND:
-                # A counter of 429s comes into being with the first of them. The query worked, and
-                # found none: this zero is known.
-                refused_per_minute = 0.0
-            else:
-                return answer
+        return _usage(
+            prometheus, _queries(config, model, window_seconds), config.rate_limited_query
+        )
+
+
+def _usage(
+    prometheus: "_Prometheus", queries: UsageQueries, rate_limited_query: str | None
+) -> Reading[KeyUsage]:
+    tokens = prometheus.number(queries.tokens)
+    if isinstance(tokens, Unavailable):
+        return tokens
+    requests_per_minute = _number_or(None, prometheus, queries.requests)
+    if isinstance(requests_per_minute, Unavailable):
+        return requests_per_minute
+    # A counter of 429s comes into being with the first of them. Where the query works and finds
+    # none, no call was refused: this zero is known.
+    refused_per_minute = _number_or(0.0, prometheus, rate_limited_query)
+    if isinstance(refused_per_minute, Unavailable):
+        return refused_per_minute
     usage = KeyUsage(tokens.value, requests_per_minute, refused_per_minute)
     return Available(usage, at=tokens.at, source=SOURCE)
+
+
+def _number_or(
+    if_nothing: float | None, prometheus: "_Prometheus", query: str | None
+) -> float | Unavailable | None:
+    """Ask a query that may be missing (None) or may find nothing; it must not fail."""
+    if query is None:
+        return None
+    answer = prometheus.number(query)
+    if isinstance(answer, Available):
+        return answer.value
+    return if_nothing if answer.reason is Reason.USAGE_NOT_FOUND else answer
 
 
 def _queries(config: spec.Prometheus, model: str, window_seconds: int) -> UsageQueries:
@@ -179,7 +187,7 @@ class _Prometheus:
             return self._implausible(where, "more than one number")
         at, value = sample
         now = self._clock()
-        if not math.isfinite(value) or not 0 <= value <= MAX_PLAUSIBLE_PER_MINUTE:
+        if not 0 <= value <= MAX_PLAUSIBLE_PER_MINUTE:  # nor NaN, nor infinite
             return self._implausible(where, f"{value:g}")
         if not now - at <= self._max_age_seconds:
             return self._implausible(where, f"a sample that is {now - at:.0f} s old")
