@@ -6,10 +6,15 @@ import argparse
 import asyncio
 import shlex
 import signal
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube import KubeEmulator, Node
 from scanpool_sandbox.kube.kubelet.images import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _node(text: str) -> Node:
@@ -17,7 +22,10 @@ def _node(text: str) -> Node:
     unknown = set(values) - {"name", "cpu", "memory"}
     if unknown or "name" not in values:
         raise argparse.ArgumentTypeError("expected name=NAME[,cpu=CORES][,memory=QUANTITY]")
-    return Node(**values)
+    default = Node(values["name"])
+    return Node(
+        values["name"], values.get("cpu", default.cpu), values.get("memory", default.memory)
+    )
 
 
 def _image(text: str) -> tuple[str, Program]:
@@ -27,7 +35,7 @@ def _image(text: str) -> tuple[str, Program]:
     return repository, Program(tuple(shlex.split(command)))
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scanpool_sandbox.kube", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 (default: any)")
     parser.add_argument(
@@ -43,7 +51,7 @@ def _arguments() -> argparse.Namespace:
         metavar="REPOSITORY=COMMAND",
         help="run this image as a local process; without any, all images are simulated",
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 async def _run(arguments: argparse.Namespace) -> None:
@@ -63,5 +71,11 @@ async def _run(arguments: argparse.Namespace) -> None:
         await stop.wait()
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM."""
+    asyncio.run(_run(_arguments(argv)))
+    return 0
+
+
 if __name__ == "__main__":
-    asyncio.run(_run(_arguments()))
+    sys.exit(main())

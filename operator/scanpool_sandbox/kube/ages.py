@@ -10,28 +10,28 @@ from scanpool_sandbox.kube.objects import parse_time
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 365 * 86_400
 
 
+_UNITS = {"s": 1, "m": _MINUTE, "h": _HOUR, "d": _DAY, "y": _YEAR}
+_STEPS = (
+    (2 * _MINUTE, "s", ""),
+    (10 * _MINUTE, "m", "s"),
+    (3 * _HOUR, "m", ""),
+    (8 * _HOUR, "h", "m"),
+    (2 * _DAY, "h", ""),
+    (8 * _DAY, "d", "h"),
+    (2 * _YEAR, "d", ""),
+    (8 * _YEAR, "y", "d"),
+)
+"""(below so many seconds, the unit, the smaller unit for the rest)"""
+
+
 def human_duration(seconds: float) -> str:
     """Write a duration as kubectl's AGE does: two units at most, coarser as it grows."""
     whole = max(0, int(seconds))
-    steps = (
-        (2 * _MINUTE, lambda s: f"{s}s"),
-        (10 * _MINUTE, lambda s: _two(s, _MINUTE, "m", 1, "s")),
-        (3 * _HOUR, lambda s: f"{s // _MINUTE}m"),
-        (8 * _HOUR, lambda s: _two(s, _HOUR, "h", _MINUTE, "m")),
-        (2 * _DAY, lambda s: f"{s // _HOUR}h"),
-        (8 * _DAY, lambda s: _two(s, _DAY, "d", _HOUR, "h")),
-        (2 * _YEAR, lambda s: f"{s // _DAY}d"),
-        (8 * _YEAR, lambda s: _two(s, _YEAR, "y", _DAY, "d")),
-    )
-    for below, write in steps:
-        if whole < below:
-            return write(whole)
-    return f"{whole // _YEAR}y"
-
-
-def _two(seconds: int, large: int, large_unit: str, small: int, small_unit: str) -> str:
-    rest = seconds % large // small
-    return f"{seconds // large}{large_unit}" + (f"{rest}{small_unit}" if rest else "")
+    steps = ((unit, smaller) for below, unit, smaller in _STEPS if whole < below)
+    unit, smaller = next(steps, ("y", ""))
+    text = f"{whole // _UNITS[unit]}{unit}"
+    rest = whole % _UNITS[unit] // _UNITS[smaller] if smaller else 0
+    return text + (f"{rest}{smaller}" if rest else "")
 
 
 def age(timestamp: Any) -> str:

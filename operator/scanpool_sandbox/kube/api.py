@@ -15,7 +15,6 @@ from scanpool_sandbox.kube.errors import (
     unsupported_media_type,
 )
 from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of
-from scanpool_sandbox.kube.resources import Registry, Resource
 from scanpool_sandbox.kube.selectors import field_selector, label_selector
 from scanpool_sandbox.kube.versions import presented
 from scanpool_sandbox.kube.writing import commit, patching
@@ -25,6 +24,7 @@ from scanpool_sandbox.kube.writing.options import WriteOptions
 from scanpool_sandbox.kube.writing.scale import scale_of, with_scale
 
 if TYPE_CHECKING:
+    from scanpool_sandbox.kube.resources import Registry, Resource
     from scanpool_sandbox.kube.store import Store
 
 _BY_SYSTEM = WriteOptions()

@@ -29,27 +29,27 @@ class FieldError:
         return f"{self.field}: {self.detail}"
 
     def cause(self) -> Obj:
-        """The entry of Status.details.causes."""
+        """Build the entry of Status.details.causes."""
         return {"reason": self.reason, "message": self.detail, "field": self.field}
 
 
 def shown(value: Any) -> str:
-    """A value inside an error message: strings quoted, composites as compact JSON."""
+    """Write a value inside an error message: strings quoted, composites as compact JSON."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def invalid_value(field: str, value: Any, why: str) -> FieldError:
-    """The value is of the right type and still not acceptable."""
+    """Report a value of the right type that is still not acceptable."""
     return FieldError("FieldValueInvalid", field, f"Invalid value: {shown(value)}: {why}")
 
 
 def required_value(field: str, why: str = "") -> FieldError:
-    """The field is missing or empty."""
+    """Report a field that is missing or empty."""
     return FieldError("FieldValueRequired", field, "Required value" + (f": {why}" if why else ""))
 
 
 def forbidden_value(field: str, why: str) -> FieldError:
-    """The field must not be set, or not be changed."""
+    """Report a field that must not be set, or not be changed."""
     return FieldError("FieldValueForbidden", field, f"Forbidden: {why}")
 
 
@@ -66,7 +66,7 @@ class ApiError(Exception):
         self.details = details
 
     def status(self) -> Obj:
-        """The v1 Status object."""
+        """Build the v1 Status object."""
         body: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -92,17 +92,17 @@ def _about(group: str, kind: str, name: str) -> Obj:
 
 
 def bad_request(message: str) -> ApiError:
-    """The request cannot be understood."""
+    """Build the 400 of a request that cannot be understood."""
     return ApiError(HTTPStatus.BAD_REQUEST, "BadRequest", message)
 
 
 def unauthorized() -> ApiError:
-    """The credentials are not known."""
+    """Build the 401 of credentials that are not known."""
     return ApiError(HTTPStatus.UNAUTHORIZED, "Unauthorized", "Unauthorized")
 
 
 def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
-    """The request is understood and refused."""
+    """Build the 403 of a request that is understood and refused."""
     subject = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
     return ApiError(
         HTTPStatus.FORBIDDEN,
@@ -113,7 +113,7 @@ def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
 
 
 def path_not_found() -> ApiError:
-    """No such endpoint."""
+    """Build the 404 of a path that leads nowhere."""
     return ApiError(
         HTTPStatus.NOT_FOUND,
         "NotFound",
@@ -123,7 +123,7 @@ def path_not_found() -> ApiError:
 
 
 def not_found(plural: str, group: str, name: str) -> ApiError:
-    """The endpoint exists, the object does not."""
+    """Build the 404 of an object that does not exist."""
     return ApiError(
         HTTPStatus.NOT_FOUND,
         "NotFound",
@@ -133,7 +133,7 @@ def not_found(plural: str, group: str, name: str) -> ApiError:
 
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
-    """A create of a name that is taken."""
+    """Build the 409 of a create under a name that is taken."""
     return ApiError(
         HTTPStatus.CONFLICT,
         "AlreadyExists",
@@ -143,7 +143,7 @@ def already_exists(plural: str, group: str, name: str) -> ApiError:
 
 
 def conflict(plural: str, group: str, name: str, why: str) -> ApiError:
-    """A precondition of the write does not hold."""
+    """Build the 409 of a write whose precondition does not hold."""
     return ApiError(
         HTTPStatus.CONFLICT,
         "Conflict",
@@ -158,7 +158,7 @@ MODIFIED = (
 
 
 def invalid(kind: str, group: str, name: str, errors: Iterable[FieldError]) -> ApiError:
-    """The object does not pass validation."""
+    """Build the 422 of an object that does not pass validation."""
     found = list(errors)
     listed = ", ".join(map(str, found))
     details = _about(group, kind, name)
@@ -173,12 +173,12 @@ def invalid(kind: str, group: str, name: str, errors: Iterable[FieldError]) -> A
 
 
 def expired(requested: int, oldest: int) -> ApiError:
-    """The resourceVersion is no longer in the history."""
+    """Build the 410 of a resourceVersion that is no longer in the history."""
     return ApiError(HTTPStatus.GONE, "Expired", f"too old resource version: {requested} ({oldest})")
 
 
 def method_not_allowed() -> ApiError:
-    """The resource exists but does not do this."""
+    """Build the 405 of a verb the resource does not have."""
     return ApiError(
         HTTPStatus.METHOD_NOT_ALLOWED,
         "MethodNotAllowed",
@@ -187,12 +187,12 @@ def method_not_allowed() -> ApiError:
 
 
 def unsupported_media_type(message: str) -> ApiError:
-    """The body's content type is not one of those understood here."""
+    """Build the 415 of a body in an unknown content type."""
     return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
 
 
 def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
-    """Server-side apply meets fields that other managers own: pairs of (owner, path)."""
+    """Build the 409 of an apply that meets others' fields: pairs of (owner, path)."""
     listed = ", ".join(f"conflict with {owner}: {path}" for owner, path in conflicts)
     plural = "" if len(conflicts) == 1 else "s"
     return ApiError(

@@ -139,22 +139,22 @@ class Registry:
             del self._served[served]
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
-        """The resource behind a URL, if it is served."""
+        """Return the resource behind a URL, if it is served."""
         return self._served.get((group, version, plural))
 
     def stored(self, key: Key) -> Resource:
-        """Any served version of what is stored under `key`; KeyError if there is none."""
+        """Return any served version of what is stored under `key`; KeyError if there is none."""
         for resource in self._served.values():
             if (resource.group, resource.plural) == key:
                 return resource
         raise KeyError(key)
 
     def of_kind(self, group: str, kind: str) -> Resource | None:
-        """The resource whose objects are of that kind."""
+        """Return the resource whose objects are of that kind."""
         return next((r for r in self if r.group == group and r.kind == kind), None)
 
     def groups(self) -> dict[str, list[str]]:
-        """Served versions of each group, the preferred one first."""
+        """List the served versions of each group, the preferred one first."""
         groups: dict[str, list[str]] = {}
         for resource in self:
             versions = groups.setdefault(resource.group, [])

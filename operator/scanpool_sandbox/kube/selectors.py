@@ -37,7 +37,7 @@ def _label_term(term: str) -> Callable[[Mapping[str, str]], bool]:
 
 
 def label_selector(text: str) -> Callable[[Obj], bool]:
-    """A test for objects; raises 400 for a selector that cannot be parsed."""
+    """Build a test for objects; raises 400 for a selector that cannot be parsed."""
     if not text.strip():
         return lambda _: True
     terms = [_label_term(term) for term in _COMMA_OUTSIDE_PARENTHESES.split(text)]
@@ -50,7 +50,7 @@ def label_selector(text: str) -> Callable[[Obj], bool]:
 
 
 def matches_label_selector(selector: Obj | None, labels: Mapping[str, str] | None) -> bool:
-    """Whether a metav1.LabelSelector matches; an empty one matches all, None nothing."""
+    """Tell whether a metav1.LabelSelector matches; an empty one matches all, None nothing."""
     if selector is None:
         return False
     have = labels or {}
@@ -70,7 +70,7 @@ def matches_label_selector(selector: Obj | None, labels: Mapping[str, str] | Non
 
 
 def selector_text(selector: Obj | None) -> str:
-    """A metav1.LabelSelector in the form of `kubectl get -l`, as /scale reports it."""
+    """Write a metav1.LabelSelector in the form of `kubectl get -l`, as /scale reports it."""
     selector = selector or {}
     terms = [f"{k}={v}" for k, v in sorted((selector.get("matchLabels") or {}).items())]
     for expression in selector.get("matchExpressions") or []:
@@ -133,7 +133,7 @@ def _field(obj: Obj, path: str) -> str:
 
 
 def field_selector(text: str, key: tuple[str, str]) -> Callable[[Obj], bool]:
-    """A test for objects of one resource; raises 400 for a field that cannot be selected on."""
+    """Build a test for objects of one resource; raises 400 for a field that is not selectable."""
     terms: list[tuple[str, bool, str]] = []
     for term in filter(None, text.split(",")):
         match = _EQUALITY.match(term)

@@ -54,11 +54,11 @@ class Store:
             kept.pop(key, None)
 
     def get(self, key: Key, namespace: str, name: str) -> Obj | None:
-        """The stored object itself: read it, do not change it."""
+        """Return the stored object itself: read it, do not change it."""
         return self._objects.get(key, {}).get((namespace, name))
 
     def items(self, key: Key, namespace: str = "") -> list[Obj]:
-        """The stored objects themselves, in the order of namespace and name."""
+        """Return the stored objects themselves, in the order of namespace and name."""
         objects = self._objects.get(key, {})
         return [objects[at] for at in sorted(objects) if not namespace or at[0] == namespace]
 
@@ -90,7 +90,7 @@ class Store:
             listener(change)
 
     def since(self, key: Key, revision: int) -> list[Change]:
-        """Changes after `revision`; 410 Expired when some of them are forgotten."""
+        """List the changes after `revision`; 410 Expired when some of them are forgotten."""
         oldest = self._oldest.get(key, 0)
         if revision < oldest:
             raise expired(revision, oldest)

@@ -136,9 +136,9 @@ def _validate_column(column: Obj, path: str) -> Iterator[FieldError]:
             f'Unsupported value: "{column["type"]}": supported values: {listed}',
         )
     text = str(column.get("jsonPath") or "")
+    if text and not text.startswith("."):
+        yield invalid_value(f"{path}.jsonPath", text, "must be a simple json path starting with .")
     try:
-        if text and not text.startswith("."):
-            raise ValueError("must be a simple json path starting with .")
         compile_path(text)
     except ValueError as error:
         yield invalid_value(f"{path}.jsonPath", text, str(error))

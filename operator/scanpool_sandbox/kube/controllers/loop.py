@@ -40,7 +40,7 @@ async def run_controller(
             wake.clear()
             try:
                 reconcile()
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged, and the next pass makes it good
                 _log.exception("a pass of %s failed", reconcile)
             try:
                 await asyncio.wait_for(wake.wait(), resync_seconds)

@@ -45,7 +45,7 @@ def schedule(api: Api) -> None:
         for pod in pods
         if not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
     ]
-    used = {name_of(node): [] for node in nodes}
+    used: dict[str, list[dict[str, Decimal]]] = {name_of(node): [] for node in nodes}
     for pod in pods:
         node = pod["spec"].get("nodeName")
         if node in used and pod.get("status", {}).get("phase") not in _FINISHED:
@@ -62,22 +62,27 @@ def schedule(api: Api) -> None:
 
 
 def _obstacle(pod: Obj, node: Obj, used: list[dict[str, Decimal]]) -> str | None:
-    spec = pod["spec"]
-    untolerated = _untolerated_taint(spec, node)
-    if untolerated and untolerated["key"] == UNSCHEDULABLE:
+    """Say why a pod cannot go to a node, in the scheduler's words; None if it can."""
+    return _refusal(pod["spec"], node) or _shortage(pod, node, used)
+
+
+def _refusal(spec: Obj, node: Obj) -> str | None:
+    taint = _untolerated_taint(spec, node)
+    if taint and taint["key"] == UNSCHEDULABLE:
         return "node(s) were unschedulable"
-    if untolerated:
-        text = f"{untolerated['key']}: {untolerated.get('value', '')}"
-        return f"node(s) had untolerated taint {{{text}}}"
-    ready = find_condition(node, "Ready") or {}
-    if ready.get("status") != "True":
-        return f"node(s) had untolerated taint {{{NOT_READY}: }}"
+    if taint is None and (find_condition(node, "Ready") or {}).get("status") != "True":
+        taint = {"key": NOT_READY}
+    if taint:
+        return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     labels = node["metadata"].get("labels") or {}
     selector = spec.get("nodeSelector") or {}
-    if any(labels.get(key) != value for key, value in selector.items()) or not _matches_affinity(
-        spec, labels
-    ):
+    selected = all(labels.get(key) == value for key, value in selector.items())
+    if not (selected and _matches_affinity(spec, labels)):
         return "node(s) didn't match Pod's node affinity/selector"
+    return None
+
+
+def _shortage(pod: Obj, node: Obj, used: list[dict[str, Decimal]]) -> str | None:
     allocatable = node.get("status", {}).get("allocatable") or {}
     if len(used) >= int(allocatable.get("pods", "110")):
         return "Too many pods"

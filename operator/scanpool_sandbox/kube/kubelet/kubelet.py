@@ -78,7 +78,7 @@ class Kubelet:
     async def _run(worker: PodWorker, pod: Obj) -> None:
         try:
             await worker.run()
-        except Exception:
+        except Exception:  # noqa: BLE001 - one pod must not take the others down
             _log.exception("pod %s/%s failed", namespace_of(pod), name_of(pod))
 
     def _forget(self, uid: str) -> None:

@@ -31,7 +31,6 @@ from scanpool_sandbox.kube.kubelet.containers import (
 from scanpool_sandbox.kube.kubelet.environment import ConfigError, build_environment
 from scanpool_sandbox.kube.kubelet.images import Image, Images, Program, find_image
 from scanpool_sandbox.kube.kubelet.probes import watch_probe
-from scanpool_sandbox.kube.kubelet.processes import Usage
 from scanpool_sandbox.kube.kubelet.states import ContainerState, pod_status
 from scanpool_sandbox.kube.objects import Obj, name_of, namespace_of
 from scanpool_sandbox.kube.quantities import parse_quantity
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.kubelet.processes import Usage
 
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 300.0

@@ -20,27 +20,25 @@ async def attempt(probe: Obj, local_port: Callable[[int | str], int]) -> bool:
     `local_port` maps a container port, by number or name, to the port it really has. An exec
     probe always succeeds: there is no container to run it in.
     """
-    timeout = probe.get("timeoutSeconds", 1)
     try:
-        if "httpGet" in probe:
-            return await _http(probe["httpGet"], local_port, timeout)
-        if "tcpSocket" in probe:
-            port = local_port(probe["tcpSocket"]["port"])
-            async with asyncio.timeout(timeout):
+        async with asyncio.timeout(probe.get("timeoutSeconds", 1)):
+            if "httpGet" in probe:
+                return await _http(probe["httpGet"], local_port)
+            if "tcpSocket" in probe:
+                port = local_port(probe["tcpSocket"]["port"])
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            await writer.wait_closed()
+                writer.close()
+                await writer.wait_closed()
     except (OSError, TimeoutError, aiohttp.ClientError):
         return False
     return True
 
 
-async def _http(get: Obj, local_port: Callable[[int | str], int], timeout: float) -> bool:
+async def _http(get: Obj, local_port: Callable[[int | str], int]) -> bool:
     scheme = get.get("scheme", "HTTP").lower()
     url = f"{scheme}://127.0.0.1:{local_port(get['port'])}{get.get('path', '/')}"
-    limits = aiohttp.ClientTimeout(total=timeout)
     async with (
-        aiohttp.ClientSession(timeout=limits) as session,
+        aiohttp.ClientSession() as session,
         session.get(url, allow_redirects=False) as response,
     ):
         return response.status < HTTPStatus.BAD_REQUEST

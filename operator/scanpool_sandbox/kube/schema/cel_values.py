@@ -42,7 +42,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 
 
 def cel_name(name: str) -> str | None:
-    """A property's name inside a rule, or None where rules cannot reach it.
+    """Return a property's name inside a rule, or None where rules cannot reach it.
 
     Kubernetes escapes reserved words as `__in__`, and `__` `.` `-` `/` by their names.
     """

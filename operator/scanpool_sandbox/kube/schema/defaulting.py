@@ -13,29 +13,25 @@ if TYPE_CHECKING:
 def apply_defaults(value: Any, schema: Obj) -> None:
     """Set missing fields to their defaults, in place.
 
-    A null gives way to the default where null is not allowed; without a default it stays, for
-    validation to refuse.
+    A null where null is not allowed counts as missing.
     """
     if isinstance(value, list):
-        items = schema.get("items")
-        if isinstance(items, dict):
-            for item in value:
-                apply_defaults(item, items)
-        return
-    if not isinstance(value, dict):
-        return
-    properties: Obj = schema.get("properties") or {}
-    for name, sub in properties.items():
-        if name in value and value[name] is None and not sub.get("nullable"):
-            if "default" not in sub:
-                continue
-            del value[name]
-        if name not in value and "default" in sub:
-            value[name] = copied(sub["default"])
-        if name in value:
-            apply_defaults(value[name], sub)
-    additional = schema.get("additionalProperties")
-    if isinstance(additional, dict):
-        for name, item in value.items():
-            if name not in properties:
-                apply_defaults(item, additional)
+        for item in value:
+            apply_defaults(item, schema.get("items") or {})
+    elif isinstance(value, dict):
+        properties: Obj = schema.get("properties") or {}
+        for name, sub in properties.items():
+            _apply_to_field(value, name, sub)
+        additional = schema.get("additionalProperties")
+        if isinstance(additional, dict):
+            for name in value.keys() - properties.keys():
+                apply_defaults(value[name], additional)
+
+
+def _apply_to_field(holder: Obj, name: str, schema: Obj) -> None:
+    if name in holder and holder[name] is None and not schema.get("nullable"):
+        del holder[name]
+    if name not in holder and "default" in schema:
+        holder[name] = copied(schema["default"])
+    if name in holder:
+        apply_defaults(holder[name], schema)

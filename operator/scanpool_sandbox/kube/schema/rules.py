@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,7 +82,7 @@ _STRING_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 def _is_sorted(items: list[Any]) -> bool:
-    return all(left <= right for left, right in zip(items, items[1:], strict=False))
+    return all(left <= right for left, right in itertools.pairwise(items))
 
 
 def _find(text: str, pattern: str) -> str:
@@ -192,7 +193,7 @@ def _check_fields(names: list[str], schema: Obj, *, is_call: bool) -> None:
 
 
 def evaluate_rules(new: Any, old: Any, schema: Obj) -> list[FieldError]:
-    """Errors of every rule in the schema, root first; `old` is None on create."""
+    """Collect the errors of every rule in the schema, root first; `old` is None on create."""
     return list(_evaluate(new, old, schema, ""))
 
 
@@ -210,15 +211,14 @@ def _evaluate(new: Any, old: Any, schema: Obj, path: str) -> Iterator[FieldError
             sub = properties.get(name, additional)
             if isinstance(sub, dict) and _has_rules(sub):
                 yield from _evaluate(item, before.get(name), sub, f"{prefix}{name}")
-    elif isinstance(new, list) and isinstance(schema.get("items"), dict):
-        if _has_rules(schema["items"]):
-            for index, item in enumerate(new):
-                counterpart = _counterpart(item, old, schema)
-                yield from _evaluate(item, counterpart, schema["items"], f"{path}[{index}]")
+    elif isinstance(new, list) and _has_rules(schema.get("items") or {}):
+        for index, item in enumerate(new):
+            counterpart = _counterpart(item, old, schema)
+            yield from _evaluate(item, counterpart, schema["items"], f"{path}[{index}]")
 
 
 def _counterpart(item: Any, old: Any, schema: Obj) -> Any:
-    """The old item with the same keys; only lists of type map correlate their items."""
+    """Find the old item with the same keys; only lists of type map correlate their items."""
     if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list):
         return None
     keys = schema["x-kubernetes-list-map-keys"]

@@ -39,7 +39,7 @@ _ONLY_OUTSIDE_QUANTORS = (
 
 
 def check_structural(schema: Obj, path: str) -> list[FieldError]:
-    """Everything the API server would refuse about a version's openAPIV3Schema."""
+    """Find everything the API server would refuse about a version's openAPIV3Schema."""
     errors = list(_check(schema, path, is_root=True))
     if schema.get("type") != "object":
         errors.append(
@@ -155,7 +155,8 @@ def _check_map_keys(schema: Obj, keys: list[str], path: str) -> Iterator[FieldEr
         elif key not in (items.get("required") or ()) and "default" not in properties[key]:
             yield required_value(
                 f"{path}.items.properties[{key}].default",
-                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a "
+                "required property",
             )
 
 
@@ -209,5 +210,6 @@ def _check_metadata(schema: Obj, path: str) -> Iterator[FieldError]:
     }:
         yield forbidden_value(
             path,
-            "must not specify anything other than name and generateName, but metadata is implicitly specified",
+            "must not specify anything other than name and generateName, but metadata is "
+            "implicitly specified",
         )

@@ -28,12 +28,12 @@ BLOCKING_REASONS = frozenset(
 
 @lru_cache(maxsize=512)
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """A schema's pattern; raises re.error (RE2's and Python's syntax agree where it matters)."""
+    """Compile a schema's pattern; raises re.error. RE2 and Python agree where it matters."""
     return re.compile(pattern)
 
 
 def json_type(value: Any) -> str:
-    """The OpenAPI type of a decoded JSON value."""
+    """Name the OpenAPI type of a decoded JSON value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -50,7 +50,7 @@ def json_type(value: Any) -> str:
 
 
 def is_of_type(value: Any, wanted: str) -> bool:
-    """Whether a value has an OpenAPI type; 3.0 is an integer, 3 is a number."""
+    """Tell whether a value has an OpenAPI type; 3.0 is an integer, 3 is a number."""
     actual = json_type(value)
     if wanted == "number":
         return actual in ("integer", "number")
@@ -60,7 +60,7 @@ def is_of_type(value: Any, wanted: str) -> bool:
 
 
 def validate(value: Any, schema: Obj, path: str = "") -> list[FieldError]:
-    """Everything wrong with the value, except CEL rules."""
+    """Find everything wrong with the value, except CEL rules."""
     return list(_validate(value, schema, path))
 
 
@@ -134,7 +134,7 @@ def _string_errors(value: str, schema: Obj, path: str) -> Iterator[FieldError]:
 
 def _is_time(text: str) -> bool:
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).tzinfo is not None
+        return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return False
 

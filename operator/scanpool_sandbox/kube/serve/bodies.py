@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from scanpool_sandbox.kube.errors import bad_request, unsupported_media_type
-from scanpool_sandbox.kube.serve.protobuf import UnsupportedMessage, decode_message
+from scanpool_sandbox.kube.serve.protobuf import UnsupportedMessageError, decode_message
 from scanpool_sandbox.kube.writing.patching import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -50,7 +50,7 @@ def decode_body(body: bytes, content_type: str) -> Any:
 def _from_protobuf(body: bytes) -> Any:
     try:
         return decode_message(body)
-    except UnsupportedMessage as error:
+    except UnsupportedMessageError as error:
         raise unsupported_media_type(
             f"the sandbox API server reads a {error} as JSON or YAML, not as protobuf: "
             "use `kubectl apply -f` or `kubectl create -f` in place of a typed `kubectl create`"

@@ -38,6 +38,24 @@ _FOREIGN_TYPES = {
 }
 
 
+def answer(registry: Registry, parts: list[str]) -> Obj:
+    """Build the document at a path, given in its parts; raises 404 for any other path."""
+    match parts:
+        case []:
+            return {"paths": ["/api", "/apis", "/openapi/v3", "/version"]}
+        case ["version"]:
+            return VERSION
+        case ["api"]:
+            return api_versions()
+        case ["apis"]:
+            return group_list(registry)
+        case ["apis", name]:
+            return group(registry, name)
+        case ["api" | "apis", *_]:
+            return resource_list(registry, "/".join(parts[1:]))
+    raise path_not_found()
+
+
 def api_versions() -> Obj:
     """Build GET /api."""
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
@@ -62,16 +80,16 @@ def _group(name: str, versions: list[str]) -> Obj:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def resource_list(registry: Registry, group_name: str, version: str) -> Obj:
+def resource_list(registry: Registry, group_version: str) -> Obj:
     """Build GET /api/v1 or /apis/{group}/{version}."""
-    served = [r for r in registry if (r.group, r.version) == (group_name, version)]
+    served = [r for r in registry if r.group_version == group_version]
     if not served:
         raise path_not_found()
     listed = [entry for resource in served for entry in _entries(resource)]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": served[0].group_version,
+        "groupVersion": group_version,
         "resources": listed,
     }
 

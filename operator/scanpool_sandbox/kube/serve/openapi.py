@@ -21,6 +21,18 @@ def _root(resource: Resource) -> str:
     return f"apis/{resource.group_version}" if resource.group else f"api/{resource.version}"
 
 
+def answer(registry: Registry, parts: list[str]) -> Obj:
+    """Build the document below /openapi; raises 404 for a path that leads nowhere."""
+    match parts:
+        case ["v2"]:
+            return v2_json()
+        case ["v3"]:
+            return index(registry)
+        case ["v3", *root]:
+            return document(registry, "/".join(root))
+    raise path_not_found()
+
+
 def index(registry: Registry) -> Obj:
     """Build GET /openapi/v3; each document's URL carries a hash, for clients that cache."""
     roots: dict[str, list[str]] = {}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAP_KEY, _MAP_VALUE = 1, 2
+_MORE_FOLLOWS = 0x80
+"""The top bit of each byte of a varint but the last."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +101,19 @@ _TYPE = _Message(texts={1: "apiVersion", 2: "kind"})
 _ENVELOPE_TYPE, _ENVELOPE_BODY = 1, 2
 
 
-class UnsupportedMessage(Exception):
+class UnsupportedMessageError(Exception):
     """A protobuf body of a kind not described here."""
 
 
 def decode_message(body: bytes) -> Obj:
-    """Decode a request body; raises UnsupportedMessage or, when it is malformed, ValueError."""
+    """Decode a request body; raises UnsupportedMessageError, or ValueError when malformed."""
     if not body.startswith(MAGIC):
         raise ValueError("not a Kubernetes protobuf message")
     envelope = dict(_fields(body[len(MAGIC) :]))
     about = _decode(envelope.get(_ENVELOPE_TYPE, b""), _TYPE)
     message = _KINDS.get(about.get("kind", ""))
     if message is None:
-        raise UnsupportedMessage(about.get("kind", ""))
+        raise UnsupportedMessageError(about.get("kind", ""))
     return {**about, **_decode(envelope.get(_ENVELOPE_BODY, b""), message)}
 
 
@@ -176,6 +178,6 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
         byte = body[at]
         at += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the top bit says that more bytes follow
+        if byte < _MORE_FOLLOWS:
             return value, at
         shift += 7

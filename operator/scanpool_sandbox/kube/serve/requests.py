@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_OWN_SUBRESOURCES = ("status", "finalize")
 _MIN_PARTS = {"api": 2, "apis": 3}
 
 
@@ -33,11 +34,15 @@ def parse_path(path: str) -> Target | None:
         return None
     group, version, *rest = ["", *parts[1:]] if parts[0] == "api" else parts[1:]
     namespace = ""
-    about_namespace_itself = len(rest) < 3 or rest[2] in ("status", "finalize")  # noqa: PLR2004 - namespaces/{name}/{what}
-    if rest[0] == "namespaces" and not (about_namespace_itself and not group):
+    about_namespace = rest[0] == "namespaces" and not group
+    if (
+        rest[0] == "namespaces"
+        and rest[2:]
+        and not (about_namespace and rest[2] in _OWN_SUBRESOURCES)
+    ):
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource, *extra = [*rest, "", ""]
-    if any(extra[2:]):
+    if any(extra):
         return None
     return Target(group, version, plural, namespace, name, subresource)
 

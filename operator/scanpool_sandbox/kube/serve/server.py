@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import traceback
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from scanpool_sandbox.kube.access.audit import AuditEntry
 from scanpool_sandbox.kube.access.rbac import Attributes, denial, is_allowed
 from scanpool_sandbox.kube.access.users import ADMIN, User, impersonated
-from scanpool_sandbox.kube.errors import ApiError, path_not_found
+from scanpool_sandbox.kube.errors import ApiError
 from scanpool_sandbox.kube.serve import discovery, openapi
+from scanpool_sandbox.kube.serve.calls import Call
 from scanpool_sandbox.kube.serve.requests import Target, attributes, parse_path, verb_of
-from scanpool_sandbox.kube.serve.verbs import Call, ResourceHandlers
+from scanpool_sandbox.kube.serve.responses import json_response
 
 if TYPE_CHECKING:
+    from scanpool_sandbox.kube.serve.verbs import ResourceHandlers
     from scanpool_sandbox.kube.access.audit import Audit
     from scanpool_sandbox.kube.access.users import Tokens
     from scanpool_sandbox.kube.api import Api
@@ -29,15 +30,6 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 """The API server's own limit on a request body."""
 
 _log = logging.getLogger(__name__)
-
-
-def json_response(body: Any, status: int = HTTPStatus.OK) -> web.Response:
-    """Answer with JSON."""
-    return web.Response(
-        text=json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n",
-        content_type="application/json",
-        status=status,
-    )
 
 
 class Server:
@@ -67,7 +59,7 @@ class Server:
             response = await self._route(request, target, verb, user)
         except ApiError as error:
             response = json_response(error.status(), error.code)
-        except Exception:  # noqa: BLE001 - a bug here must reach the client as a 500, not hang it
+        except Exception:  # noqa: BLE001 - a bug here must reach the client as a 500
             _log.exception("%s %s failed", request.method, request.path_qs)
             failure = ApiError(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", traceback.format_exc(limit=-2)
@@ -118,10 +110,7 @@ class Server:
     async def _route(
         self, request: web.Request, target: Target | None, verb: str, user: User
     ) -> web.StreamResponse:
-        if target is None:
-            wanted = Attributes(verb, path=request.path)
-        else:
-            wanted = attributes(target, verb)
+        wanted = Attributes(verb, path=request.path) if target is None else attributes(target, verb)
         if not is_allowed(self._api.store, user, wanted):
             raise denial(user, wanted)
         if target is None:
@@ -130,38 +119,15 @@ class Server:
 
     def _other(self, request: web.Request) -> web.Response:
         parts = [part for part in request.path.split("/") if part]
-        registry = self._api.registry
         match parts:
             case ["healthz" | "readyz" | "livez", *_]:
                 return web.Response(text="ok")
-            case ["version"]:
-                return json_response(discovery.VERSION)
-            case ["api"]:
-                return json_response(discovery.api_versions())
-            case ["api", version]:
-                return json_response(discovery.resource_list(registry, "", version))
-            case ["apis"]:
-                return json_response(discovery.group_list(registry))
-            case ["apis", group]:
-                return json_response(discovery.group(registry, group))
-            case ["apis", group, version]:
-                return json_response(discovery.resource_list(registry, group, version))
-            case ["openapi", "v2"]:
-                return self._openapi_v2(request)
-            case ["openapi", "v3"]:
-                return json_response(openapi.index(registry))
-            case ["openapi", "v3", *root]:
-                return json_response(openapi.document(registry, "/".join(root)))
+            case ["openapi", "v2"] if "proto-openapi" in request.headers.get("Accept", ""):
+                headers = {"Content-Type": openapi.V2_PROTOBUF}
+                return web.Response(body=openapi.v2_protobuf(), headers=headers)
             case ["sandbox", "audit"]:
                 return json_response(self._audit.as_json())
-            case []:
-                return json_response({"paths": ["/api", "/apis", "/openapi/v3", "/version"]})
-        raise path_not_found()
-
-    @staticmethod
-    def _openapi_v2(request: web.Request) -> web.Response:
-        if "proto-openapi" in request.headers.get("Accept", ""):
-            return web.Response(
-                body=openapi.v2_protobuf(), headers={"Content-Type": openapi.V2_PROTOBUF}
-            )
-        return json_response(openapi.v2_json())
+            case ["openapi", *rest]:
+                return json_response(openapi.answer(self._api.registry, rest))
+            case _:
+                return json_response(discovery.answer(self._api.registry, parts))

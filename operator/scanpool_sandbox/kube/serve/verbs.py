@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +9,6 @@ from aiohttp import web
 
 from scanpool_sandbox.kube.errors import (
     ApiError,
-    bad_request,
     invalid,
     method_not_allowed,
     path_not_found,
@@ -22,22 +17,20 @@ from scanpool_sandbox.kube.errors import (
 from scanpool_sandbox.kube.objects import Obj, name_of, namespace_of
 from scanpool_sandbox.kube.selectors import field_selector, label_selector
 from scanpool_sandbox.kube.serve import reviews
-from scanpool_sandbox.kube.serve.bodies import decode_body, patch_type
+from scanpool_sandbox.kube.serve.bodies import patch_type
+from scanpool_sandbox.kube.serve.calls import Call, delete_options
 from scanpool_sandbox.kube.serve.requests import is_true
+from scanpool_sandbox.kube.serve.responses import json_response, object_response
 from scanpool_sandbox.kube.serve.tables import table
-from scanpool_sandbox.kube.serve.watching import Watch
-from scanpool_sandbox.kube.writing.deletion import DeleteOptions
-from scanpool_sandbox.kube.writing.options import WriteOptions
+from scanpool_sandbox.kube.serve.watching import Watch, stream_watch
 from scanpool_sandbox.kube.writing.patching import APPLY_PATCH
 
 if TYPE_CHECKING:
-    from scanpool_sandbox.kube.access.users import Tokens, User
+    from scanpool_sandbox.kube.access.users import Tokens
     from scanpool_sandbox.kube.api import Api
     from scanpool_sandbox.kube.resources import Resource
-    from scanpool_sandbox.kube.serve.requests import Target
 
 _WRITES = ("create", "update", "patch")
-_VALIDATIONS = ("Ignore", "Warn", "Strict")
 _METRICS_GROUP = "metrics.k8s.io"
 
 
@@ -49,35 +42,6 @@ class Node(Protocol):
 
     async def log(self, pod: Obj, container: str) -> str:
         """Return what a container printed; raises 400 when it has not started."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request that names a resource, authenticated and authorized."""
-
-    request: web.Request
-    target: Target
-    verb: str
-    user: User
-
-    def query(self, name: str) -> str:
-        """Return a query parameter, or an empty string."""
-        return self.request.query.get(name, "")
-
-    def options(self) -> WriteOptions:
-        """Read what the query says about a write."""
-        validation = self.query("fieldValidation") or "Warn"
-        if validation not in _VALIDATIONS:
-            raise bad_request(f"invalid fieldValidation {validation!r}")
-        if self.query("dryRun") not in ("", "All"):
-            raise bad_request(f"invalid dryRun {self.query('dryRun')!r}: only All is supported")
-        agent = self.request.headers.get("User-Agent", "unknown").partition("/")[0]
-        return WriteOptions(
-            dry_run=self.query("dryRun") == "All",
-            field_manager=self.query("fieldManager") or agent[:128],
-            field_validation=validation,
-            force=is_true(self.request.query.get("force")),
-        )
 
 
 class ResourceHandlers:
@@ -98,24 +62,23 @@ class ResourceHandlers:
             raise path_not_found()
         if call.verb not in resource.verbs:
             raise method_not_allowed()
-        body = await _body(call)
-        if call.verb in _WRITES and (answer := self._special(call, resource, body)):
-            return answer
         if target.subresource == "log":
             return await self._log(call, resource)
-        match call.verb:
-            case "get":
-                return _shown(call, resource, self._read(resource, call))
-            case "list":
-                return self._list(call, resource)
-            case "watch":
-                return await self._watch(call, resource)
-            case "delete":
-                return self._delete(call, resource, body)
-            case "deletecollection":
-                return self._delete_collection(call, resource, body)
-            case _:
-                return self._write(call, resource, body)
+        body = await call.body()
+        if call.verb in _WRITES and (answer := self._special(call, resource, body)):
+            return answer
+        if call.verb == "watch":
+            return await self._watch(call, resource)
+        by_verb = {
+            "get": self._get,
+            "list": self._list,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        return by_verb.get(call.verb, self._write)(call, resource, body)
+
+    def _get(self, call: Call, resource: Resource, _body: Any) -> web.Response:
+        return object_response(call, resource, self._read(resource, call))
 
     def _read(self, resource: Resource, call: Call) -> Obj:
         target = call.target
@@ -132,9 +95,8 @@ class ResourceHandlers:
             f"{resource.plural}.{resource.group} {target.name!r} not found",
         )
 
-    def _list(self, call: Call, resource: Resource) -> web.Response:
-        labels, fields = call.query("labelSelector"), call.query("fieldSelector")
-        fields = _named(call, fields)
+    def _list(self, call: Call, resource: Resource, _body: Any) -> web.Response:
+        labels, fields = call.query("labelSelector"), call.field_selector()
         if resource.group == _METRICS_GROUP:
             matches = label_selector(labels)
             found = self._node.metrics(resource, call.target.namespace)
@@ -142,10 +104,10 @@ class ResourceHandlers:
         else:
             objects = self._api.list(resource, call.target.namespace, labels, fields)
         metadata = {"resourceVersion": str(self._api.store.revision)}
-        if version := _table_version(call):
+        if version := call.table_version():
             shown = table(resource, objects, version, call.query("includeObject"), metadata)
-            return _json(shown)
-        return _json(
+            return json_response(shown)
+        return json_response(
             {
                 "kind": resource.list_name,
                 "apiVersion": resource.group_version,
@@ -161,7 +123,7 @@ class ResourceHandlers:
             )
             raise invalid("ListOptions", "meta.k8s.io", "", [error])
         by_label = label_selector(call.query("labelSelector"))
-        by_field = field_selector(_named(call, call.query("fieldSelector")), resource.key)
+        by_field = field_selector(call.field_selector(), resource.key)
         watch = Watch(
             self._api.store,
             resource,
@@ -169,28 +131,7 @@ class ResourceHandlers:
             lambda obj: by_label(obj) and by_field(obj),
             bookmarks=is_true(call.request.query.get("allowWatchBookmarks")),
         )
-        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-        try:
-            begin = watch.start(call.query("resourceVersion"))
-        except ApiError as error:
-            await stream.prepare(call.request)
-            await stream.write(_line({"type": "ERROR", "object": error.status()}))
-            return stream
-        except ValueError as error:
-            raise bad_request(f"invalid resource version: {error}") from error
-        seconds = float(call.query("timeoutSeconds") or 0) or None
-        encode = _event_encoder(call, resource)
-        try:
-            await stream.prepare(call.request)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(seconds):
-                    if begin:
-                        await stream.write(b"".join(map(encode, begin)))
-                    async for event in watch.events():
-                        await stream.write(encode(event))
-        finally:
-            watch.close()
-        return stream
+        return await stream_watch(watch, call, resource)
 
     def _write(self, call: Call, resource: Resource, body: Any) -> web.Response:
         target, options = call.target, call.options()
@@ -198,7 +139,7 @@ class ResourceHandlers:
             if target.name and not target.subresource:
                 raise method_not_allowed()
             stored = self._api.create(resource, target.namespace, body, options)
-            return _shown(call, resource, stored, HTTPStatus.CREATED, options.warnings)
+            return object_response(call, resource, stored, HTTPStatus.CREATED, options.warnings)
         code = HTTPStatus.OK
         at = (resource, target.namespace, target.name)
         if call.verb == "update":
@@ -212,19 +153,19 @@ class ResourceHandlers:
                 if self._api.store.get(resource.key, target.namespace, target.name) is None:
                     code = HTTPStatus.CREATED
             stored = self._api.patch(*at, kind, body, options, target.subresource)
-        return _shown(call, resource, stored, code, options.warnings)
+        return object_response(call, resource, stored, code, options.warnings)
 
     def _delete(self, call: Call, resource: Resource, body: Any) -> web.Response:
-        options = _delete_options(call, body)
+        options = delete_options(call, body)
         target = call.target
         last = self._api.delete(resource, target.namespace, target.name, options)
         gone = self._api.store.get(resource.key, target.namespace, target.name) is None
         if not gone or options.dry_run:
-            return _json(last)
+            return json_response(last)
         details = {"name": name_of(last), "kind": resource.plural, "uid": last["metadata"]["uid"]}
         if resource.group:
             details["group"] = resource.group
-        return _json(
+        return json_response(
             {
                 "kind": "Status",
                 "apiVersion": "v1",
@@ -235,13 +176,13 @@ class ResourceHandlers:
         )
 
     def _delete_collection(self, call: Call, resource: Resource, body: Any) -> web.Response:
-        options = _delete_options(call, body)
+        options = delete_options(call, body)
         labels, fields = call.query("labelSelector"), call.query("fieldSelector")
         deleted = [
             self._api.delete(resource, namespace_of(obj), name_of(obj), options)
             for obj in self._api.list(resource, call.target.namespace, labels, fields)
         ]
-        return _json(
+        return json_response(
             {
                 "kind": resource.list_name,
                 "apiVersion": resource.group_version,
@@ -269,7 +210,7 @@ class ResourceHandlers:
                 raise method_not_allowed()
             case _:
                 return None
-        return _json(answer, HTTPStatus.CREATED)
+        return json_response(answer, HTTPStatus.CREATED)
 
     async def _log(self, call: Call, resource: Resource) -> web.Response:
         pod = self._api.find(resource, call.target.namespace, call.target.name)
@@ -278,91 +219,3 @@ class ResourceHandlers:
         if tail := call.query("tailLines"):
             lines = lines[-int(tail) :] if int(tail) else []
         return web.Response(text="".join(lines))
-
-
-async def _body(call: Call) -> Any:
-    raw = await call.request.read()
-    if call.request.method == "GET":
-        return {}
-    content_type = call.request.headers.get("Content-Type", "application/json")
-    if call.verb.startswith("delete") and not raw:
-        return {}
-    return decode_body(raw, content_type)
-
-
-def _named(call: Call, fields: str) -> str:
-    """Add the name of a single-object watch or list to its field selector."""
-    if not call.target.name:
-        return fields
-    return ",".join(filter(None, (fields, f"metadata.name={call.target.name}")))
-
-
-def _delete_options(call: Call, body: Any) -> DeleteOptions:
-    body = body if isinstance(body, dict) else {}
-    preconditions = body.get("preconditions") or {}
-    grace = body.get("gracePeriodSeconds", call.query("gracePeriodSeconds") or None)
-    policy = body.get("propagationPolicy") or call.query("propagationPolicy")
-    if body.get("orphanDependents") or is_true(call.request.query.get("orphanDependents")):
-        policy = "Orphan"
-    return DeleteOptions(
-        grace_period_seconds=None if grace is None else int(grace),
-        propagation_policy=policy,
-        uid=preconditions.get("uid") or "",
-        resource_version=preconditions.get("resourceVersion") or "",
-        dry_run="All" in (body.get("dryRun") or []) or call.query("dryRun") == "All",
-    )
-
-
-def _table_version(call: Call) -> str:
-    """Return the Table version the client prefers to the objects themselves, or nothing."""
-    for accepted in call.request.headers.get("Accept", "").split(","):
-        parts = dict(
-            part.strip().partition("=")[::2] for part in accepted.split(";") if "=" in part
-        )
-        if parts.get("as") == "Table" and parts.get("v") in ("v1", "v1beta1"):
-            return parts["v"]
-    return ""
-
-
-def _line(event: Obj) -> bytes:
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-
-def _event_encoder(call: Call, resource: Resource) -> Any:
-    version, include = _table_version(call), call.query("includeObject")
-    if not version:
-        return _line
-
-    def encode(event: Obj) -> bytes:
-        if event["type"] == "BOOKMARK":
-            return _line(event)
-        metadata = {"resourceVersion": event["object"]["metadata"]["resourceVersion"]}
-        shown = table(resource, [event["object"]], version, include, metadata)
-        return _line({"type": event["type"], "object": shown})
-
-    return encode
-
-
-def _json(body: Any, code: int = HTTPStatus.OK, warnings: list[str] | None = None) -> web.Response:
-    response = web.Response(
-        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n",
-        content_type="application/json",
-        status=code,
-    )
-    for warning in warnings or ():
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{escaped}"')
-    return response
-
-
-def _shown(
-    call: Call,
-    resource: Resource,
-    obj: Obj,
-    code: int = HTTPStatus.OK,
-    warnings: list[str] | None = None,
-) -> web.Response:
-    if call.verb == "get" and not call.target.subresource and (version := _table_version(call)):
-        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        obj = table(resource, [obj], version, call.query("includeObject"), metadata)
-    return _json(obj, code, warnings)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
+from scanpool_sandbox.kube.errors import ApiError, bad_request
 from scanpool_sandbox.kube.objects import Obj, namespace_of
+from scanpool_sandbox.kube.serve.responses import encode
+from scanpool_sandbox.kube.serve.tables import table
 from scanpool_sandbox.kube.versions import presented
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from scanpool_sandbox.kube.resources import Resource
+    from scanpool_sandbox.kube.serve.calls import Call
     from scanpool_sandbox.kube.store import Change, Store
 
 BOOKMARK_SECONDS = 30.0
@@ -96,3 +103,41 @@ class Watch:
                 },
             },
         }
+
+
+async def stream_watch(watch: Watch, call: Call, resource: Resource) -> web.StreamResponse:
+    """Answer with a watch's events until its time is over or the client leaves."""
+    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+    try:
+        begin = watch.start(call.query("resourceVersion"))
+    except ApiError as error:
+        await stream.prepare(call.request)
+        await stream.write(encode({"type": "ERROR", "object": error.status()}))
+        return stream
+    except ValueError as error:
+        raise bad_request(f"invalid resource version: {error}") from error
+    seconds = float(call.query("timeoutSeconds") or 0) or None
+    line = _encoder(call, resource)
+    try:
+        await stream.prepare(call.request)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(seconds):
+                await stream.write(b"".join(map(line, begin)))
+                async for event in watch.events():
+                    await stream.write(line(event))
+    finally:
+        watch.close()
+    return stream
+
+
+def _encoder(call: Call, resource: Resource) -> Callable[[Obj], bytes]:
+    version, include = call.table_version(), call.query("includeObject")
+
+    def as_table(event: Obj) -> bytes:
+        if event["type"] == "BOOKMARK":
+            return encode(event)
+        metadata = {"resourceVersion": event["object"]["metadata"]["resourceVersion"]}
+        shown = table(resource, [event["object"]], version, include, metadata)
+        return encode({"type": event["type"], "object": shown})
+
+    return as_table if version else encode

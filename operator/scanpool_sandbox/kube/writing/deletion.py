@@ -36,25 +36,7 @@ def delete(store: Store, resource: Resource, old: Obj, options: DeleteOptions) -
     if options.propagation_policy not in _POLICY_FINALIZERS:
         raise bad_request(f"unknown propagationPolicy {options.propagation_policy!r}")
     obj = copied(old)
-    metadata = obj["metadata"]
-    finalizer = _POLICY_FINALIZERS[options.propagation_policy]
-    finalizers = [f for f in metadata.get("finalizers") or [] if f not in (FOREGROUND, ORPHAN)]
-    if finalizer and not metadata.get("deletionTimestamp"):
-        finalizers.append(finalizer)
-    elif metadata.get("deletionTimestamp"):
-        finalizers = metadata.get("finalizers") or []
-    if finalizers:
-        metadata["finalizers"] = finalizers
-    else:
-        metadata.pop("finalizers", None)
-    grace = _grace_period_seconds(resource, old, options)
-    if not metadata.get("deletionTimestamp"):
-        metadata["deletionTimestamp"] = rfc3339(datetime.now(UTC) + timedelta(seconds=grace))
-        metadata["deletionGracePeriodSeconds"] = grace
-        if "generation" in metadata:
-            metadata["generation"] += 1
-    elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-        metadata["deletionGracePeriodSeconds"] = grace
+    _mark(obj, _grace_period_seconds(resource, old, options), options.propagation_policy)
     if obj["kind"] == "Namespace":
         obj["status"] = {**obj.get("status", {}), "phase": "Terminating"}
     if options.dry_run:
@@ -64,6 +46,25 @@ def delete(store: Store, resource: Resource, old: Obj, options: DeleteOptions) -
     if obj == old:
         return old
     return store.put(resource.key, obj)
+
+
+def _mark(obj: Obj, grace_seconds: int, propagation_policy: str) -> None:
+    metadata = obj["metadata"]
+    if metadata.get("deletionTimestamp"):
+        if grace_seconds < metadata.get("deletionGracePeriodSeconds", 0):
+            metadata["deletionGracePeriodSeconds"] = grace_seconds
+        return
+    finalizers = [f for f in metadata.get("finalizers") or [] if f not in (FOREGROUND, ORPHAN)]
+    if finalizer := _POLICY_FINALIZERS[propagation_policy]:
+        finalizers.append(finalizer)
+    metadata.pop("finalizers", None)
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    deadline = datetime.now(UTC) + timedelta(seconds=grace_seconds)
+    metadata["deletionTimestamp"] = rfc3339(deadline)
+    metadata["deletionGracePeriodSeconds"] = grace_seconds
+    if "generation" in metadata:
+        metadata["generation"] += 1
 
 
 def _check_preconditions(resource: Resource, old: Obj, options: DeleteOptions) -> None:

@@ -13,6 +13,7 @@ from scanpool_sandbox.kube.errors import (
     forbidden_value,
     invalid_value,
     required_value,
+    shown,
 )
 from scanpool_sandbox.kube.objects import rfc3339
 
@@ -30,6 +31,12 @@ _LABEL_LENGTH = 63
 _NAME_LENGTH = 253
 _DNS_LABELS = frozenset({"namespaces", "services"})
 _PATH_SEGMENTS = frozenset({"rbac.authorization.k8s.io"})
+_ALPHANUMERIC_ENDS = (
+    "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character"
+)
+_KEY_RULE = f"name part must consist of {_ALPHANUMERIC_ENDS}"
+_LABEL_RULE = f"be an empty string or consist of {_ALPHANUMERIC_ENDS}"
 _RANDOM_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes, so that generated names spell nothing."""
 _RANDOM_LENGTH = 5
@@ -105,30 +112,20 @@ def validate_metadata(obj: Obj, resource: Resource, old: Obj | None) -> Iterator
         yield from _validate_name(name, resource)
     for key, value in (metadata.get("labels") or {}).items():
         if not _QUALIFIED_NAME.match(key):
-            yield invalid_value(
-                "metadata.labels",
-                key,
-                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-            )
+            yield invalid_value("metadata.labels", key, _KEY_RULE)
         if len(value) > _LABEL_LENGTH or not _LABEL_VALUE.match(value):
-            yield invalid_value(
-                "metadata.labels",
-                value,
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-            )
+            yield invalid_value("metadata.labels", value, f"a valid label must {_LABEL_RULE}")
     for key in metadata.get("annotations") or {}:
         if not _QUALIFIED_NAME.match(key.lower()):
-            yield invalid_value(
-                "metadata.annotations",
-                key,
-                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-            )
+            yield invalid_value("metadata.annotations", key, _KEY_RULE)
     if old is not None and old["metadata"].get("deletionTimestamp"):
-        added = set(metadata.get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
+        before = old["metadata"].get("finalizers") or ()
+        added = [f for f in metadata.get("finalizers") or () if f not in before]
         if added:
             yield forbidden_value(
                 "metadata.finalizers",
-                f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}",
+                "no new finalizers can be added if the object is being deleted, found new "
+                f"finalizers {shown(added)}",
             )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonpatch
 
 from scanpool_sandbox.kube.errors import ApiError, bad_request
 from scanpool_sandbox.kube.objects import Obj, copied
-from scanpool_sandbox.kube.writing.listtypes import Shape
+
+if TYPE_CHECKING:
+    from scanpool_sandbox.kube.writing.listtypes import Shape
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -62,39 +64,39 @@ def strategic_patched(target: Any, patch: Obj, shape: Shape) -> Any:
         return {}
     result = dict(target) if isinstance(target, dict) else {}
     if _RETAIN_KEYS in patch:
-        retained = set(patch[_RETAIN_KEYS])
-        result = {key: value for key, value in result.items() if key in retained}
+        result = {key: value for key, value in result.items() if key in patch[_RETAIN_KEYS]}
     for name, value in patch.items():
         if name.startswith(_DELETE_PRIMITIVES):
             field = name.removeprefix(_DELETE_PRIMITIVES)
             result[field] = [item for item in result.get(field) or [] if item not in value]
-        elif name.startswith("$"):
-            continue
-        elif value is None:
-            result.pop(name, None)
-        elif isinstance(value, dict):
-            result[name] = strategic_patched(result.get(name), value, shape.field(name))
-        elif isinstance(value, list):
-            order = patch.get(_ORDER + name)
-            result[name] = _merged_list(result.get(name) or [], value, shape.field(name), order)
-        else:
-            result[name] = value
+        elif not name.startswith("$"):
+            _merge_field(result, name, value, shape.field(name))
     for name, order in patch.items():
-        if name.startswith(_ORDER) and name.removeprefix(_ORDER) not in patch:
-            field = name.removeprefix(_ORDER)
-            key = _merge_key(shape.field(field), result.get(field) or [])
-            if field in result:
-                result[field] = _ordered(result[field], order, key)
+        field = name.removeprefix(_ORDER)
+        if name.startswith(_ORDER) and field in result:
+            key = _merge_key(shape.field(field), result[field])
+            result[field] = _ordered(result[field], order, key)
     return result
 
 
+def _merge_field(holder: Obj, name: str, value: Any, shape: Shape) -> None:
+    if value is None:
+        holder.pop(name, None)
+    elif isinstance(value, dict):
+        holder[name] = strategic_patched(holder.get(name), value, shape)
+    elif isinstance(value, list):
+        holder[name] = _merged_list(holder.get(name) or [], value, shape)
+    else:
+        holder[name] = value
+
+
 def _merge_key(shape: Shape, items: list[Any]) -> str | None:
-    """Strategic merge knows one key per list, the first of server-side apply's."""
+    """Return the one key strategic merge knows a list by: the first of server-side apply's."""
     keys = shape.keys_of(items)
     return keys[0] if keys else None
 
 
-def _merged_list(target: list[Any], patch: list[Any], shape: Shape, order: Any) -> list[Any]:
+def _merged_list(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
     if shape.is_set:
         return target + [item for item in patch if item not in target]
     sample = [
@@ -117,7 +119,7 @@ def _merged_list(target: list[Any], patch: list[Any], shape: Shape, order: Any) 
             result.append(strategic_patched({}, item, shape.item()))
         else:
             result[position] = strategic_patched(result[position], item, shape.item())
-    return _ordered(result, order, key) if order else result
+    return result
 
 
 def _ordered(items: list[Any], order: list[Any], key: str | None) -> list[Any]:
