@@ -1,12 +1,13 @@
 """One AMQP connection with one channel, as coroutines over pika's asyncio adapter.
 
-Nothing here reconnects: when the connection or the channel is lost, `lost` is set, every waiting
-call raises `ConnectionLostError`, and the broker redelivers what was not acknowledged. The caller
-connects anew.
+Nothing here reconnects: when the connection or the channel is lost, every waiting call raises
+`ConnectionLostError`, and the broker redelivers what was not acknowledged. The caller connects
+anew; see `amqp_link`.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -45,13 +46,22 @@ class Delivery:
 class Session:
     """A connected channel in confirm mode. Create it with `connect`."""
 
-    def __init__(self, connection: AsyncioConnection) -> None:
-        self._connection = connection
+    def __init__(self, url: str) -> None:
         self._channel: Any = None
         self._consumers: list[str] = []
         self._published = 0
         self._unconfirmed: dict[int, asyncio.Future[None]] = {}
-        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[Any] = loop.create_future()
+        self._lost: asyncio.Future[str] = loop.create_future()
+        self._closed = asyncio.Event()
+        self._connection = AsyncioConnection(
+            pika.URLParameters(url),
+            on_open_callback=self._opened.set_result,
+            on_open_error_callback=lambda _, error: self._on_closed(error),
+            on_close_callback=lambda _, error: self._on_closed(error),
+            custom_ioloop=loop,
+        )
 
     @classmethod
     async def connect(cls, url: str, *, prefetch: int) -> Self:
@@ -61,24 +71,18 @@ class Session:
             ConnectionLostError: if it cannot.
 
         """
-        opened: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        connection = AsyncioConnection(
-            pika.URLParameters(url),
-            on_open_callback=lambda _: opened.set_result(None),
-            on_open_error_callback=lambda _, error: opened.set_result(_text(error)),
-            custom_ioloop=asyncio.get_running_loop(),
-        )
-        failure = await opened
-        if failure is not None:
-            raise ConnectionLostError(failure)
-        session = cls(connection)
-        connection.add_on_close_callback(lambda _, error: session._on_lost(error))
-        await session._open_channel(prefetch)
+        session = cls(url)
+        try:
+            await session._or_lost(session._opened)
+            await session._open_channel(prefetch)
+        except BaseException:
+            await session.close()
+            raise
         return session
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether the connection or the channel is gone."""
+        """Tell whether the connection or the channel is gone, or about to be."""
         return self._lost.done()
 
     async def wait_lost(self) -> str:
@@ -158,10 +162,7 @@ class Session:
             content_type="application/json",
             message_id=str(tag),
         )
-        try:
-            self._channel.basic_publish("", queue, body, properties, mandatory=True)
-        except pika.exceptions.AMQPError as error:
-            raise ConnectionLostError(_text(error)) from error
+        self._channel.basic_publish("", queue, body, properties, mandatory=True)
         await confirmed
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -179,17 +180,18 @@ class Session:
 
     async def close(self) -> None:
         """Close the connection; what was not acknowledged is redelivered to others."""
-        if self._connection.is_open:
-            self._connection.close()
-            await asyncio.wait({self._lost}, timeout=CLOSE_SECONDS)
+        self._lose("closed by us")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._closed.wait()
 
     async def _open_channel(self, prefetch: int) -> None:
         opening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._connection.channel(on_open_callback=opening.set_result)
         await self._or_lost(opening)
         self._channel = channel = opening.result()
-        channel.add_on_close_callback(lambda _, error: self._on_lost(error))
-        channel.add_on_cancel_callback(lambda _: self._on_consumer_cancelled())
+        channel.add_on_close_callback(lambda _, error: self._lose(_text(error)))
+        channel.add_on_cancel_callback(lambda _: self._lose("a consumed queue was deleted"))
         channel.add_on_return_callback(self._on_returned)
         await self._call(
             lambda done: channel.basic_qos(prefetch_count=prefetch, global_qos=True, callback=done)
@@ -211,34 +213,34 @@ class Session:
 
     def _on_confirmed(self, frame: Any) -> None:
         method = frame.method
+        if isinstance(method, pika.spec.Basic.Nack):
+            self._lose("the broker refused a message")
+            return
         first = min(self._unconfirmed, default=1) if method.multiple else method.delivery_tag
         for tag in range(first, method.delivery_tag + 1):
             confirmed = self._unconfirmed.pop(tag, None)
-            if confirmed is None or confirmed.done():
-                continue
-            if isinstance(method, pika.spec.Basic.Ack):
+            if confirmed is not None and not confirmed.done():
                 confirmed.set_result(None)
-            else:
-                confirmed.set_exception(ConnectionLostError("the broker refused a message"))
 
     def _on_returned(self, _: object, method: Any, properties: Any, __: object) -> None:
         confirmed = self._unconfirmed.pop(int(properties.message_id), None)
         if confirmed is not None and not confirmed.done():
             confirmed.set_exception(UnroutableError(method.routing_key))
 
-    def _on_consumer_cancelled(self) -> None:
-        """Start over when a queue we consume was deleted, which declares it again."""
-        self._connection.close()
+    def _on_closed(self, error: BaseException) -> None:
+        self._closed.set()
+        self._lose(_text(error))
 
-    def _on_lost(self, error: BaseException) -> None:
+    def _lose(self, reason: str) -> None:
+        """Give up the session: whatever waits for the broker fails, and the rest is closed."""
         if self.is_lost:
             return
-        self._lost.set_result(_text(error))
+        self._lost.set_result(reason)
         for confirmed in self._unconfirmed.values():
             if not confirmed.done():
-                confirmed.set_exception(ConnectionLostError(_text(error)))
+                confirmed.set_exception(ConnectionLostError(reason))
         self._unconfirmed.clear()
-        if self._connection.is_open:
+        if not (self._connection.is_closing or self._connection.is_closed):
             self._connection.close()
 
 

@@ -56,13 +56,16 @@ class Link:
     @property
     def current(self) -> Session | None:
         """The session that is ready now, if there is one."""
-        return self._session if self._connected.is_set() else None
+        if self._session is None or self._session.is_lost or not self._connected.is_set():
+            return None
+        return self._session
 
     async def session(self) -> Session:
         """Return a ready session, as soon as there is one."""
-        while self._session is None or not self._connected.is_set():
+        while (session := self.current) is None:
+            self._connected.clear()
             await self._connected.wait()
-        return self._session
+        return session
 
     async def _keep(self) -> None:
         delay = FIRST_RETRY_SECONDS

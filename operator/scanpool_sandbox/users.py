@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -75,16 +76,19 @@ class Users:
         self._duplicates = 0
         self._timed_out = 0
         self._news = asyncio.Event()
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect, and declare the pipeline's queues."""
-        await self._link.__aenter__()
-        await self._link.session()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._link)
+            await self._link.session()
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
-        await self._link.__aexit__()
+        await self._stack.aclose()
 
     async def submit(self, number: int) -> None:
         """Publish scans at once, and return when the broker has taken all of them."""
@@ -159,8 +163,7 @@ class Users:
             try:
                 return await session.publish(VISION.queue, encode_task(scan_id))
             except ConnectionLostError:
-                # It may have arrived all the same: then it is done twice and counted once.
-                await session.wait_lost()
+                continue  # it may have arrived: then it is done twice and counted once
 
     async def _consume(self, session: Session) -> None:
         await session.declare_pipeline()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from scanpool_sandbox.amqp import Session
+from scanpool_sandbox.amqp import ConnectionLostError, Session, UnroutableError
 from scanpool_sandbox.openai_provider import Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.pipeline import DEAD_LETTER_QUEUE, RESULTS_QUEUE, STEPS, TOKENS_PER_SCAN
@@ -253,6 +253,41 @@ async def test_a_message_that_is_no_task_is_dead_lettered(
     await until(lambda: depths(vhost.amqp_url)[DEAD_LETTER_QUEUE] == 1)
 
 
+async def test_a_queue_that_is_deleted_is_declared_again(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings())
+    async with Users(vhost.amqp_url) as users:
+        start_worker(vhost.amqp_url, server)
+        await users.submit(1)
+        await users.wait_all(DONE_SECONDS)
+        connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
+        connection.channel().queue_delete("scan.rule")
+        connection.close()
+
+        await users.submit(1)
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed) == (2, 0)
+
+
+async def test_publishing_to_a_queue_that_is_not_there_fails(vhost) -> None:
+    session = await Session.connect(vhost.amqp_url, prefetch=1)
+
+    with pytest.raises(UnroutableError, match=r"scan\.vision"):
+        await session.publish("scan.vision", b"{}")
+
+    await session.close()
+    with pytest.raises(ConnectionLostError, match="closed by us"):
+        await session.publish("scan.vision", b"{}")
+
+
+async def test_a_wait_for_a_broker_that_is_not_there_can_be_given_up() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), Users("amqp://nobody:secret@127.0.0.1:1/none"):
+            pass
+
+
 async def test_a_result_that_comes_twice_counts_once(vhost) -> None:
     async with Users(vhost.amqp_url) as users:
         await users.submit(1)
@@ -291,7 +326,7 @@ async def test_virtual_users_submit_again_when_a_scan_ends_and_give_up_on_a_slow
         ramp_down_seconds=0.2,
         poll_seconds=0.1,
     )
-    start_worker(vhost.amqp_url, server)
+    start_worker(vhost.amqp_url, server, SCAN_GRACE_SECONDS="0")
     async with Users(vhost.amqp_url) as users:
         await users.run(profile)
         counts = await users.wait_all(DONE_SECONDS)
