@@ -29,12 +29,12 @@ field() {
 
 fail() {
   {
-    echo "FAILED: $*"
     in_scan get scanworkerpools --output wide
     in_scan describe "$POOL"
     in_scan get pods --output wide
     kubectl --context "$CONTEXT" --namespace scanpool-system logs deployment/scanpool --tail=50
   } >&2 || true
+  echo "FAILED: $*" >&2
   exit 1
 }
 
@@ -57,9 +57,12 @@ restore() {
 # Sets `peak` and `limits` to the most replicas and to every limitedBy seen until the Job ends.
 watch_burst() {
   local deadline=$((SECONDS + BURST_SECONDS)) replicas limit ended seen=""
+  local conditions='{.status.conditions[?(@.status=="True")].type}'
   peak=0
   limits=" "
-  until ended=$(field job/users '{.status.conditions[?(@.status=="True")].type}') && [[ -n $ended ]]; do
+  # Other conditions, as SuccessCriteriaMet and FailureTarget, come before its end.
+  until ended=$(field job/users "$conditions") &&
+    [[ $ended == *Complete* || $ended == *Failed* ]]; do
     ((SECONDS < deadline)) || fail "the burst did not end within $BURST_SECONDS s"
     replicas=$(field "$WORKERS" '{.spec.replicas}')
     limit=$(field "$POOL" '{.status.limitedBy}')

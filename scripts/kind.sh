@@ -35,7 +35,7 @@ check_tools() {
   need docker https://docs.docker.com/engine/install/
   need kind https://kind.sigs.k8s.io/docs/user/quick-start/#installation
   need kubectl https://kubernetes.io/docs/tasks/tools/
-  docker info >/dev/null 2>&1 || die "the Docker engine does not answer; start it, or see 'docker info'"
+  docker info >/dev/null 2>&1 || die "the Docker engine does not answer; see 'docker info'"
 }
 
 build_images() {

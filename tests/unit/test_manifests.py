@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from scanpool import cli, settings
 from scanpool.metrics import Metrics
 from scanpool.models.conditions import ConditionType
 from scanpool.models.decision import LimitedBy
@@ -259,6 +260,16 @@ def test_probes_ask_ports_that_exist(pod: Document) -> None:
             if name in container
         ]
         assert set(every("port", probes)) <= ports
+
+
+def test_operator_serves_the_ports_that_are_named() -> None:
+    operator = only("Deployment", BASE / "deployment.yaml")["spec"]
+    (container,) = operator["template"]["spec"]["containers"]
+    arguments = cli._parser().parse_args(container["args"])
+    served = settings.from_arguments(arguments)
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"health": served.health_port, "metrics": served.metrics_port}
+    assert served.json_logs
 
 
 def test_operator_is_one_read_only_process() -> None:
