@@ -1,7 +1,6 @@
 """How fast replicas may change: stabilization and scaling policies, as in autoscaling/v2."""
 
 from collections.abc import Sequence
-from math import ceil, floor
 
 from scanpool.models.memory import Recommendation, Scaling
 from scanpool.models.spec import (
@@ -122,10 +121,10 @@ def _raised(policy: ScalingPolicy, start: int) -> int:
     if policy.type is PolicyType.PODS:
         return start + policy.value
     # A percentage of nothing would keep a pool at zero for ever.
-    return ceil(max(start, 1) * (1 + policy.value / 100))
+    return -(-max(start, 1) * (100 + policy.value) // 100)
 
 
 def _lowered(policy: ScalingPolicy, start: int) -> int:
     if policy.type is PolicyType.PODS:
         return max(start - policy.value, 0)
-    return max(floor(start * (1 - policy.value / 100)), 0)
+    return max(start * (100 - policy.value) // 100, 0)

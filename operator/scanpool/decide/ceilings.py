@@ -49,21 +49,21 @@ def _with_provider(
 ) -> Ceilings:
     queues, current = spec.rabbitmq.queues, observation.target.replicas
     whole, own = tokens.flows(queues, observation)
-    others = tokens.others(whole, own)
+    others = tokens.others(observation, whole, own)
     token_limit, request_limit = tokens.limits(llm, observation)
     per_replica = tokens.cost(memory, llm, queues, own)
     hold = feedback.hold_seconds(llm.usage.window_seconds, observation)
     factor = feedback.backoff_factor(memory, hold, now)
     target = llm.target_utilization_percent
     by_tokens = tokens.ceiling(
-        "TPM", token_limit, others.tokens or 0.0, per_replica.tokens, target, factor, current
+        "TPM", token_limit, others.tokens, per_replica.tokens, target, factor, current
     )
     by_requests = None
     if request_limit.value is not None and per_replica.requests is not None:
         by_requests = tokens.ceiling(
             "RPM",
             request_limit,
-            others.requests or 0.0,
+            others.requests,
             per_replica.requests,
             target,
             factor,

@@ -37,11 +37,10 @@ def demand(queues: Sequence[Queue], depths: Mapping[str, QueueDepth]) -> Demand:
 def within_tolerance(wanted: Demand, current: int, behavior: Behavior) -> bool:
     """Tell whether the load per replica is near enough to the target to leave it alone.
 
-    The deviation is relative, as the HPA's: |messages / (per replica x current) - 1|. Zero current
-    replicas have no load to compare, so nothing is near enough.
+    The deviation is relative, as the HPA's: messages / (per replica x current) from 1, either edge
+    included. Zero current replicas have no load to compare, so nothing is near enough.
     """
     if current == 0:
         return False
-    deviation = wanted.messages / (wanted.messages_per_replica * current) - 1
-    rules = behavior.scale_up if deviation > 0 else behavior.scale_down
-    return abs(deviation) <= rules.tolerance
+    load = wanted.messages / (wanted.messages_per_replica * current)
+    return 1 - behavior.scale_down.tolerance <= load <= 1 + behavior.scale_up.tolerance

@@ -20,6 +20,9 @@ RECOVERY_PER_SECOND = 0.1 / 60
 SLOW_DOWN_SECONDS = 900
 # A pod's start when none has been seen to start: image, probe delay, connection.
 POD_START_SECONDS = 60.0
+# A Deployment's default progress deadline. Ready's transition time moves whenever a probe fails:
+# a pod that became ready later than this became ready again.
+LONGEST_POD_START_SECONDS = 600.0
 
 
 def pod_start_seconds(observation: Observation) -> float:
@@ -27,7 +30,8 @@ def pod_start_seconds(observation: Observation) -> float:
     starts = [
         pod.ready_at - pod.created_at
         for pod in observation.target.pods
-        if pod.ready_at is not None and pod.ready_at >= pod.created_at
+        if pod.ready_at is not None
+        and 0 <= pod.ready_at - pod.created_at <= LONGEST_POD_START_SECONDS
     ]
     return max(starts, default=POD_START_SECONDS)
 

@@ -49,10 +49,10 @@ def decide(
 
     if missing or wanted is None or not memory.recommendations:
         asked = current
-        memory = recall.recommend(spec, memory, asked, now)
         rungs = _hold(
             spec, tuple(dict.fromkeys(gap.message for gap in missing)), ceilings, memory, current
         )
+        memory = recall.recommend(spec, memory, asked, now)
     else:
         near = within_tolerance(wanted, current, spec.behavior)
         asked = current if near else wanted.replicas
@@ -146,15 +146,18 @@ def _hold(
     because = "; ".join(reasons) or "the first look has nothing to compare with yet"
     hold = _Rung("hold", current, because, LimitedBy.HOLD)
     fallback = spec.fallback
-    if fallback is None or memory.failed_depth_readings < fallback.failure_threshold:
+    failures = memory.failed_depth_readings
+    if fallback is None or not memory.recommendations or failures < fallback.failure_threshold:
         return [hold]
     rung = _Rung(
         "fallback",
         max(current, min(fallback.replicas, spec.max_replicas)),
-        f"the depth of the queues has been unknown {memory.failed_depth_readings} times in a row",
+        f"the depth of the queues has been unknown {failures} times in a row",
         LimitedBy.FALLBACK,
     )
-    return [hold, rung, *_capped(ceilings, current, rung.replicas)]
+    rungs = [hold, rung, *_capped(ceilings, current, rung.replicas)]
+    kept = max(rungs[-1].replicas, current)
+    return [*rungs, _Rung("floor", kept, "a reading that fails lowers nothing")]
 
 
 def _breaker(spec: PoolSpec, memory: Memory, current: int, replicas: int) -> list[_Rung]:
@@ -181,14 +184,13 @@ def _steps(rungs: Sequence[_Rung], current: int) -> tuple[Step, ...]:
 
 
 def _limited_by(rungs: Sequence[_Rung], current: int, asked: int) -> LimitedBy:
-    """Name the last rule that changed the replicas on their way, if they end up elsewhere."""
-    held = rungs[0].limits is LimitedBy.HOLD
-    if rungs[-1].replicas == asked and not held:
-        return LimitedBy.NONE
+    """Name the last rule that moved the replicas to the side of `asked` on which they end up."""
+    off = rungs[-1].replicas - asked
+    if off == 0:
+        return rungs[0].limits
     befores = [current, *(rung.replicas for rung in rungs)]
-    changed = [
+    return [
         rung.limits
         for before, rung in zip(befores, rungs, strict=False)
-        if rung.replicas != before and rung.limits is not LimitedBy.NONE
-    ]
-    return changed[-1] if changed else LimitedBy.HOLD if held else LimitedBy.NONE
+        if (rung.replicas - before) * off > 0 and rung.limits is not LimitedBy.NONE
+    ][-1]

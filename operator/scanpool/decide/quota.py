@@ -1,9 +1,11 @@
 """The billing breaker: while the provider refuses to be paid, no worker should ask it.
 
-state     | probe: billing code | probe: answered            | probe: unavailable
-Closed    | Open                | Closed                     | Closed
-Open      | Open                | HalfOpen                   | Open
-HalfOpen  | Open                | Closed, by the next probe  | HalfOpen
+state     | probe: billing code | probe: answered            | probe: unavailable | no probe
+Closed    | Open                | Closed                     | Closed             | Closed
+Open      | Open                | HalfOpen                   | Open               | Closed
+HalfOpen  | Open                | Closed, by the next probe  | HalfOpen           | Closed
+
+Without a probe, because the pool no longer asks for one, nothing could ever close it again.
 """
 
 from dataclasses import replace
@@ -20,17 +22,19 @@ HALF_OPEN_REPLICAS = 1
 def trip(memory: Memory, observation: Observation) -> Memory:
     """Return the memory with the breaker moved by the last probe's answer."""
     provider = observation.provider
+    if provider is None:
+        return _closed(memory)
     if not isinstance(provider, Available):
         return memory
     if (code := provider.value.billing_code) is not None:
-        if memory.quota is Quota.OPEN and memory.quota_code == code:
-            return memory
-        return replace(memory, quota=Quota.OPEN, quota_code=code, quota_since=provider.at)
+        is_known = memory.quota is Quota.OPEN and memory.quota_code == code
+        opened = replace(memory, quota=Quota.OPEN, quota_code=code, quota_since=provider.at)
+        return memory if is_known else opened
     if memory.quota is Quota.CLOSED or provider.at <= (memory.quota_since or 0.0):
         return memory
     if memory.quota is Quota.OPEN:
         return replace(memory, quota=Quota.HALF_OPEN, quota_since=provider.at)
-    return replace(memory, quota=Quota.CLOSED, quota_code=None, quota_since=None)
+    return _closed(memory)
 
 
 def cap(quota: Quota, choice: OnQuotaExhausted, current: int, min_replicas: int) -> int | None:
@@ -42,3 +46,7 @@ def cap(quota: Quota, choice: OnQuotaExhausted, current: int, min_replicas: int)
     if quota is Quota.HALF_OPEN:
         return max(HALF_OPEN_REPLICAS, min_replicas)
     return 0 if choice is OnQuotaExhausted.SCALE_TO_ZERO else min_replicas
+
+
+def _closed(memory: Memory) -> Memory:
+    return replace(memory, quota=Quota.CLOSED, quota_code=None, quota_since=None)

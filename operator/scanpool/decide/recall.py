@@ -5,7 +5,7 @@ from dataclasses import replace
 from scanpool.decide import behavior, feedback, quota, room, tokens
 from scanpool.models.memory import Checkpoint, Memory, Quota, Scaling, WorkingSet
 from scanpool.models.observation import Observation
-from scanpool.models.reading import Available
+from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
 
 # Replicas that someone else sets back within this time are contested, not adjusted.
@@ -26,12 +26,17 @@ def before(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         failed_depth_readings=failures,
         scalings=behavior.forget_scalings(memory.scalings, now),
     )
+    memory = quota.trip(memory, observation)
     if spec.llm is None:
         return memory
     hold = feedback.hold_seconds(spec.llm.usage.window_seconds, observation)
     memory = feedback.learn_from_refusals(memory, observation, hold, now)
-    memory = quota.trip(memory, observation)
-    if not isinstance(observation.queues, Available):
+    if (
+        not isinstance(observation.queues, Available)
+        or isinstance(observation.rates, Unavailable)
+        or isinstance(observation.usage, Unavailable)
+    ):
+        # Others' use could pass for the pool's own, and a throttled replica for a cheap one.
         return memory
     _, own = tokens.flows(spec.rabbitmq.queues, observation)
     return tokens.learn_cost(
@@ -103,5 +108,5 @@ def _notice_reverts(memory: Memory, replicas: int, now: float) -> Memory:
 
 
 def _rounded(value: float) -> int:
-    """Round to the digits that a checkpoint keeps: 548,321 becomes 550,000."""
-    return int(float(f"{value:.{COST_DIGITS - 1}e}"))
+    """Round to the digits that a checkpoint keeps: 548,321 becomes 550,000, and nothing 0."""
+    return max(int(float(f"{value:.{COST_DIGITS - 1}e}")), 1)

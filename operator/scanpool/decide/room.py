@@ -120,7 +120,8 @@ def _trouble(observation: Observation, used: int, now: float) -> str | None:
     ]
     needed = ceil(max(used, limit or 0) / NEAR_LIMIT / LIMIT_STEP) * LIMIT_STEP // MEBIBYTE
     if killed:
-        return f"{killed[0]} was OOM-killed: set a memory limit of {needed}Mi or more"
+        proposed = f" of {needed}Mi or more" if needed else ""
+        return f"{killed[0]} was OOM-killed: set a memory limit{proposed}"
     if limit and used > NEAR_LIMIT * limit:
         return (
             f"pods use {used / MEBIBYTE:,.0f}Mi of their {limit / MEBIBYTE:,.0f}Mi limit: "

@@ -14,7 +14,7 @@ from math import exp, floor
 from scanpool.models.decision import Ceiling, CostSource, TokenReport, Zone
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation, QueueDepth, QueueRates
-from scanpool.models.reading import Available
+from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import Llm, Queue
 
 SECONDS_PER_MINUTE = 60
@@ -140,7 +140,7 @@ def limits(llm: Llm, observation: Observation) -> tuple[Limit, Limit]:
 def ceiling(
     unit: str,
     limit: Limit,
-    others: float,
+    others: float | None,
     per_replica: float | None,
     target_percent: int,
     factor: float,
@@ -153,6 +153,8 @@ def ceiling(
     """
     if limit.value is None:
         return Ceiling(None, None, f"the {unit} limit is unknown")
+    if others is None:
+        return Ceiling(None, None, f"what others use of the {unit} limit is unknown")
     if not per_replica:
         # One replica has to run for its cost to be learned; more wait until it is.
         held = max(current, 1)
@@ -162,9 +164,9 @@ def ceiling(
             f"what one replica uses of the {unit} limit is not learned yet: "
             "set llm.tokensPerReplicaMinute to start from a figure of your own",
         )
-    target = target_percent / 100
-    room = factor * (target * limit.value - others)
-    edge = factor * ((1 + target) / 2 * limit.value - others)
+    # Percent times limit first: what fits exactly is not to be lost to a rounding error.
+    room = factor * (target_percent * limit.value / 100 - others)
+    edge = factor * ((100 + target_percent) * limit.value / 200 - others)
     reason = (
         f"{target_percent}% of {limit.value:,} {unit} less {others:,.0f} used by others"
         f"{'' if factor == 1 else f', times {factor:.2f} after 429s'}"
@@ -181,8 +183,15 @@ def zone(limit: int, used: float, refused: bool) -> Zone:
     return next((name for edge, name in ZONES if used <= edge * limit), Zone.RED)
 
 
-def others(whole: Flow, own: Flow) -> Flow:
-    """Return what everyone else on the key uses: never less than nothing, 0 where not visible."""
+def others(observation: Observation, whole: Flow, own: Flow) -> Flow:
+    """Return what everyone else on the key uses: never less than nothing, 0 where not visible.
+
+    Unknown while the reading of the whole fails; while that of our own fails, all may be theirs.
+    """
+    if isinstance(observation.usage, Unavailable):
+        return Flow()
+    if observation.usage is not None and isinstance(observation.rates, Unavailable):
+        own = Flow()
     return Flow(
         max((whole.tokens or 0.0) - (own.tokens or 0.0), 0.0),
         max((whole.requests or 0.0) - (own.requests or 0.0), 0.0),
@@ -215,7 +224,7 @@ def report(
         used=whole.tokens,
         used_source=used_source,
         own=own.tokens,
-        others=others(whole, own).tokens if observation.usage is not None else None,
+        others=None if observation.usage is None else others(observation, whole, own).tokens,
         tokens_per_replica=per_replica.tokens,
         cost_source=per_replica.source,
         requests_limit=request_limit.value,

@@ -1,0 +1,161 @@
+from dataclasses import replace
+
+import pytest
+
+from builders import NOW, observe, pods, seen, target, unseen
+from scanpool.decide.feedback import (
+    POD_START_SECONDS,
+    backoff_factor,
+    growth_stopped,
+    hold_seconds,
+    learn_from_refusals,
+    pod_start_seconds,
+    without_growth,
+)
+from scanpool.models.decision import Ceiling
+from scanpool.models.memory import Memory
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
+
+HOLD = 90.0
+NOTHING = Memory()
+CALM = observe(usage=seen(KeyUsage(0, rate_limited_per_minute=0.0)))
+REFUSED = observe(usage=seen(KeyUsage(0, rate_limited_per_minute=5.0)))
+
+
+def probed(at: float = NOW, **state: object) -> Observation:
+    return observe(provider=seen(ProviderState(**state), at))  # type: ignore[arg-type]
+
+
+def after(observation: Observation, memory: Memory = NOTHING, now: float = NOW) -> Memory:
+    return learn_from_refusals(memory, observation, HOLD, now)
+
+
+@pytest.mark.parametrize("observation", [REFUSED, probed(rate_limited=True)])
+def test_a_rate_limit_429_takes_the_factor_to_70_percent(observation: Observation) -> None:
+    memory = after(observation)
+
+    assert memory.backoff_factor == pytest.approx(0.7)
+    assert (memory.backoff_at, memory.rate_limited_at) == (NOW, NOW)
+    assert backoff_factor(memory, HOLD, NOW) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        pytest.param(probed(billing_code="insufficient_quota"), id="billing"),
+        pytest.param(probed(slow_down=True), id="slow-down"),
+        pytest.param(observe(provider=unseen()), id="503-or-any-other-failure"),
+        pytest.param(observe(usage=unseen()), id="use-unknown"),
+        pytest.param(observe(usage=seen(KeyUsage(9e9))), id="429s-not-counted"),
+        pytest.param(CALM, id="no-429"),
+        pytest.param(observe(), id="nothing-is-asked"),
+    ],
+)
+def test_nothing_else_does(observation: Observation) -> None:
+    memory = after(observation)
+
+    assert memory.backoff_factor == 1.0
+    assert backoff_factor(memory, HOLD, NOW) == 1.0
+
+
+def test_it_backs_off_once_per_hold_however_long_the_429s_go_on() -> None:
+    memory, factors = Memory(), []
+    for second in range(0, 200, 10):
+        memory = after(REFUSED, memory, NOW + second)
+        factors.append(round(memory.backoff_factor, 3))
+
+    assert factors == [0.7] * 9 + [0.49] * 9 + [0.343] * 2
+
+
+def test_it_never_backs_off_below_a_fifth() -> None:
+    memory = Memory()
+    for second in range(0, 3_600, 10):
+        memory = after(REFUSED, memory, NOW + second)
+
+    assert memory.backoff_factor == 0.2
+
+
+def test_it_recovers_a_tenth_a_minute_once_the_hold_saw_no_429() -> None:
+    memory = after(REFUSED)
+
+    shares = [backoff_factor(memory, HOLD, NOW + HOLD + minute * 60) for minute in range(-1, 6)]
+    assert shares == pytest.approx([0.7, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0])
+
+
+def test_each_429_puts_the_recovery_off_and_a_late_one_backs_off_from_what_was_recovered() -> None:
+    memory = after(REFUSED, after(REFUSED), NOW + 50)
+    assert backoff_factor(memory, HOLD, NOW + 50 + HOLD) == pytest.approx(0.7)
+
+    memory = after(REFUSED, memory, NOW + 50 + HOLD + 60)
+    assert memory.backoff_factor == pytest.approx(0.8 * 0.7)
+
+
+def test_a_429_while_recovering_but_within_the_hold_keeps_what_was_recovered() -> None:
+    memory = Memory(backoff_at=NOW - 10, rate_limited_at=NOW - HOLD - 60, backoff_factor=0.7)
+
+    assert after(REFUSED, memory).backoff_factor == pytest.approx(0.8)
+
+
+def test_a_full_recovery_leaves_no_trace() -> None:
+    assert after(CALM, after(REFUSED), NOW + HOLD + 179) == after(REFUSED)
+    assert after(CALM, after(REFUSED), NOW + HOLD + 181) == Memory()
+
+
+def test_a_probes_429_counts_once_however_often_its_answer_is_seen() -> None:
+    observation = probed(rate_limited=True)
+    memory = after(observation)
+
+    for later in (10, HOLD, 2 * HOLD):
+        memory = after(observation, memory, NOW + later)
+        assert memory.rate_limited_at == NOW
+    assert backoff_factor(memory, HOLD, NOW + HOLD + 60) == pytest.approx(0.8)
+    assert after(probed(NOW + HOLD, rate_limited=True), memory, NOW + HOLD).backoff_at == NOW + HOLD
+
+
+def test_slow_down_stops_growth_for_15_minutes_from_the_answer_and_leaves_the_factor() -> None:
+    memory = after(probed(NOW - 50, slow_down=True))
+
+    assert memory == Memory(growth_stopped_until=NOW + 850)
+    assert growth_stopped(memory, NOW + 849)
+    assert not growth_stopped(memory, NOW + 850)
+    assert not growth_stopped(Memory(), NOW)
+    assert after(probed(NOW - 50, slow_down=True), memory, NOW + 700) == memory
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "stopped"),
+    [
+        (Ceiling(9, 9, "limit"), Ceiling(5, 5, "the provider asked to slow down")),
+        (Ceiling(5, 7, "limit"), Ceiling(5, 7, "limit")),
+        (Ceiling(2, 3, "limit"), Ceiling(2, 3, "limit")),
+        (Ceiling(None, None, "unknown"), Ceiling(None, None, "unknown")),
+    ],
+)
+def test_without_growth_only_what_is_above_the_current_replicas_goes(
+    ceiling: Ceiling, stopped: Ceiling
+) -> None:
+    found = without_growth(ceiling, 5)
+
+    assert replace(found, reason="") == replace(stopped, reason="")
+    assert found.reason.startswith(stopped.reason)
+
+
+def test_a_back_off_is_held_for_the_delay_of_the_rates_and_the_slowest_pods_start() -> None:
+    slow = pods(1, created_at=NOW - 645, ready_at=NOW - 600)
+    starting = pods(1, ready=False, created_at=NOW - 5_000, ready_at=None)
+    observation = observe(target=target(3, [*pods(1), *slow, *starting]))
+
+    assert pod_start_seconds(observation) == 45
+    assert hold_seconds(60, observation) == 105
+
+
+def test_without_a_pod_that_became_ready_a_minute_is_assumed_for_its_start() -> None:
+    assert pod_start_seconds(observe(0)) == POD_START_SECONDS
+    assert hold_seconds(30, observe(0)) == 90
+
+
+def test_a_pod_that_became_ready_again_hours_later_did_not_take_hours_to_start() -> None:
+    """Ready's transition time moves whenever a probe fails: a busy worker's does."""
+    flapped = pods(1, created_at=NOW - 86_400, ready_at=NOW - 60)
+
+    assert hold_seconds(60, observe(target=target(1, flapped))) <= 60 + 600

@@ -1,0 +1,491 @@
+from dataclasses import replace
+
+import pytest
+
+from builders import (
+    ANSWER,
+    API_KEY,
+    MEBIBYTE,
+    NOW,
+    VISION,
+    WHOLE_KEY,
+    blinded,
+    depth,
+    follow,
+    llm,
+    node,
+    observe,
+    pods,
+    pool,
+    queue,
+    rates,
+    seen,
+    settled,
+    target,
+    unseen,
+)
+from scanpool.decide import after_scaling, checkpoint, decide, restore
+from scanpool.models.conditions import Reason
+from scanpool.models.decision import Decision, LimitedBy, Step, Zone
+from scanpool.models.memory import Memory, Quota, Recommendation
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.spec import (
+    Behavior,
+    Fallback,
+    MemoryTarget,
+    OnQuotaExhausted,
+    PoolSpec,
+    ScalingRules,
+)
+
+ON_NODES = MemoryTarget()
+BILLED = seen(ProviderState(billing_code="insufficient_quota"))
+
+
+def decided(spec: PoolSpec, observation: Observation, memory: Memory | None = None) -> Decision:
+    """Decide for a pool that has long had its replicas, unless told what it remembers."""
+    known = settled(observation.target.replicas) if memory is None else memory
+    return decide(spec, observation, known, NOW)[0]
+
+
+def capped(
+    messages: int, replicas: int = 1, *, used: float = 0, own: float = 0, **provider: object
+) -> Decision:
+    """Decide for a pool on a key that others use as well; `used` and `own` in TPM."""
+    spec = pool(max_replicas=30, llm=llm(usage=WHOLE_KEY, **provider))
+    observation = observe(
+        replicas,
+        messages,
+        rates=seen((rates(own / 60 / 3_000),)),
+        usage=seen(KeyUsage(used, rate_limited_per_minute=0.0)),
+    )
+    return decided(spec, observation)
+
+
+@pytest.mark.parametrize(
+    ("current", "messages", "desired", "limited_by"),
+    [
+        (2, 50, 5, LimitedBy.NONE),
+        (2, 20, 2, LimitedBy.NONE),
+        (5, 55, 5, LimitedBy.NONE),  # within the tolerance
+        (5, 56, 6, LimitedBy.NONE),
+        (1, 80, 5, LimitedBy.SCALING_POLICY),  # 4 pods in 15 s
+        (5, 20, 2, LimitedBy.NONE),
+        (5, 0, 1, LimitedBy.MIN_REPLICAS),
+        (9, 300, 10, LimitedBy.MAX_REPLICAS),
+        (12, 120, 10, LimitedBy.MAX_REPLICAS),
+        (0, 0, 1, LimitedBy.MIN_REPLICAS),
+        (0, 30, 3, LimitedBy.NONE),
+    ],
+)
+def test_without_ceilings_it_is_the_hpa(
+    current: int, messages: int, desired: int, limited_by: LimitedBy
+) -> None:
+    decision = decided(pool(), observe(current, messages))
+
+    assert (decision.desired, decision.limited_by) == (desired, limited_by)
+    assert decision.demand == -(-messages // 10)
+
+
+def test_a_burst_from_zero_follows_the_default_policies_to_the_demand() -> None:
+    """0 -> 4 -> 8 -> 16 -> 20, every 15 s: 4 pods, then the larger of 4 pods and 100%."""
+    spec, memory = pool(min_replicas=0, max_replicas=20), settled(0)
+    observation, replicas = observe(0, 1_000), []
+    for second in range(0, 75, 5):
+        now = NOW + second
+        decision, memory = decide(spec, observation, memory, now)
+        if decision.desired != decision.current:
+            memory = after_scaling(memory, decision.current, decision.desired, now)
+            observation = follow(observation, decision.desired)
+        replicas.append(decision.desired)
+
+    assert replicas == [4, 4, 4, 8, 8, 8, 16, 16, 16, 20, 20, 20, 20, 20, 20]
+
+
+def test_a_drained_queue_takes_the_replicas_down_once_the_window_agrees() -> None:
+    spec, memory, observation = pool(), settled(5, NOW), observe(5, 50)
+    down_at = None
+    for second in range(0, 600, 10):
+        observation = replace(observation, queues=seen((depth(50 if second <= 100 else 0),)))
+        decision, memory = decide(spec, observation, memory, NOW + second)
+        if decision.desired < 5:
+            down_at = second
+            break
+        assert decision.limited_by is (LimitedBy.NONE if second <= 100 else LimitedBy.STABILIZATION)
+
+    assert down_at in (400, 410), "300 s after the last tick that asked for five"
+
+
+@pytest.mark.parametrize(
+    ("current", "used", "own", "desired", "limited_by"),
+    [
+        pytest.param(1, 0, 0, 3, LimitedBy.TOKENS, id="1.7M-over-0.5M"),
+        pytest.param(1, 900_000, 500_000, 2, LimitedBy.TOKENS, id="less-0.4M-of-others"),
+        pytest.param(3, 1_900_000, 1_500_000, 2, LimitedBy.TOKENS, id="down-past-the-lower-edge"),
+        pytest.param(3, 1_800_000, 1_500_000, 3, LimitedBy.TOKENS, id="kept-between-the-edges"),
+        pytest.param(3, 3_500_000, 1_500_000, 1, LimitedBy.TOKENS, id="never-below-the-floor"),
+    ],
+)
+def test_the_token_ceiling_binds(
+    current: int, used: float, own: float, desired: int, limited_by: LimitedBy
+) -> None:
+    decision = capped(200, current, used=used, own=own)
+
+    assert (decision.desired, decision.limited_by) == (desired, limited_by)
+
+
+def test_the_limit_is_raised_and_the_ceiling_follows() -> None:
+    assert capped(200, 3).desired == 3
+    assert capped(200, 3, tokens_per_minute=4_000_000).desired == 6
+
+
+@pytest.mark.parametrize(
+    ("requests_per_minute", "desired", "limited_by"),
+    [
+        # One replica makes 500,000 / 3,000 = 166.7 requests per minute.
+        (10_000, 3, LimitedBy.TOKENS),
+        (400, 2, LimitedBy.REQUESTS),  # 340 / 166.7 = 2.04
+        (300, 1, LimitedBy.REQUESTS),
+    ],
+)
+def test_the_smaller_of_tokens_and_requests_binds(
+    requests_per_minute: int, desired: int, limited_by: LimitedBy
+) -> None:
+    decision = capped(200, 1, requests_per_minute=requests_per_minute)
+
+    assert (decision.desired, decision.limited_by) == (desired, limited_by)
+
+
+def test_the_memory_ceiling_binds() -> None:
+    """2 replicas run; 512Mi fit once more into what is left of 85% of 2048Mi (1740.8Mi)."""
+    full = node(memory_allocatable=2_048 * MEBIBYTE, memory_requested=1_024 * MEBIBYTE)
+    observation = observe(2, 100, nodes=seen((full,)))
+
+    decision = decided(pool(memory=ON_NODES), observation)
+    assert (decision.desired, decision.limited_by) == (3, LimitedBy.MEMORY)
+
+    assert decided(pool(), observation).desired == 6, "a ceiling that is switched off does not bind"
+
+
+def test_memory_pressure_stops_growth_and_keeps_what_runs() -> None:
+    pressed = observe(4, 100, nodes=seen((node(memory_pressure=True),)))
+
+    decision = decided(pool(memory=ON_NODES), pressed)
+    assert (decision.desired, decision.limited_by) == (4, LimitedBy.MEMORY)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"oom_killed_at": NOW - 10},
+        {"memory_used": 1_000 * MEBIBYTE},
+        {"unschedulable": "0/2 nodes are available"},
+    ],
+)
+def test_trouble_with_memory_stops_growth(trouble: dict[str, object]) -> None:
+    observation = observe(2, 100, target=target(2, pods(2, **trouble)), nodes=seen((node(),)))
+
+    decision = decided(pool(memory=ON_NODES), observation)
+    assert (decision.desired, decision.limited_by) == (2, LimitedBy.MEMORY)
+
+
+def test_the_smallest_of_all_ceilings_binds() -> None:
+    spec = pool(llm=llm(requests_per_minute=400), memory=ON_NODES)
+    room_for_one = node(cpu_requested=1_750)
+
+    decision = decided(spec, observe(0, 200, nodes=seen((room_for_one,))))
+    assert [
+        ceiling.replicas
+        for ceiling in (decision.token_ceiling, decision.request_ceiling, decision.memory_ceiling)
+        if ceiling is not None
+    ] == [3, 2, 1]
+    assert (decision.desired, decision.limited_by) == (1, LimitedBy.MEMORY)
+
+
+def test_min_replicas_is_the_floor_even_under_a_ceiling_and_says_which() -> None:
+    spec = pool(min_replicas=4, llm=llm())
+
+    decision = decided(spec, observe(6, 200))
+    assert (decision.desired, decision.limited_by) == (4, LimitedBy.TOKENS)
+    assert decision.steps[-1] == Step("floor", 3, 4, "minReplicas holds even under a ceiling")
+
+
+def test_a_ceiling_below_the_minimum_is_not_to_blame_for_a_pool_that_asks_for_less() -> None:
+    spec = pool(min_replicas=4, llm=llm())
+
+    decision = decided(spec, observe(4, 0))
+    assert (decision.desired, decision.limited_by) == (4, LimitedBy.MIN_REPLICAS)
+
+
+def test_a_back_off_lowers_the_ceiling_once_per_hold_and_shows() -> None:
+    spec = pool(llm=llm(usage=WHOLE_KEY))
+    refused = seen(KeyUsage(0, rate_limited_per_minute=3.0))
+    observation = observe(3, 200, rates=seen((rates(0),)), usage=refused)
+
+    decision, memory = decide(spec, observation, settled(3), NOW)
+    assert decision.tokens is not None
+    assert (decision.desired, decision.tokens.backoff_factor) == (2, 0.7)
+    assert decision.tokens.zone is Zone.EXCEEDED
+    assert decide(spec, observation, memory, NOW + 10)[0].desired == 2
+
+
+def test_slow_down_stops_growth_for_15_minutes() -> None:
+    spec = pool(llm=llm(api_key_secret_ref=API_KEY))
+    slowed = observe(1, 200, provider=seen(ProviderState(slow_down=True)))
+
+    decision, memory = decide(spec, slowed, settled(1), NOW)
+    assert (decision.desired, decision.limited_by) == (1, LimitedBy.TOKENS)
+
+    calm = replace(slowed, provider=seen(ProviderState(), NOW + 60))
+    assert decide(spec, calm, memory, NOW + 899)[0].desired == 1
+    assert decide(spec, calm, memory, NOW + 900)[0].desired == 3
+
+
+def test_a_cost_that_is_not_learned_holds_what_is_there_but_starts_one() -> None:
+    spec = pool(min_replicas=0, llm=llm(tokens_per_replica_minute=None))
+
+    assert decided(spec, observe(0, 200)).desired == 1
+    assert decided(spec, observe(1, 200)).desired == 1
+    assert decided(spec, observe(7, 200)).desired == 7
+    assert decided(spec, observe(7, 200)).limited_by is LimitedBy.TOKENS
+
+
+@pytest.mark.parametrize("missing", ["queues", "rates", "provider", "usage", "nodes"])
+@pytest.mark.parametrize(("current", "messages"), [(2, 200), (7, 0), (0, 200), (12, 200)])
+def test_a_reading_that_fails_holds_and_is_told(missing: str, current: int, messages: int) -> None:
+    spec = pool(llm=llm(usage=WHOLE_KEY, api_key_secret_ref=API_KEY), memory=ON_NODES)
+    complete = observe(
+        current,
+        messages,
+        rates=seen((rates(0),)),
+        provider=seen(ProviderState(2_000_000)),
+        usage=seen(KeyUsage(0)),
+        nodes=seen((node(), node("node-b"))),
+    )
+    assert decided(spec, complete).desired != current
+
+    decision = decided(spec, blinded(complete, missing))
+    assert (decision.desired, decision.limited_by) == (current, LimitedBy.HOLD)
+    assert decision.gaps == (unseen(),)
+    assert decision.steps == (Step("hold", current, current, unseen().message),)
+    assert decision.demand == (None if missing == "queues" else -(-messages // 10))
+
+
+def test_a_missing_queue_holds_although_the_others_are_empty() -> None:
+    gone = unseen(Reason.QUEUE_NOT_FOUND)
+
+    decision = decided(pool(queue(VISION), queue(ANSWER)), observe(5, queues=gone))
+    assert (decision.desired, decision.limited_by) == (5, LimitedBy.HOLD)
+    assert decision.gaps == (gone,)
+
+
+def test_a_limit_that_nobody_tells_is_a_gap() -> None:
+    spec = pool(llm=llm(tokens_per_minute=None, api_key_secret_ref=API_KEY))
+    silent = observe(2, 200, provider=seen(ProviderState(requests_per_minute=500)))
+
+    decision = decided(spec, silent)
+    assert (decision.desired, decision.limited_by) == (2, LimitedBy.HOLD)
+    assert [gap.reason for gap in decision.gaps] == [Reason.LIMIT_UNKNOWN]
+    assert "set llm.tokensPerMinute" in decision.gaps[0].message
+
+    assert decided(pool(llm=llm(api_key_secret_ref=API_KEY)), silent).gaps == ()
+
+
+def test_all_gaps_are_told_the_queues_first() -> None:
+    both = observe(2, usage=unseen(Reason.PROMETHEUS_UNREACHABLE))
+
+    decision = decided(pool(llm=llm(usage=WHOLE_KEY)), both)
+    assert [gap.reason for gap in decision.gaps] == [
+        Reason.BROKER_UNREACHABLE,
+        Reason.PROMETHEUS_UNREACHABLE,
+    ]
+    assert decision.steps[0].reason == "; ".join(gap.message for gap in decision.gaps)
+
+
+def test_the_first_tick_of_a_process_holds_and_the_second_may_grow() -> None:
+    observation = observe(2, 50)
+
+    decision, memory = decide(pool(), observation, Memory(), NOW)
+    assert (decision.desired, decision.limited_by) == (2, LimitedBy.HOLD)
+    assert decision.gaps == ()
+    assert memory.recommendations == (Recommendation(NOW, 2),)
+    assert decide(pool(), observation, memory, NOW + 10)[0].desired == 5
+
+
+def test_after_a_restart_nothing_goes_down_before_the_window_has_filled() -> None:
+    memory, observation = restore(checkpoint(settled(9)), NOW), observe(9, 0)
+    desired = {}
+    for second in range(0, 400, 10):
+        decision, memory = decide(pool(), observation, memory, NOW + second)
+        desired[second] = decision.desired
+
+    assert {desired[second] for second in range(0, 300, 10)} == {9}
+    assert desired[310] == 1
+
+
+FALLBACK = Fallback(failure_threshold=3, replicas=4)
+
+
+@pytest.mark.parametrize(
+    ("failures_before", "current", "desired", "limited_by"),
+    [
+        (0, 2, 2, LimitedBy.HOLD),
+        (1, 2, 2, LimitedBy.HOLD),
+        (2, 2, 4, LimitedBy.FALLBACK),
+        (9, 2, 4, LimitedBy.FALLBACK),
+        (9, 4, 4, LimitedBy.HOLD),
+        (9, 7, 7, LimitedBy.HOLD),  # a fallback never lowers
+    ],
+)
+def test_the_fallback_after_so_many_failures_in_a_row(
+    failures_before: int, current: int, desired: int, limited_by: LimitedBy
+) -> None:
+    memory = replace(settled(current), failed_depth_readings=failures_before)
+
+    decision = decided(pool(fallback=FALLBACK), observe(current), memory)
+    assert (decision.desired, decision.limited_by) == (desired, limited_by)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "spec", "current", "desired"),
+    [
+        pytest.param(9, pool(max_replicas=5), 2, 5, id="within-maxReplicas"),
+        pytest.param(9, pool(llm=llm()), 2, 3, id="below-the-token-ceiling"),
+        pytest.param(9, pool(llm=llm()), 7, 7, id="a-ceiling-lowers-nothing-in-a-hold"),
+        pytest.param(9, pool(max_replicas=5), 7, 7, id="nor-does-maxReplicas"),
+    ],
+)
+def test_the_fallback_stays_below_the_ceilings_and_lowers_nothing(
+    fallback: int, spec: PoolSpec, current: int, desired: int
+) -> None:
+    memory = replace(settled(current), failed_depth_readings=9)
+    chosen = spec.model_copy(update={"fallback": Fallback(replicas=fallback)})
+
+    assert decided(chosen, observe(current), memory).desired == desired
+
+
+def test_a_fallback_does_not_grow_past_a_ceiling_that_is_unknown_too() -> None:
+    """What others use is unknown, so how much of the limit is left is unknown."""
+    spec = pool(llm=llm(usage=WHOLE_KEY), fallback=FALLBACK)
+    memory = replace(settled(2), failed_depth_readings=9)
+
+    assert decided(spec, blinded(observe(2), "usage"), memory).desired == 2
+
+
+def test_a_fallback_of_the_first_failure_still_waits_for_the_second_tick() -> None:
+    spec = pool(fallback=Fallback(failure_threshold=1, replicas=4))
+
+    decision, memory = decide(spec, observe(2), Memory(), NOW)
+    assert decision.desired == 2
+    assert decide(spec, observe(2), memory, NOW + 10)[0].desired == 4
+
+
+def test_another_reading_that_fails_is_no_reason_for_the_fallback() -> None:
+    spec = pool(llm=llm(usage=WHOLE_KEY), fallback=FALLBACK)
+    memory = replace(settled(2), failed_depth_readings=9)
+
+    assert decided(spec, observe(2, 0, usage=unseen()), memory).desired == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "current", "desired", "limited_by"),
+    [
+        (OnQuotaExhausted.SCALE_TO_ZERO, 7, 0, LimitedBy.QUOTA),
+        (OnQuotaExhausted.SCALE_TO_MIN, 7, 2, LimitedBy.QUOTA),
+        (OnQuotaExhausted.HOLD, 3, 3, LimitedBy.QUOTA),
+        (OnQuotaExhausted.SCALE_TO_ZERO, 0, 0, LimitedBy.QUOTA),
+    ],
+)
+def test_while_the_breaker_is_open_the_users_choice_is_the_last_word(
+    choice: OnQuotaExhausted, current: int, desired: int, limited_by: LimitedBy
+) -> None:
+    spec = pool(
+        min_replicas=2,
+        llm=llm(
+            on_quota_exhausted=choice, api_key_secret_ref=API_KEY, tokens_per_minute=20_000_000
+        ),
+    )
+
+    decision = decided(spec, observe(current, 200, provider=BILLED))
+    assert (decision.desired, decision.limited_by) == (desired, limited_by)
+    assert (decision.quota, decision.quota_code) == (Quota.OPEN, "insufficient_quota")
+    assert decision.steps[-1].step == "billing breaker"
+
+
+def test_the_breaker_works_in_a_hold_and_on_the_first_tick_too() -> None:
+    spec = pool(llm=llm(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO))
+
+    assert decided(spec, observe(7, provider=BILLED)).desired == 0
+    assert decided(spec, observe(7, 200, provider=BILLED), Memory()).desired == 0
+
+
+def test_the_breaker_story_from_the_refusal_to_the_last_message() -> None:
+    spec = pool(
+        min_replicas=0,
+        llm=llm(
+            on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO,
+            tokens_per_minute=None,
+            api_key_secret_ref=API_KEY,
+        ),
+    )
+    paid = ProviderState(tokens_per_minute=2_000_000)
+    observation, memory, story = observe(3, 200), settled(3), []
+    for second in range(0, 121, 10):
+        now = NOW + second
+        probed_at = NOW + second // 30 * 30  # a probe every 30 s, seen by three ticks
+        state = BILLED.value if second < 30 else paid
+        observation = replace(observation, provider=seen(state, probed_at))
+        decision, memory = decide(spec, observation, memory, now)
+        if decision.desired != decision.current:
+            memory = after_scaling(memory, decision.current, decision.desired, now)
+            observation = follow(observation, decision.desired)
+        story.append((decision.quota, decision.desired))
+
+    assert story == [
+        *[(Quota.OPEN, 0)] * 3,
+        *[(Quota.HALF_OPEN, 1)] * 3,
+        *[(Quota.CLOSED, 3)] * 7,
+    ]
+
+
+def test_a_pool_that_no_longer_asks_the_provider_is_not_stopped_by_what_it_said() -> None:
+    """No probe would ever close the breaker again."""
+    opened = replace(
+        settled(0), quota=Quota.OPEN, quota_code="insufficient_quota", quota_since=NOW - 60
+    )
+    to_zero = llm(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
+
+    for spec in (pool(llm=to_zero), pool()):
+        decision = decided(spec, observe(0, 20), opened)
+        assert (decision.quota, decision.desired) == (Quota.CLOSED, 2)
+
+
+def test_the_steps_tell_the_whole_ladder() -> None:
+    spec = pool(llm=llm(requests_per_minute=10_000), memory=ON_NODES)
+
+    decision = decided(spec, observe(1, 200, nodes=seen((node(),))))
+    assert [(step.step, step.before, step.after) for step in decision.steps] == [
+        ("demand", 1, 20),
+        ("tolerance", 20, 20),
+        ("stabilization", 20, 20),
+        ("policies", 20, 5),
+        ("bounds", 5, 5),
+        ("tokens ceiling", 5, 3),
+        ("requests ceiling", 3, 3),
+        ("memory ceiling", 3, 3),
+        ("floor", 3, 3),
+    ]
+    assert decision.steps[0].reason == "queue scan.vision has 200 messages, at 10 per replica"
+    assert decision.reason == decision.steps[5].reason
+
+
+def test_of_several_rules_the_one_that_decides_is_named() -> None:
+    """Five for the window, four for the tokens: the queues ask for less, so the window it is."""
+    spec = pool(
+        llm=llm(tokens_per_replica_minute=400_000),
+        behavior=Behavior(scale_up=ScalingRules(tolerance=0.0)),
+    )
+    memory = replace(settled(5), recommendations=(Recommendation(NOW - 100, 5),))
+
+    decision = decided(spec, observe(5, 10), memory)
+    assert (decision.desired, decision.limited_by) == (4, LimitedBy.STABILIZATION)
