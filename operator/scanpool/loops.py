@@ -7,6 +7,7 @@ object: a pool could then not be deleted while no operator runs.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from scanpool.metrics import Metrics
@@ -67,12 +68,12 @@ class _Loop:
         memory: Memory | None = None
         while True:
             self._changed.clear()
+            started = self._monotonic()
             memory = await self._tick(memory)
-            try:
-                async with asyncio.timeout(self._interval()):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            # From start to start: a slow source must not stretch the interval.
+            rest = started + self._interval() - self._monotonic()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(rest, 0))
 
     async def _tick(self, memory: Memory | None) -> Memory | None:
         """Carry out a tick. Whatever goes wrong in it, the loop goes on."""

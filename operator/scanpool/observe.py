@@ -134,8 +134,13 @@ class Observer:
             clock=self._clock,
         )
         key = ("rates", url, rabbitmq.vhost, ca, window)
-        names = tuple(queue.name for queue in rabbitmq.queues)
-        return _only(names, await self._shared.get(key, STATISTICS_SECONDS, read))
+        found = await self._shared.get(key, STATISTICS_SECONDS, read)
+        if isinstance(found, Unavailable):
+            return found
+        # Statistics of a new queue come some seconds after the queue: until then they are unknown.
+        known = (found.value.get(queue.name) for queue in rabbitmq.queues)
+        present = tuple(rates for rates in known if rates is not None)
+        return Available(present, found.at, found.source)
 
     async def _provider(
         self, namespace: str, llm: Llm, ref: SecretKeyRef

@@ -131,11 +131,16 @@ class ProviderState:
 
 @dataclass(frozen=True, slots=True)
 class KeyUsage:
-    """What everyone on the key and model uses, averaged over the usage window."""
+    """What everyone on the key and model uses, averaged over the usage window.
+
+    `own_` is the pool's part of it, where the source can tell it apart.
+    """
 
     tokens_per_minute: float
     requests_per_minute: float | None = None
     rate_limited_per_minute: float | None = None
+    own_tokens_per_minute: float | None = None
+    own_requests_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ ObjectName = Annotated[
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
 BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
-HttpUrl = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")]
+HttpUrl = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 Percent = Annotated[int, Field(ge=1, le=100)]
 # The API server counts in 32 bits for replicas and 64 bits for tokens.
 Replicas = Annotated[int, Field(ge=0, le=10_000, json_schema_extra={"format": "int32"})]
@@ -147,6 +147,13 @@ class RabbitMQ(Model):
     )
 
 
+class Label(Model):
+    """A label of a Prometheus series, and the value that it has to have."""
+
+    name: Annotated[str, Field(max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+    value: Annotated[str, Field(max_length=512)]
+
+
 class Prometheus(Model):
     """Where the tokens that the whole key uses are counted."""
 
@@ -162,6 +169,11 @@ class Prometheus(Model):
         None,
         description="PromQL that returns the LLM calls refused with a rate-limit 429, per minute.",
     )
+    own_labels: Annotated[tuple[Label, ...], Field(max_length=10)] = Field(
+        (),
+        description="Labels that pick the pool's own workers out of the preset's series. Without "
+        "them the own share is taken from acknowledged messages, which lag by some seconds.",
+    )
     bearer_token_secret_ref: SecretKeyRef | None = None
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -169,6 +181,11 @@ class Prometheus(Model):
             "has(self.preset) != has(self.query)",
             "set exactly one of preset and query",
             lambda m: (m.preset is None) != (m.query is None),
+        ),
+        Rule(
+            "!has(self.query) || self.ownLabels.size() == 0",
+            "ownLabels go with a preset: leave them out beside a query",
+            lambda m: m.query is None or not m.own_labels,
         ),
     )
 

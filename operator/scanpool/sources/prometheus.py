@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import requests
@@ -79,9 +80,13 @@ def read_usage(
             )
     with requests.Session() as session:
         prometheus = _Prometheus(session, address, bearer_token, window_seconds, clock)
-        return _usage(
+        whole = _usage(
             prometheus, _queries(config, model, window_seconds), config.rate_limited_query
         )
+        if isinstance(whole, Unavailable) or config.preset is None or not config.own_labels:
+            return whole
+        own = preset_queries(config.preset, model, window_seconds, config.own_labels)
+        return _with_own(prometheus, whole, own)
 
 
 def _usage(
@@ -100,6 +105,26 @@ def _usage(
         return refused_per_minute
     usage = KeyUsage(tokens.value, requests_per_minute, refused_per_minute)
     return Available(usage, at=tokens.at, source=SOURCE)
+
+
+def _with_own(
+    prometheus: "_Prometheus", whole: Available[KeyUsage], own: UsageQueries
+) -> Reading[KeyUsage]:
+    """Add the pool's part. Where nothing has its labels, it has made no call yet: zero is known.
+
+    Labels that are wrong look the same; all use then counts as others', which lowers the ceiling
+    and never raises it.
+    """
+    tokens = _number_or(0.0, prometheus, own.tokens)
+    if isinstance(tokens, Unavailable):
+        return tokens
+    requests_per_minute = _number_or(0.0, prometheus, own.requests)
+    if isinstance(requests_per_minute, Unavailable):
+        return requests_per_minute
+    usage = replace(
+        whole.value, own_tokens_per_minute=tokens, own_requests_per_minute=requests_per_minute
+    )
+    return replace(whole, value=usage)
 
 
 def _number_or(

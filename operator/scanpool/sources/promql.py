@@ -1,9 +1,10 @@
 """The PromQL of the presets: what everyone on one model uses, per minute."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scanpool.models.spec import UsagePreset
+from scanpool.models.spec import Label, UsagePreset
 
 SECONDS_PER_MINUTE: Final = 60
 """rate() is per second."""
@@ -17,8 +18,12 @@ class UsageQueries:
     requests: str | None = None
 
 
-def preset_queries(preset: UsagePreset, model: str, window_seconds: int) -> UsageQueries:
+def preset_queries(
+    preset: UsagePreset, model: str, window_seconds: int, labels: Sequence[Label] = ()
+) -> UsageQueries:
     """Return the queries of a preset for one model, averaged over the window.
+
+    With `labels`, only series that have them count.
 
     - otel-genai: the histogram of OpenTelemetry's GenAI conventions. Every call adds one
       observation of type input and one of type output; other types (cached input, reasoning) are
@@ -26,7 +31,8 @@ def preset_queries(preset: UsagePreset, model: str, window_seconds: int) -> Usag
     - litellm: its proxy's counters; older versions name the tokens' without `_total`.
     - kong: the counters of its AI plugins; tokens of type total are the sum of the others.
     """
-    model_is = string_literal(model)
+    matchers = "".join(f",{label.name}={string_literal(label.value)}" for label in labels)
+    model_is = string_literal(model) + matchers
     window = f"[{window_seconds}s]"
     match preset:
         case UsagePreset.OTEL_GENAI:
