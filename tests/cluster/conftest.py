@@ -1,0 +1,81 @@
+"""The server under contract: the emulator, or the cluster SCANPOOL_TEST_KUBECONFIG names."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster.access import Cluster, eventually, open_client
+from cluster.definitions import widgets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if named := os.environ.get("SCANPOOL_TEST_KUBECONFIG"):
+        yield Path(named)
+        return
+    directory = tmp_path_factory.mktemp("kube")
+    command = [sys.executable, "-m", "scanpool_sandbox.kube", "--directory", str(directory)]
+    with subprocess.Popen(
+        [*command, "--node", "name=node-a"], stdout=subprocess.PIPE, text=True
+    ) as emulator:
+        try:
+            assert emulator.stdout is not None
+            assert emulator.stdout.readline().startswith("ready")
+            yield directory / "kubeconfig"
+        finally:
+            emulator.terminate()
+            emulator.wait()
+
+
+@pytest.fixture(scope="session")
+def server(kubeconfig: Path) -> Iterator[Cluster]:
+    mark = secrets.token_hex(3)
+    with open_client(kubeconfig) as http:
+        cluster = Cluster(http, kubeconfig, f"contract-{mark}", f"contract-{mark}.example.com")
+        crd = f"{DEFINITIONS}/widgets.{cluster.group}"
+        cluster.post("/api/v1/namespaces", {"metadata": {"name": cluster.namespace}})
+        assert cluster.post(DEFINITIONS, widgets(cluster.group)).code == 201
+        try:
+            eventually(lambda: _is_established(cluster, crd))
+            eventually(lambda: cluster.get(cluster.widgets).code == 200)
+            yield cluster
+        finally:
+            cluster.delete(crd)
+            cluster.delete(f"/api/v1/namespaces/{cluster.namespace}")
+
+
+def _is_established(cluster: Cluster, path: str) -> bool:
+    conditions: list[dict[str, Any]] = (
+        cluster.get(path).body.get("status", {}).get("conditions") or []
+    )
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+@pytest.fixture
+def cluster(server: Cluster) -> Iterator[Cluster]:
+    """The server with no widgets in the suite's namespace, before and after."""
+    yield server
+    for widget in server.get(server.widgets).body["items"]:
+        path = f"{server.widgets}/{widget['metadata']['name']}"
+        server.patch(path, {"metadata": {"finalizers": None}})
+        server.delete(path)
+    eventually(lambda: not server.get(server.widgets).body["items"])
+
+
+@pytest.fixture(scope="session")
+def has_rules(server: Cluster) -> bool:
+    """Whether the server evaluates CEL and checks fields strictly: 1.25 and later."""
+    version = server.get("/version").body
+    return int(version["minor"].rstrip("+")) >= 25
