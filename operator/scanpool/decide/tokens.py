@@ -80,9 +80,10 @@ def flows(queues: Sequence[Queue], observation: Observation) -> tuple[Flow, Flow
         return own, own
     seen = observation.usage.value
     whole = Flow(seen.tokens_per_minute, seen.requests_per_minute)
-    if own.tokens is None:
-        own = whole
-    return whole, own
+    if seen.own_tokens_per_minute is not None:
+        # Of the same series and window as the whole: better than rates that lag behind it.
+        own = Flow(seen.own_tokens_per_minute, seen.own_requests_per_minute)
+    return whole, whole if own.tokens is None else own
 
 
 def learn_cost(
