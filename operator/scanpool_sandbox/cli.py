@@ -36,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "neighbor": _neighbor,
         "rabbitmq": _rabbitmq,
     }[options.command]
-    run(options)
-    return 0
+    return run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,13 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _worker(_: argparse.Namespace) -> None:
+def _worker(_: argparse.Namespace) -> int:
     from scanpool_sandbox import worker  # noqa: PLC0415 - see above
 
     worker.main()
+    return 0
 
 
-def _openai(options: argparse.Namespace) -> None:
+def _openai(options: argparse.Namespace) -> int:
     from scanpool_sandbox.openai_provider import (  # noqa: PLC0415 - see above
         Latency,
         OpenAISettings,
@@ -112,9 +112,10 @@ def _openai(options: argparse.Namespace) -> None:
             await _until_signalled()
 
     asyncio.run(serve())
+    return 0
 
 
-def _users(options: argparse.Namespace) -> None:
+def _users(options: argparse.Namespace) -> int:
     from scanpool_sandbox.users import Counts, LoadProfile, Users  # noqa: PLC0415 - see above
 
     def tell(counts: Counts) -> None:
@@ -133,7 +134,8 @@ def _users(options: argparse.Namespace) -> None:
             tell(users.counts())
             await asyncio.sleep(REPORT_SECONDS)
 
-    async def load() -> None:
+    async def load() -> int:
+        """Return 1 if scans were still in flight when the time was up."""
         async with Users(options.broker_url) as users:
             watching = asyncio.create_task(watch(users))
             try:
@@ -149,14 +151,17 @@ def _users(options: argparse.Namespace) -> None:
                 else:
                     await users.submit(options.burst)
                 await users.wait_all(options.timeout_seconds)
+            except TimeoutError:
+                return 1
             finally:
                 watching.cancel()
                 tell(users.counts())
+            return 0
 
-    asyncio.run(load())
+    return asyncio.run(load())
 
 
-def _neighbor(options: argparse.Namespace) -> None:
+def _neighbor(options: argparse.Namespace) -> int:
     from scanpool_sandbox.neighbor import Neighbor  # noqa: PLC0415 - see above
 
     async def burn() -> None:
@@ -171,9 +176,10 @@ def _neighbor(options: argparse.Namespace) -> None:
             _report(accepted=neighbor.accepted, refused=neighbor.refused)
 
     asyncio.run(burn())
+    return 0
 
 
-def _rabbitmq(options: argparse.Namespace) -> None:
+def _rabbitmq(options: argparse.Namespace) -> int:
     from scanpool_sandbox.rabbitmq_server import RabbitMQServer  # noqa: PLC0415 - see above
 
     stopping = threading.Event()
@@ -185,6 +191,7 @@ def _rabbitmq(options: argparse.Namespace) -> None:
     ):
         _report(amqp_url=server.amqp_url(), management_url=server.management_url)
         stopping.wait()
+    return 0
 
 
 async def _until_signalled() -> None:

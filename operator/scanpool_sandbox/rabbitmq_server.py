@@ -165,12 +165,6 @@ class RabbitMQServer:
         """
         self._put(f"/api/users/{quote(name, safe='')}", {"password": password, "tags": tags})
 
-    def close_connections(self) -> None:
-        """Close every client's connection, as a broker's fail-over does."""
-        with self._client() as client:
-            for connection in client.get("/api/connections").raise_for_status().json():
-                client.delete(f"/api/connections/{quote(connection['name'], safe='')}")
-
     def __enter__(self) -> Self:
         return self.start()
 

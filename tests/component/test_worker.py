@@ -94,16 +94,20 @@ async def test_a_rule_step_without_tokens_makes_no_call(
     assert [entry.tokens for entry in server.provider.ledger.entries(limit=9)] == [3_000, 1_500]
 
 
-async def test_it_holds_one_message_per_concurrent_task_and_no_more(
+async def test_it_holds_one_message_per_concurrent_task_of_all_queues_together(
     vhost, openai_server, start_worker: StartWorker
 ) -> None:
     server = await openai_server(OpenAISettings(latency=Latency(median_seconds=3_600)))
     async with Users(vhost.amqp_url) as users:
         await users.submit(10)
+        session = await Session.connect(vhost.amqp_url, prefetch=1)
+        for _ in range(10):
+            await session.publish("scan.answer", b'{"scan_id": "of nobody"}')
+        await session.close()
         start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="3", SCAN_GRACE_SECONDS="0")
-        await until(lambda: server.provider.state()["accepted"] == 3)
+        await until(lambda: server.provider.state()["accepted"] >= 3)
 
-        assert depths(vhost.amqp_url)["scan.vision"] == 7
+        assert sum(depths(vhost.amqp_url).values()) == 17
 
 
 async def test_a_call_is_made_nine_times_before_the_scan_fails_and_is_reported(
