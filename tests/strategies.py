@@ -125,6 +125,10 @@ def _specs(
 
 specs = _specs(st.none() | llms, st.booleans())
 paying_specs = _specs(llms, st.booleans())
+# Pools whose ceilings rest on all that there is to read.
+watched_specs = _specs(
+    llms.map(lambda one: one.model_copy(update={"usage": WHOLE_KEY})), st.just(value=True)
+)
 uncapped_specs = _specs(st.none(), st.just(value=False))
 
 nodes = st.lists(
@@ -273,9 +277,9 @@ def scenarios(
 
 
 @st.composite
-def scenarios_with_gaps(draw: st.DrawFn, /) -> Scenario:
+def scenarios_with_gaps(draw: st.DrawFn, /, specs: st.SearchStrategy[PoolSpec] = specs) -> Scenario:
     """Draw a decision with the breaker closed, and at least one reading missing."""
-    spec, observation, memory = draw(scenarios(is_paid=True))
+    spec, observation, memory = draw(scenarios(specs, is_paid=True))
     asked = [
         name
         for name in ("queues", "rates", "provider", "usage", "nodes")
