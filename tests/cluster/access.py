@@ -44,8 +44,8 @@ def open_client(kubeconfig: Path) -> httpx.Client:
     settings = client.Configuration()
     config.load_kube_config(str(kubeconfig), client_configuration=settings)
     headers = {"User-Agent": "contract/1"}
-    if token := settings.get_api_key_with_prefix("authorization"):
-        headers["Authorization"] = token
+    for credential in settings.auth_settings().values():
+        headers[credential["key"]] = credential["value"]
     verify: Any = settings.verify_ssl and (settings.ssl_ca_cert or True)
     cert = (settings.cert_file, settings.key_file) if settings.cert_file else None
     return httpx.Client(

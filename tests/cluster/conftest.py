@@ -43,7 +43,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def server(kubeconfig: Path) -> Iterator[Cluster]:
     mark = secrets.token_hex(3)
     with open_client(kubeconfig) as http:
-        cluster = Cluster(http, kubeconfig, f"contract-{mark}", f"contract-{mark}.example.com")
+        cluster = Cluster(http, kubeconfig, f"contract-{mark}", f"{mark}.example.com")
         crd = f"{DEFINITIONS}/widgets.{cluster.group}"
         cluster.post("/api/v1/namespaces", {"metadata": {"name": cluster.namespace}})
         assert cluster.post(DEFINITIONS, widgets(cluster.group)).code == 201
@@ -77,5 +77,9 @@ def cluster(server: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def has_rules(server: Cluster) -> bool:
     """Whether the server evaluates CEL and checks fields strictly: 1.25 and later."""
-    version = server.get("/version").body
-    return int(version["minor"].rstrip("+")) >= 25
+    major, minor, *_ = server.get("/version").body["gitVersion"].removeprefix("v").split(".")
+    return (int(major), int(minor)) >= (1, 25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "controllers: needs controllers, not just an API server")

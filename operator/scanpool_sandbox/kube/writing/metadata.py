@@ -40,6 +40,7 @@ _LABEL_RULE = f"be an empty string or consist of {_ALPHANUMERIC_ENDS}"
 _RANDOM_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes, so that generated names spell nothing."""
 _RANDOM_LENGTH = 5
+_LEFT_OUT_WHEN_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
 _SYSTEM_FIELDS = (
     "uid",
     "creationTimestamp",
@@ -56,14 +57,16 @@ def random_suffix(length: int = _RANDOM_LENGTH) -> str:
 
 
 def check_decodable(obj: Obj) -> None:
-    """Refuse metadata that does not decode at all; raises 400."""
+    """Refuse metadata that does not decode at all (400), and drop its empty parts."""
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         raise bad_request("metadata must be an object")
+    for field in _LEFT_OUT_WHEN_EMPTY:
+        if field in metadata and not metadata[field]:
+            del metadata[field]
     for field in ("labels", "annotations"):
         values = metadata.get(field)
         if values is None:
-            metadata.pop(field, None)
             continue
         wrong = (
             [v for v in values.values() if not isinstance(v, str)]

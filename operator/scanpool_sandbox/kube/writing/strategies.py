@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.builtin import core, definitions, pods, workloads
+from scanpool_sandbox.kube.builtin.types import type_schema
 from scanpool_sandbox.kube.errors import FieldError
 from scanpool_sandbox.kube.schema.defaulting import apply_defaults
 from scanpool_sandbox.kube.schema.pruning import prune
@@ -74,7 +75,8 @@ def strategy_for(resource: Resource) -> Strategy:
 
 def unknown_fields(resource: Resource, obj: Obj) -> list[str]:
     """Drop the fields the kind does not have, in place, and return their paths."""
-    return prune(obj, resource.schema, root=True) if resource.schema is not None else []
+    schema = resource.schema if resource.schema is not None else type_schema(resource.kind)
+    return prune(obj, schema, root=True)
 
 
 def _custom(schema: Obj) -> Strategy:
