@@ -4,7 +4,7 @@ Memory is in bytes, CPU in millicores, times in seconds since the epoch.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -82,7 +82,7 @@ def _node(one: Json, memory: int, cpu: int, count: int, used: int | None) -> Nod
         name=one["metadata"]["name"],
         memory_allocatable=_bytes(allocatable.get("memory", "0")),
         cpu_allocatable=_millicores(allocatable.get("cpu", "0")),
-        pods_allocatable=int(allocatable.get("pods", 0)),
+        pods_allocatable=int(parse_quantity(allocatable.get("pods", "0"))),
         memory_requested=memory,
         cpu_requested=cpu,
         pods_running=count,
@@ -99,8 +99,10 @@ def _node(one: Json, memory: int, cpu: int, count: int, used: int | None) -> Nod
 
 
 def _template(spec: Json) -> PodTemplate:
+    sidecars = filter(_is_sidecar, spec.get("initContainers", []))
     limits = [
-        each.get("resources", {}).get("limits", {}).get("memory") for each in spec["containers"]
+        each.get("resources", {}).get("limits", {}).get("memory")
+        for each in (*spec["containers"], *sidecars)
     ]
     return PodTemplate(
         memory_request=_requested(spec, "memory"),
@@ -142,15 +144,16 @@ def _pod(pod: Json, used: int | None) -> Pod:
         unschedulable=scheduled.get("message", "no node has room")
         if scheduled.get("reason") == "Unschedulable"
         else None,
-        oom_killed_at=max(_oom_kills(status.get("containerStatuses", [])), default=None),
+        oom_killed_at=max(_oom_kills(status), default=None),
         memory_used=used,
     )
 
 
-def _oom_kills(statuses: Sequence[Json]) -> list[float]:
+def _oom_kills(status: Json) -> list[float]:
     ends = [
         state["terminated"]
-        for each in statuses
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for each in status.get(kind, [])
         for state in (each.get("state", {}), each.get("lastState", {}))
         if "terminated" in state
     ]
@@ -160,22 +163,29 @@ def _oom_kills(statuses: Sequence[Json]) -> list[float]:
 def _requested(spec: Json, resource: str) -> int:
     """Return what the scheduler sets aside for a pod: bytes of memory, millicores of CPU.
 
-    Containers run together with the sidecars among the init containers; the other init containers
-    run one after the other before them.
+    Containers run together with the sidecars among the init containers. The other init containers
+    run one after the other before them, each beside the sidecars that are listed before it.
     """
     parse = _bytes if resource == "memory" else _millicores
 
-    def asked(containers: Iterable[Json]) -> list[int]:
-        return [
-            parse(each.get("resources", {}).get("requests", {}).get(resource, "0"))
-            for each in containers
-        ]
+    def asked(container: Json) -> int:
+        resources = container.get("resources", {})
+        # The API server fills in a pod's missing requests from its limits, but not a template's.
+        limit = resources.get("limits", {}).get(resource, "0")
+        return parse(resources.get("requests", {}).get(resource, limit))
 
-    init = spec.get("initContainers", [])
-    sidecars = sum(asked(each for each in init if each.get("restartPolicy") == "Always"))
-    once = max(asked(each for each in init if each.get("restartPolicy") != "Always"), default=0)
-    overhead = parse(spec.get("overhead", {}).get(resource, "0"))
-    return max(sum(asked(spec["containers"])), once) + sidecars + overhead
+    sidecars = most_before = 0
+    for each in spec.get("initContainers", []):
+        if _is_sidecar(each):
+            sidecars += asked(each)
+        else:
+            most_before = max(most_before, sidecars + asked(each))
+    together = sidecars + sum(map(asked, spec["containers"]))
+    return max(together, most_before) + parse(spec.get("overhead", {}).get(resource, "0"))
+
+
+def _is_sidecar(init_container: Json) -> bool:
+    return bool(init_container.get("restartPolicy") == "Always")
 
 
 def _used_memory(metrics: Json) -> int:
