@@ -160,6 +160,7 @@ usages = st.builds(
     tokens_per_minute=st.floats(0, 4e6),
     requests_per_minute=st.none() | st.floats(0, 10_000),
     rate_limited_per_minute=st.none() | st.sampled_from([0.0, 5.0]),
+    own_tokens_per_minute=st.none() | st.floats(0, 4e6),
 )
 all_pods = st.lists(
     st.builds(

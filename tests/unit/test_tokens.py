@@ -32,7 +32,7 @@ OWN = Flow(tokens=720_000, requests=360)
 
 def ceiling(
     limit: int | None,
-    others: float = 0,
+    others: float | None = 0,
     per_replica: float | None = 500_000,
     percent: int = 85,
     factor: float = 1.0,
@@ -85,9 +85,10 @@ def test_growth_goes_to_the_raising_edge_and_replicas_go_only_above_the_lowering
 
 
 @pytest.mark.parametrize("current", [0, 1, 7])
-def test_an_unknown_limit_allows_what_is_there(current: int) -> None:
-    found = ceiling(None, current=current)
-
+@pytest.mark.parametrize("found", [ceiling(None), ceiling(2_000_000, others=None)])
+def test_an_unknown_limit_or_an_unknown_use_by_others_allows_what_is_there(
+    found: Ceiling, current: int
+) -> None:
     assert (found.replicas, found.keeps) == (None, None)
     assert found.allows(current) == current
 
@@ -190,6 +191,41 @@ def test_own_use_is_unknown_rather_than_zero_without_every_queues_rate(
             Flow(1_000_000, 500),
             Flow(0, 0),
             id="all-use-is-ours-where-our-own-is-not-seen",
+        ),
+        pytest.param(
+            observe(rates=seen(WORKING), usage=seen(KeyUsage(1_000_000, 500, 0, 900_000, 450))),
+            Flow(1_000_000, 500),
+            Flow(900_000, 450),
+            Flow(100_000, 50),
+            id="our-own-of-the-same-series-comes-before-the-rates",
+        ),
+        pytest.param(
+            observe(rates=unseen(), usage=seen(KeyUsage(1_000_000, 500, 0, 900_000, 450))),
+            Flow(1_000_000, 500),
+            Flow(900_000, 450),
+            Flow(100_000, 50),
+            id="and-without-them",
+        ),
+        pytest.param(
+            observe(usage=seen(KeyUsage(1_000_000, 500, 0, 0, 0))),
+            Flow(1_000_000, 500),
+            Flow(0, 0),
+            Flow(1_000_000, 500),
+            id="zero-of-our-own-is-known",
+        ),
+        pytest.param(
+            observe(rates=unseen(), usage=seen(KeyUsage(1_000_000, 500))),
+            Flow(1_000_000, 500),
+            Flow(1_000_000, 500),
+            Flow(1_000_000, 500),
+            id="all-use-may-be-theirs-while-our-own-is-unread",
+        ),
+        pytest.param(
+            observe(rates=seen(WORKING), usage=unseen()),
+            OWN,
+            OWN,
+            Flow(None, None),
+            id="unknown-while-the-whole-is-unread",
         ),
         pytest.param(observe(), Flow(), Flow(), Flow(0, 0), id="nothing-is-seen"),
     ],

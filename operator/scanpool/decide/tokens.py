@@ -189,9 +189,14 @@ def others(observation: Observation, whole: Flow, own: Flow) -> Flow:
 
     Unknown while the reading of the whole fails; while that of our own fails, all may be theirs.
     """
-    if isinstance(observation.usage, Unavailable):
+    usage = observation.usage
+    if isinstance(usage, Unavailable):
         return Flow()
-    if observation.usage is not None and isinstance(observation.rates, Unavailable):
+    if (
+        usage is not None
+        and usage.value.own_tokens_per_minute is None
+        and isinstance(observation.rates, Unavailable)
+    ):
         own = Flow()
     return Flow(
         max((whole.tokens or 0.0) - (own.tokens or 0.0), 0.0),
