@@ -1,0 +1,431 @@
+"""The story that the demo tells, and the claims that it makes."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from scanpool_sandbox.demo.screen import Claim, Sample, Screen
+from scanpool_sandbox.demo.world import API_KEY, MODEL, START_LIMIT, World
+from scanpool_sandbox.neighbor import Neighbor
+from scanpool_sandbox.worker import CONSUMER
+
+NAMESPACE, POOL, TARGET = "scan", "scan-worker", "scan-worker"
+POOL_PATH = f"/apis/scan.eco2.io/v1alpha1/namespaces/{NAMESPACE}/scanworkerpools/{POOL}"
+TARGET_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{TARGET}"
+OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
+
+POLLING_SECONDS = 2
+SAMPLE_SECONDS = 0.5
+STEP_SECONDS = 45.0
+"""Each step takes a third of this; after all of it something is wrong."""
+BURST = 300
+"""Scans; 30 replicas' worth, and a minute of work for the six that twice the limit allows."""
+BACKLOG = 200
+"""Scans in flight that keep the pool wanting more than it may have."""
+UPGRADED_LIMIT = 2 * START_LIMIT
+NEIGHBOR_TOKENS_PER_MINUTE = START_LIMIT
+SETTLE_SECONDS = 8.0
+"""Long enough for several ticks and many calls, so that a step's 429s can show."""
+MAX_REFUSED_SHARE = 0.005
+
+BATCH = """
+apiVersion: v1
+kind: Pod
+metadata: {name: batch, namespace: scan}
+spec:
+  nodeSelector: {kubernetes.io/hostname: node-a}
+  containers:
+  - {name: batch, image: batch, args: [infinity], resources: {requests: {memory: 1800Mi}}}
+"""
+
+
+class Story:
+    """Eight steps. `tell` returns whether every claim held."""
+
+    def __init__(self, world: World, screen: Screen) -> None:
+        self._world = world
+        self._screen = screen
+        self._started = time.monotonic()
+        self._claims: list[Claim] = []
+        self._peak_replicas = 0
+        self._pool: dict[str, Any] = {}
+
+    async def tell(self) -> bool:
+        """Tell the whole story."""
+        await self._apply()
+        await self._burst()
+        await self._token_ceiling()
+        await self._tier_upgrade()
+        await self._noisy_neighbor_and_node_pressure()
+        await self._quota()
+        await self._drain()
+        return self._sum_up()
+
+    async def _apply(self) -> None:
+        self._screen.step(
+            1, "Apply", "The files that a cluster gets, pointed at this machine's servers and with "
+            "shorter intervals."
+        )  # fmt: skip
+        world = self._world
+        await self._kubectl("apply", "-f", "crds/scanworkerpools.yaml")
+        await self._kubectl("apply", "-f", "manifests/samples/namespace.yaml")
+        await self._kubectl("apply", "-f", "manifests/samples/secret.yaml")
+        secret = {
+            "CELERY_BROKER_URL": world.rabbitmq.amqp_url(),
+            "RABBITMQ_API_URL": f"{world.rabbitmq.management_url}/eco2",
+            "OPENAI_API_KEY": API_KEY,
+            "OPENAI_BASE_URL": world.openai.base_url,
+        }
+        await self._patch("secret", "scan-secret", {"stringData": secret})
+        await self._kubectl("apply", "-f", "manifests/samples/deployment.yaml")
+        await self._kubectl(
+            "-n", NAMESPACE, "set", "env", f"deployment/{TARGET}", "SCAN_GRACE_SECONDS=2"
+        )
+        await self._kubectl("apply", "-f", "manifests/samples/pool.yaml")
+        await self._patch("scanworkerpool", POOL, self._pool_patch())
+        await self._kubectl("apply", "-k", "manifests/base")
+        with self._screen:
+            await self._until(
+                "the pool is ready", lambda: _condition(self._pool, "Ready") == "True"
+            )
+        await self._get_swp()
+
+    async def _burst(self) -> None:
+        self._screen.step(
+            2, "A burst of scans", f"{BURST} scans at once. Workers acknowledge late: replicas rise "
+            "on ready and unacked messages."
+        )  # fmt: skip
+        before = self._pool["status"]["replicas"]
+        at = time.time()
+        with self._screen:
+            await self._world.users.submit(BURST)
+            await self._until(
+                "replicas rise", lambda: self._pool["status"]["readyReplicas"] > before
+            )
+        write = await self._first_scale_after(at)
+        self._claim(
+            "the first scale write comes within two polling intervals of the burst",
+            write is not None and write - at <= 2 * POLLING_SECONDS,
+            "none came"
+            if write is None
+            else f"{write - at:.1f} s, polling every {POLLING_SECONDS} s",
+        )
+        await self._get_swp()
+
+    async def _token_ceiling(self) -> None:
+        self._screen.step(
+            3, "The token ceiling binds", f"{START_LIMIT:,} tokens per minute feed three replicas. "
+            "More would only buy 429s, whatever the queue says."
+        )  # fmt: skip
+        with self._screen:
+            await self._until("LIMITED-BY is Tokens", lambda: self._limited_by() == "Tokens")
+            await self._settle()
+        await self._get_swp()
+        await self._kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
+        status = self._pool["status"]
+        self._claim(
+            "replicas stop at the token ceiling",
+            status["replicas"] <= status["ceilings"]["tokens"] < _demand(status),
+            f"{status['replicas']} replicas, ceiling {status['ceilings']['tokens']}, "
+            f"demand {_demand(status)}",
+        )
+        self._claim_few_refusals("429s in steps 2 and 3")
+
+    async def _tier_upgrade(self) -> None:
+        self._screen.step(
+            4, "The limit is raised", f"The account moves up a tier, to {UPGRADED_LIMIT:,} tokens "
+            "per minute. Nobody tells the pool."
+        )  # fmt: skip
+        before = self._pool["status"]["replicas"]
+        await self._keep_backlog()
+        self._world.openai.provider.set_limits(tokens_per_minute=UPGRADED_LIMIT)
+        with self._screen:
+            await self._until(
+                "the ceiling follows",
+                lambda: (
+                    self._pool["status"]["readyReplicas"] > before
+                    and self._llm("limitTokensPerMinute") == UPGRADED_LIMIT
+                ),
+            )
+            await self._settle()
+        await self._get_swp()
+        self._claim(
+            "a raised limit raises the replicas",
+            self._pool["status"]["replicas"] > before,
+            f"{before} before, {self._pool['status']['replicas']} after",
+        )
+
+    async def _noisy_neighbor_and_node_pressure(self) -> None:
+        self._screen.step(
+            5, "Someone else burns the key", f"{NEIGHBOR_TOKENS_PER_MINUTE:,} tokens per minute of "
+            "the same limit go to another consumer."
+        )  # fmt: skip
+        before = self._pool["status"]["ceilings"]["tokens"]
+        await self._keep_backlog()
+        async with Neighbor(
+            self._world.openai.base_url, API_KEY, MODEL,
+            tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
+        ):  # fmt: skip
+            with self._screen:
+                await self._until(
+                    "the ceiling comes down",
+                    lambda: (
+                        self._pool["status"]["ceilings"]["tokens"] < before
+                        and self._pool["status"]["replicas"] < before
+                    ),
+                )
+            await self._get_swp()
+            after = self._pool["status"]["ceilings"]["tokens"]
+            self._claim(
+                "others' use lowers the token ceiling",
+                after < before,
+                f"{before} before, {after} with others at "
+                f"{self._llm('othersTokensPerMinute'):,} TPM",
+            )
+            await self._press_on_nodes()
+        await self._memory_ceiling()
+
+    async def _press_on_nodes(self) -> None:
+        self._screen.step(
+            6, "The nodes fill up", "node-b reports memory pressure, and another team's batch job "
+            "lands on node-a. Then the noisy neighbor stops, and tokens are free again."
+        )  # fmt: skip
+        await self._kubectl("apply", "-f", "-", stdin=BATCH)
+        await self._set_memory_pressure("True")
+        await self._keep_backlog()
+
+    async def _memory_ceiling(self) -> None:
+        with self._screen:
+            await self._until("LIMITED-BY is Memory", lambda: self._limited_by() == "Memory")
+        await self._get_swp("-o", "wide")
+        ceilings = self._pool["status"]["ceilings"]
+        self._claim(
+            "the memory ceiling binds where the token ceiling would allow more",
+            ceilings["memory"] < ceilings["tokens"],
+            f"memory {ceilings['memory']}, tokens {ceilings['tokens']}",
+        )
+        await self._set_memory_pressure("False")
+        await self._kubectl("-n", NAMESPACE, "delete", "pod", "batch", "--wait=false")
+
+    async def _quota(self) -> None:
+        self._screen.step(
+            7, "The prepaid quota runs out", "Every call is now refused, at once and for good. The "
+            "breaker takes the workers away, so that messages wait instead of failing."
+        )  # fmt: skip
+        await self._keep_backlog()
+        failed = self._world.users.counts().failed
+        self._world.openai.provider.quota.set_remaining(0)
+        with self._screen:
+            await self._until(
+                "the breaker is open and no worker is left",
+                lambda: (
+                    _condition(self._pool, "QuotaExhausted") == "True"
+                    and self._pool["status"]["replicas"] == 0
+                    and self._pool["status"]["readyReplicas"] == 0
+                ),
+            )
+        await self._get_swp()
+        waiting = self._world.users.counts()
+        self._claim(
+            "no scan fails while the quota is exhausted",
+            waiting.failed == failed,
+            f"{waiting.in_flight} scans wait, {waiting.failed - failed} failed",
+        )
+        self._screen.say("The account is topped up.")
+        self._world.openai.provider.quota.set_remaining(None)
+        with self._screen:
+            await self._until(
+                "the breaker closes and scans complete again",
+                lambda: (
+                    _condition(self._pool, "QuotaExhausted") == "False"
+                    and self._world.users.counts().completed > waiting.completed
+                ),
+            )
+        await self._get_swp()
+
+    async def _drain(self) -> None:
+        self._screen.step(
+            8, "The queues drain", "Once nothing is left to do, replicas come down to the minimum."
+        )  # fmt: skip
+        with self._screen:
+            await self._until(
+                "every scan has ended", lambda: self._world.users.counts().in_flight == 0
+            )
+            await self._until(
+                "replicas are at the minimum",
+                lambda: self._pool["status"]["replicas"] == self._pool["spec"]["minReplicas"],
+            )
+        await self._get_swp()
+
+    def _sum_up(self) -> bool:
+        counts, tally = self._world.users.counts(), self._world.openai.provider.ledger.total
+        calls, refused = self._calls()
+        lost = counts.in_flight
+        self._claim("no scan is lost", lost == 0, f"{counts.submitted} submitted, {lost} lost")
+        self._screen.summary(
+            (
+                ("scans submitted", f"{counts.submitted:,}"),
+                ("scans completed", f"{counts.completed:,}"),
+                ("scans failed", f"{counts.failed:,}"),
+                ("scans lost", f"{lost:,}"),
+                ("LLM calls by the workers", f"{calls:,}"),
+                ("  refused: rate limit (429)", f"{refused:,}"),
+                ("  refused: quota (429)", f"{tally.error_codes['insufficient_quota']:,}"),
+                ("tokens charged to the key", f"{tally.tokens:,}"),
+                ("peak replicas", f"{self._peak_replicas}"),
+                ("duration", f"{time.monotonic() - self._started:.0f} s"),
+            )
+        )
+        for claim in self._claims:
+            self._screen.claim(claim)
+        return all(claim.held for claim in self._claims)
+
+    def _pool_patch(self) -> dict[str, Any]:
+        refused = 'gen_ai_server_requests_total{error_code="rate_limit_exceeded"}'
+        prometheus = {
+            "url": self._world.prometheus.url,
+            "ownLabels": [{"name": "consumer", "value": CONSUMER}],
+            "rateLimitedQuery": f"sum(rate({refused}[15s])) * 60",
+        }
+        return {
+            "spec": {
+                "minReplicas": 1,
+                "pollingIntervalSeconds": POLLING_SECONDS,
+                "llm": {
+                    "baseUrl": self._world.openai.base_url,
+                    "probe": {"intervalSeconds": POLLING_SECONDS},
+                    "usage": {"windowSeconds": 15, "prometheus": prometheus},
+                },
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
+            }
+        }
+
+    async def _until(self, what: str, holds: Callable[[], bool]) -> None:
+        """Watch until something holds.
+
+        Raises:
+            TimeoutError: naming it, if it does not come about.
+
+        """
+        deadline = time.monotonic() + STEP_SECONDS
+        while True:
+            await self._look()
+            if "status" in self._pool and holds():
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {STEP_SECONDS:.0f} s in vain until {what}")
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def _settle(self) -> None:
+        """Watch for a while, so that what is wrong has the time to show."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        self._pool = await self._world.get(POOL_PATH)
+        target = await self._world.get(TARGET_PATH)
+        replicas = target["spec"]["replicas"]
+        self._peak_replicas = max(self._peak_replicas, replicas)
+        status = self._pool.get("status", {})
+        calls, refused = self._calls()
+        self._screen.show(
+            Sample(
+                seconds=time.monotonic() - self._started,
+                replicas=replicas,
+                ready=target.get("status", {}).get("readyReplicas", 0),
+                desired=status.get("desiredReplicas"),
+                limited_by=status.get("limitedBy", "-"),
+                backlog=status.get("backlog"),
+                used=self._llm("usedTokensPerMinute"),
+                limit=self._llm("limitTokensPerMinute"),
+                headroom=self._llm("headroomTokensPerMinute"),
+                completed=self._world.users.counts().completed,
+                calls=calls,
+                refused=refused,
+            )
+        )
+
+    def _calls(self) -> tuple[int, int]:
+        """Return the workers' calls and how many were refused for a rate limit, by the server."""
+        tally = self._world.openai.provider.ledger.consumers.get(CONSUMER)
+        return (0, 0) if tally is None else (tally.calls, tally.rate_limited.total())
+
+    def _claim_few_refusals(self, what: str) -> None:
+        calls, refused = self._calls()
+        self._claim(
+            f"{what} are at most {MAX_REFUSED_SHARE:.1%} of the LLM calls",
+            refused <= MAX_REFUSED_SHARE * calls,
+            f"{refused} of {calls:,} calls",
+        )
+
+    def _claim(self, text: str, held: bool, evidence: str) -> None:
+        claim = Claim(text, held, evidence)
+        self._claims.append(claim)
+        self._screen.claim(claim)
+
+    async def _keep_backlog(self) -> None:
+        missing = BACKLOG - self._world.users.counts().in_flight
+        if missing > 0:
+            await self._world.users.submit(missing)
+
+    async def _first_scale_after(self, at: float) -> float | None:
+        """Return when the operator first wrote a scale after a time, by the API server's audit."""
+        entries = await self._world.get("/sandbox/audit")
+        writes = (
+            entry["time"]
+            for entry in entries
+            if entry["subresource"] == "scale"
+            and entry["verb"] == "patch"
+            and entry["user"] == OPERATOR_USER
+            and entry["time"] >= at
+        )
+        return min(writes, default=None)
+
+    async def _set_memory_pressure(self, status: str) -> None:
+        condition = {"type": "MemoryPressure", "status": status, "reason": "Demo"}
+        await self._world.patch_status("/api/v1/nodes/node-b", {"conditions": [condition]})
+
+    async def _get_swp(self, *options: str) -> None:
+        await self._kubectl("-n", NAMESPACE, "get", "swp", *options)
+
+    async def _patch(self, kind: str, name: str, patch: dict[str, Any]) -> None:
+        """Merge-patch an object; what a Secret gets is not shown."""
+        document = json.dumps(patch)
+        arguments = ("-n", NAMESPACE, "patch", kind, name, "--type", "merge", "-p")
+        output = await self._world.kubectl(*arguments, document)
+        shown = "'...'" if kind == "secret" else f"'{document}'"
+        self._screen.command(f"kubectl {' '.join(arguments)} {shown}", output)
+
+    async def _kubectl(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        show: Callable[[str], str] = lambda output: output,
+    ) -> None:
+        output = await self._world.kubectl(*arguments, stdin=stdin)
+        self._screen.command(f"kubectl {' '.join(arguments)}", show(output))
+
+    def _limited_by(self) -> str:
+        return str(self._pool["status"].get("limitedBy"))
+
+    def _llm(self, field: str) -> int | None:
+        value = self._pool.get("status", {}).get("llm", {}).get(field)
+        return None if value is None else int(value)
+
+
+def _condition(pool: dict[str, Any], kind: str) -> str | None:
+    conditions = pool["status"].get("conditions", [])
+    return next((each["status"] for each in conditions if each["type"] == kind), None)
+
+
+def _demand(status: dict[str, Any]) -> int:
+    return int(next(step["after"] for step in status["steps"] if step["step"] == "demand"))
+
+
+def _events_of(described: str) -> str:
+    """Return only the Events of what `kubectl describe` printed."""
+    return "Events:" + described.partition("\nEvents:")[2]
