@@ -27,10 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(namespace: str, name: str) -> int:
-    from scanpool.cluster import Cluster  # noqa: PLC0415 - as above, for kubernetes
+    from scanpool.cluster import Cluster, NoClusterError  # noqa: PLC0415 - as above: kubernetes
     from scanpool.explain import explain  # noqa: PLC0415
 
-    pool = Cluster(1, time.time).read_pool(namespace, name)
+    try:
+        cluster = Cluster(1, time.time)
+    except NoClusterError as error:
+        print(f"scanpool: {error}", file=sys.stderr)
+        return 1
+    pool = cluster.read_pool(namespace, name)
+    cluster.close()
     if isinstance(pool, Unavailable):
         print(f"scanpool: {pool.message}", file=sys.stderr)
         return 1

@@ -5,8 +5,8 @@ Every method blocks and is meant for a thread. What the world does wrong comes b
 """
 
 import base64
-import binascii
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -39,18 +39,28 @@ JSON_PATCH = "application/json-patch+json"
 Json = dict[str, Any]
 
 
+class NoClusterError(Exception):
+    """Nothing says where the Kubernetes API is; the message says what to do."""
+
+
 class Cluster:
     """The objects that the operator reads, and the three kinds of write that it makes.
 
     `threads` is the number of threads that call it at once; `clock` tells seconds since the epoch.
+
+    Raises:
+        NoClusterError: if there is neither a kubeconfig nor a pod's ServiceAccount.
+
     """
 
     def __init__(self, threads: int, clock: Callable[[], float]) -> None:
         configuration = client.Configuration()
-        if Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            config.load_kube_config(client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
+        try:
+            _locate(configuration)
+        except config.ConfigException as error:
+            raise NoClusterError(
+                f"no Kubernetes cluster is configured ({error}): set KUBECONFIG"
+            ) from error
         configuration.connection_pool_maxsize = threads
         # The pool's next tick is the retry; the library's own would outlast the tick.
         configuration.retries = False
@@ -122,7 +132,7 @@ class Cluster:
             return Unavailable(Reason.SECRET_KEY_NOT_FOUND, f"{where} has no key {ref.key}: add it")
         try:
             value = base64.b64decode(encoded, validate=True).decode().strip()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return Unavailable(
                 Reason.SECRET_KEY_NOT_FOUND, f"{where}, key {ref.key}, is not text: set it anew"
             )
@@ -229,7 +239,7 @@ class Cluster:
             response = method(
                 *args, **kwargs, _preload_content=False, _request_timeout=REQUEST_TIMEOUT
             )
-            body: Json = json.loads(response.data)
+            body: object = json.loads(response.data)
         except ApiException as error:
             return _refused(error.status or 0, error.reason or "", error.body or "")
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -238,13 +248,25 @@ class Cluster:
                 f"the Kubernetes API does not answer ({type(error).__name__}); "
                 "nothing is changed until it does",
             )
-        except json.JSONDecodeError:
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
             return Unavailable(
-                Reason.KUBERNETES_UNAVAILABLE, "the Kubernetes API sent something else than JSON"
+                Reason.KUBERNETES_UNAVAILABLE,
+                "the Kubernetes API sent something else than JSON objects: see whether a proxy "
+                "answers in its place",
             )
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             return _refused(response.status, response.reason or "", json.dumps(body))
         return body
+
+
+def _locate(configuration: client.Configuration) -> None:
+    paths = config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
+    if any(Path(path).expanduser().exists() for path in paths):
+        config.load_kube_config(client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
 
 
 def _items(listed: Json | Unavailable) -> list[Json]:
