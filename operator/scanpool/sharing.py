@@ -60,7 +60,11 @@ class SharedReads:
     def _is_old(self, entry: _Entry, max_age: float, now: float) -> bool:
         if not entry.task.done():
             return False
-        failed = entry.task.cancelled() or isinstance(entry.task.result(), Unavailable)
+        failed = (
+            entry.task.cancelled()
+            or entry.task.exception() is not None
+            or isinstance(entry.task.result(), Unavailable)
+        )
         return now - entry.started_at >= (min(max_age, RETRY_SECONDS) if failed else max_age)
 
     def _forget_unwanted(self, now: float) -> None:
