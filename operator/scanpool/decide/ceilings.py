@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from scanpool.decide import feedback, room, tokens
+from scanpool.decide import feedback, gaps, room, tokens
 from scanpool.models.decision import Ceiling, LimitedBy, MemoryReport, TokenReport
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
@@ -69,6 +69,8 @@ def _with_provider(
             factor,
             current,
         )
+    if gaps.awaits_first_call(observation):
+        by_tokens, by_requests = tokens.first_replica(), None
     if feedback.growth_stopped(memory, now):
         by_tokens = feedback.without_growth(by_tokens, current)
     return replace(

@@ -20,6 +20,8 @@ def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
         observation.nodes,
     )
     missing = tuple(reading for reading in readings if isinstance(reading, Unavailable))
+    if awaits_first_call(observation):
+        missing = tuple(reading for reading in missing if reading is not observation.usage)
     provider = observation.provider
     if (
         spec.llm is not None
@@ -36,3 +38,17 @@ def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
             ),
         )
     return missing
+
+
+def awaits_first_call(observation: Observation) -> bool:
+    """Tell whether use is unknown only because no replica runs that could cause any.
+
+    Exporters show no series before the first call. A pool at zero that held for it would hold for
+    ever.
+    """
+    usage = observation.usage
+    return (
+        observation.target.replicas == 0
+        and isinstance(usage, Unavailable)
+        and usage.reason is Reason.USAGE_NOT_FOUND
+    )

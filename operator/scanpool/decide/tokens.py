@@ -177,6 +177,11 @@ def ceiling(
     return Ceiling(fits, max(floor(edge / per_replica), fits), reason)
 
 
+def first_replica() -> Ceiling:
+    """Return the ceiling of a pool at zero whose key shows no use yet."""
+    return Ceiling(1, 1, "no use of the key is measured until one replica calls the provider")
+
+
 def zone(limit: int, used: float, refused: bool) -> Zone:
     """Return how near to the limit the use is; Exceeded once calls are refused."""
     if refused:

@@ -98,6 +98,9 @@ class Screen:
         if self._live is not None:
             self._live.stop()
             self._live = None
+            if not self._console.is_terminal:
+                # rich ends the last line of a table only on a terminal.
+                self._console.print()
 
     def summary(self, figures: Sequence[tuple[str, str]]) -> None:
         """Print the figures that the broker and the provider counted."""

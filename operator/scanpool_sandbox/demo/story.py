@@ -26,8 +26,9 @@ BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = START_LIMIT
-SETTLE_SECONDS = 8.0
-"""Long enough for several ticks and many calls, so that a step's 429s can show."""
+SETTLE_SECONDS = 15.0
+"""A usage window: what is shown then is the use of the replicas that run, and 429s had their time
+to show."""
 MAX_REFUSED_SHARE = 0.005
 
 BATCH = """
@@ -94,8 +95,8 @@ class Story:
 
     async def _burst(self) -> None:
         self._screen.step(
-            2, "A burst of scans", f"{BURST} scans at once. Workers acknowledge late: replicas rise "
-            "on ready and unacked messages."
+            2, "A burst of scans", f"{BURST} scans at once. Workers acknowledge late: replicas "
+            "rise on ready and unacked messages."
         )  # fmt: skip
         before = self._pool["status"]["replicas"]
         at = time.time()
