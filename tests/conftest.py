@@ -1,4 +1,4 @@
-"""Real servers for the component tests.
+"""Real servers for the component and sandbox tests.
 
 - `rabbitmq`: one real broker for the whole session; take `vhost` for a fresh one per test.
 - `tls_rabbitmq`: a second real broker that also listens with TLS.
