@@ -1,7 +1,8 @@
 """Whether a new status is worth a write: a steady pool must cost the API server nothing."""
 
 from scanpool.models.conditions import Condition, ConditionType
-from scanpool.models.status import LlmStatus, PoolStatus
+from scanpool.models.decision import Zone
+from scanpool.models.status import CeilingsStatus, LlmStatus, PoolStatus
 
 # A rate that moved by less than this share of the limit moves nobody to act.
 RATE_SHARE = 0.02
@@ -14,6 +15,7 @@ LLM_RATES = (
     "others_tokens_per_minute",
     "headroom_tokens_per_minute",
 )
+RATE_CEILINGS = ("tokens", "requests")
 LLM_FIGURES = ("tokens_per_replica_minute", "requests_per_minute_used", "rate_limited_per_minute")
 
 
@@ -34,7 +36,12 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
             "queues": tuple(queue.name for queue in status.queues),
             "memory": status.memory and (status.memory.per_replica_source, status.memory.fits),
             "llm": _llm_gist(status.llm, reference.llm),
-            "steps": tuple((step.step, step.before, step.after) for step in status.steps),
+            "ceilings": _ceilings_gist(status.ceilings, reference.ceilings),
+            # What the demand asks for follows the backlog; each step begins where the last ended.
+            "steps": tuple(
+                (step.step, None if kept_backlog and step.step == "demand" else step.after)
+                for step in status.steps
+            ),
             "conditions": tuple(map(_condition_gist, status.conditions)),
             "checkpoint": status.checkpoint
             and status.checkpoint.model_copy(
@@ -42,6 +49,20 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
             ),
         }
     )
+
+
+def _ceilings_gist(
+    status: CeilingsStatus | None, reference: CeilingsStatus | None
+) -> CeilingsStatus | None:
+    """Take a ceiling that a noisy rate moves to and fro by one replica for the same."""
+    if status is None or reference is None:
+        return status
+    kept: dict[str, object] = {}
+    for name in RATE_CEILINGS:
+        new, old = getattr(status, name), getattr(reference, name)
+        if new is not None and old is not None and abs(new - old) <= 1:
+            kept[name] = old
+    return status.model_copy(update=kept)
 
 
 def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatus | None:
@@ -53,6 +74,9 @@ def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatu
         new, old = getattr(status, name), getattr(reference, name)
         if new is not None and old is not None and limit:
             kept[name] = old if abs(new - old) <= RATE_SHARE * limit else new
+    used, zones = reference.used_tokens_per_minute, (status.zone, reference.zone)
+    if kept.get("used_tokens_per_minute", used) == used and Zone.EXCEEDED not in zones:
+        kept["zone"] = reference.zone
     for name in LLM_FIGURES:
         if _near(getattr(status, name), getattr(reference, name), OWN_SHARE):
             kept[name] = getattr(reference, name)

@@ -1,0 +1,288 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanpool.changes import is_news
+from scanpool.models.conditions import Condition, ConditionType, Reason
+from scanpool.models.decision import CostSource, LimitedBy, Zone
+from scanpool.models.memory import Checkpoint, Quota
+from scanpool.models.status import (
+    CeilingsStatus,
+    LlmStatus,
+    MemoryStatus,
+    PoolStatus,
+    QueueStatus,
+    ScalingStatus,
+    StepStatus,
+)
+
+READY, LIMITED = ConditionType.READY, ConditionType.SCALING_LIMITED
+
+
+def condition(kind: ConditionType = READY, **changes: Any) -> Condition:
+    usual: dict[str, Any] = {
+        "type": kind,
+        "status": "True",
+        "observed_generation": 1,
+        "last_transition_time": "2026-01-28T05:07:00Z",
+        "reason": Reason.RECONCILED,
+        "message": "Deployment scan-worker is scaled",
+    }
+    return Condition(**{**usual, **changes})
+
+
+def llm(**changes: Any) -> LlmStatus:
+    usual: dict[str, Any] = {
+        "limit_tokens_per_minute": 2_000_000,
+        "limit_source": "probe",
+        "used_tokens_per_minute": 1_480_000,
+        "used_source": "prometheus",
+        "own_tokens_per_minute": 1_280_000,
+        "others_tokens_per_minute": 200_000,
+        "headroom_tokens_per_minute": 520_000,
+        "headroom_percent": 26,
+        "zone": Zone.YELLOW,
+        "tokens_per_replica_minute": 500_000,
+        "tokens_per_replica_source": CostSource.LEARNED,
+        "requests_per_minute_limit": 10_000,
+        "requests_per_minute_used": 500,
+        "rate_limited_per_minute": 0,
+        "backoff_percent": 100,
+        "quota": Quota.CLOSED,
+        "observed_at": "2026-01-28T05:07:00Z",
+    }
+    return LlmStatus(**{**usual, **changes})
+
+
+def status(**changes: Any) -> PoolStatus:
+    usual: dict[str, Any] = {
+        "observed_generation": 1,
+        "selector": "app=scan-worker",
+        "replicas": 3,
+        "ready_replicas": 3,
+        "desired_replicas": 3,
+        "limited_by": LimitedBy.NONE,
+        "backlog": 100,
+        "backlog_source": "management",
+        "ceilings": CeilingsStatus(tokens=4, requests=20, memory=6),
+        "llm": llm(),
+        "queues": (QueueStatus(name="scan.vision", ready=40, unacked=60, tokens_waiting=300_000),),
+        "memory": MemoryStatus(per_replica="512Mi", per_replica_source="requests", fits=3, nodes=2),
+        "steps": (
+            StepStatus(step="demand", before=3, after=10, reason="100 messages"),
+            StepStatus(step="bounds", before=10, after=3, reason="maxReplicas 3"),
+        ),
+        "conditions": (condition(), condition(LIMITED, message="500,000 TPM per replica")),
+        "checkpoint": Checkpoint(tokens_per_replica_minute=500_000, working_set_bytes=2**29),
+    }
+    return PoolStatus(**{**usual, **changes})
+
+
+def steps(demand: int, bounds: int = 3, *, reason: str = "words") -> tuple[StepStatus, ...]:
+    return (
+        StepStatus(step="demand", before=3, after=demand, reason=reason),
+        StepStatus(step="bounds", before=demand, after=bounds, reason=reason),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"backlog": 110}, id="backlog-by-a-tenth"),
+        pytest.param({"backlog": 90}, id="backlog-by-a-tenth-less"),
+        pytest.param(
+            {"queues": (QueueStatus(name="scan.vision", ready=0, unacked=99),)}, id="one-queue"
+        ),
+        pytest.param({"backlog": 105, "steps": steps(11)}, id="demand-that-follows-the-backlog"),
+        pytest.param({"steps": steps(10, reason="other figures")}, id="words-of-a-step"),
+        pytest.param({"llm": llm(used_tokens_per_minute=1_520_000)}, id="used-by-2%-of-the-limit"),
+        pytest.param({"llm": llm(own_tokens_per_minute=1_240_000)}, id="own-use"),
+        pytest.param({"llm": llm(others_tokens_per_minute=160_000)}, id="others-use"),
+        pytest.param(
+            {"llm": llm(headroom_tokens_per_minute=480_000, headroom_percent=24)}, id="headroom"
+        ),
+        pytest.param(
+            {"llm": llm(used_tokens_per_minute=1_510_000, zone=Zone.ORANGE)},
+            id="the-edge-of-a-zone",
+        ),
+        pytest.param({"llm": llm(tokens_per_replica_minute=540_000)}, id="cost-by-a-tenth"),
+        pytest.param({"llm": llm(requests_per_minute_used=460)}, id="requests-by-a-tenth"),
+        pytest.param({"llm": llm(observed_at="2026-01-28T06:00:00Z")}, id="time-of-reading"),
+        pytest.param(
+            {"ceilings": CeilingsStatus(tokens=5, requests=19, memory=6)},
+            id="a-rates-ceiling-by-one-replica",
+        ),
+        pytest.param(
+            {
+                "memory": MemoryStatus(
+                    per_replica="530Mi", per_replica_source="requests", fits=3, nodes=2
+                )
+            },
+            id="working-set",
+        ),
+        pytest.param(
+            {"checkpoint": Checkpoint(tokens_per_replica_minute=520_000, working_set_bytes=2**28)},
+            id="learned-figures-in-the-checkpoint",
+        ),
+        pytest.param(
+            {"conditions": (condition(), condition(LIMITED, message="510,000 TPM per replica"))},
+            id="figures-in-the-message-of-ScalingLimited",
+        ),
+    ],
+)
+def test_noise_is_no_news(changes: dict[str, Any]) -> None:
+    assert not is_news(status(), status(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"backlog": 111}, id="backlog"),
+        pytest.param({"backlog": None}, id="backlog-unknown"),
+        pytest.param({"backlog_source": "amqp"}, id="backlog-source"),
+        pytest.param({"queues": ()}, id="queues"),
+        pytest.param({"replicas": 4}, id="replicas"),
+        pytest.param({"ready_replicas": 2}, id="ready"),
+        pytest.param({"observed_generation": 2}, id="generation"),
+        pytest.param({"steps": steps(10, 4)}, id="a-step"),
+        pytest.param({"steps": ()}, id="another-ladder"),
+        pytest.param({"llm": None}, id="no-llm"),
+        pytest.param({"llm": llm(limit_tokens_per_minute=4_000_000)}, id="tier-upgrade"),
+        pytest.param({"llm": llm(used_tokens_per_minute=1_530_000)}, id="used"),
+        pytest.param({"llm": llm(used_tokens_per_minute=None)}, id="used-unknown"),
+        pytest.param({"llm": llm(others_tokens_per_minute=250_000)}, id="others"),
+        pytest.param(
+            {"llm": llm(used_tokens_per_minute=1_600_000, zone=Zone.ORANGE)}, id="another-zone"
+        ),
+        pytest.param({"llm": llm(zone=Zone.EXCEEDED)}, id="refused-calls-zone"),
+        pytest.param({"llm": llm(rate_limited_per_minute=1)}, id="first-429"),
+        pytest.param({"llm": llm(backoff_percent=70)}, id="back-off"),
+        pytest.param({"llm": llm(quota=Quota.OPEN)}, id="breaker"),
+        pytest.param({"llm": llm(tokens_per_replica_minute=560_000)}, id="cost"),
+        pytest.param({"llm": llm(tokens_per_replica_source=CostSource.SPEC)}, id="cost-source"),
+        pytest.param({"ceilings": CeilingsStatus(tokens=2, requests=20, memory=6)}, id="ceiling"),
+        pytest.param(
+            {"ceilings": CeilingsStatus(tokens=None, requests=20, memory=6)}, id="ceiling-unknown"
+        ),
+        pytest.param(
+            {"ceilings": CeilingsStatus(tokens=4, requests=20, memory=5)}, id="memory-ceiling"
+        ),
+        pytest.param(
+            {
+                "memory": MemoryStatus(
+                    per_replica="512Mi", per_replica_source="requests", fits=2, nodes=2
+                )
+            },
+            id="room",
+        ),
+        pytest.param({"last_scale_time": "2026-01-28T05:07:30Z"}, id="scaled"),
+        pytest.param({"checkpoint": Checkpoint(quota=Quota.OPEN)}, id="checkpoint"),
+        pytest.param({"checkpoint": None}, id="no-checkpoint"),
+        pytest.param(
+            {"conditions": (condition(message="another remedy"), condition(LIMITED))}, id="message"
+        ),
+        pytest.param(
+            {"conditions": (condition(reason=Reason.OBSERVE_MODE), condition(LIMITED))}, id="reason"
+        ),
+    ],
+)
+def test_what_a_person_or_the_next_process_needs_is_news(changes: dict[str, Any]) -> None:
+    assert is_news(status(), status(**changes))
+
+
+def test_a_slow_drift_is_news_once_it_adds_up() -> None:
+    written, writes = 1_000_000, 0
+    for used in range(1_000_000, 1_200_001, 10_000):
+        before, now = llm(used_tokens_per_minute=written), llm(used_tokens_per_minute=used)
+        if is_news(status(llm=before), status(llm=now)):
+            written, writes = used, writes + 1
+
+    assert writes == 4
+
+
+# --- for every status ---
+
+counts = st.none() | st.integers(0, 10**7)
+words = st.text(max_size=5)
+llms = st.builds(
+    LlmStatus,
+    **{
+        name: counts
+        for name, of in LlmStatus.model_fields.items()
+        if "int" in str(of.annotation) and "str" not in str(of.annotation)
+    },
+    zone=st.none() | st.sampled_from(Zone),
+    quota=st.none() | st.sampled_from(Quota),
+    observed_at=words,
+)
+statuses = st.builds(
+    PoolStatus,
+    replicas=counts,
+    desired_replicas=counts,
+    limited_by=st.sampled_from(LimitedBy),
+    backlog=counts,
+    ceilings=st.none() | st.builds(CeilingsStatus, tokens=counts, requests=counts, memory=counts),
+    llm=st.none() | llms,
+    queues=st.lists(st.builds(QueueStatus, name=words, ready=st.integers(0, 9)), max_size=2).map(
+        tuple
+    ),
+    steps=st.lists(
+        st.builds(
+            StepStatus,
+            step=st.sampled_from(["demand", "bounds"]),
+            before=st.integers(0, 9),
+            after=st.integers(0, 9),
+            reason=words,
+        ),
+        max_size=2,
+    ).map(tuple),
+    scalings=st.lists(
+        st.builds(
+            ScalingStatus,
+            time=words,
+            from_replicas=st.integers(0, 9),
+            to_replicas=st.integers(0, 9),
+            limited_by=st.sampled_from(LimitedBy),
+            reason=words,
+        ),
+        max_size=2,
+    ).map(tuple),
+    conditions=st.lists(
+        st.builds(
+            condition,
+            kind=st.sampled_from(ConditionType),
+            status=st.sampled_from(["True", "False", "Unknown"]),
+            message=words,
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
+    checkpoint=st.none() | st.builds(Checkpoint, quota=st.sampled_from(Quota)),
+)
+
+
+@given(statuses)
+def test_no_status_is_news_to_itself(one: PoolStatus) -> None:
+    assert not is_news(one, one)
+
+
+@given(statuses, statuses)
+def test_another_outcome_is_always_news(one: PoolStatus, other: PoolStatus) -> None:
+    def outcome(of: PoolStatus) -> object:
+        settled = [(each.type, each.status, each.reason) for each in of.conditions]
+        return of.desired_replicas, of.replicas, of.limited_by, settled, of.scalings
+
+    if outcome(one) != outcome(other):
+        assert is_news(one, other)
+
+
+@given(statuses, st.sampled_from(["True", "False", "Unknown"]))
+def test_a_condition_that_turns_is_always_news(one: PoolStatus, turned: str) -> None:
+    first, *rest = one.conditions
+    other = one.model_copy(
+        update={"conditions": (first.model_copy(update={"status": turned}), *rest)}
+    )
+
+    assert is_news(one, other) == (first.status != turned)
