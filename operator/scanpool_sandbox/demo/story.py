@@ -1,34 +1,23 @@
 """The story that the demo tells, and the claims that it makes."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
-from scanpool_sandbox.demo.screen import Claim, Sample, Screen
+from scanpool_sandbox.demo.screen import Claim, Screen
+from scanpool_sandbox.demo.watch import NAMESPACE, POOL, TARGET, Watch
 from scanpool_sandbox.demo.world import API_KEY, MODEL, START_LIMIT, World
 from scanpool_sandbox.neighbor import Neighbor
 from scanpool_sandbox.worker import CONSUMER
 
-NAMESPACE, POOL, TARGET = "scan", "scan-worker", "scan-worker"
-POOL_PATH = f"/apis/scan.eco2.io/v1alpha1/namespaces/{NAMESPACE}/scanworkerpools/{POOL}"
-TARGET_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{TARGET}"
-OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
-
 POLLING_SECONDS = 2
-SAMPLE_SECONDS = 0.5
-STEP_SECONDS = 45.0
-"""Each step takes a third of this; after all of it something is wrong."""
 BURST = 300
 """Scans; 30 replicas' worth, and a minute of work for the six that twice the limit allows."""
 BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = START_LIMIT
-SETTLE_SECONDS = 15.0
-"""A usage window: what is shown then is the use of the replicas that run, and 429s had their time
-to show."""
 MAX_REFUSED_SHARE = 0.005
 
 BATCH = """
@@ -48,21 +37,33 @@ class Story:
     def __init__(self, world: World, screen: Screen) -> None:
         self._world = world
         self._screen = screen
-        self._started = time.monotonic()
+        self._watch = Watch(world, screen)
         self._claims: list[Claim] = []
-        self._peak_replicas = 0
-        self._pool: dict[str, Any] = {}
 
     async def tell(self) -> bool:
         """Tell the whole story."""
+        try:
+            await self._steps()
+        except (TimeoutError, RuntimeError) as error:
+            self._claim("every step comes about", held=False, evidence=str(error))
+        return await self._sum_up()
+
+    async def _steps(self) -> None:
         await self._apply()
         await self._burst()
         await self._token_ceiling()
         await self._tier_upgrade()
-        await self._noisy_neighbor_and_node_pressure()
+        async with Neighbor(
+            self._world.openai.base_url,
+            API_KEY,
+            MODEL,
+            tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
+        ):
+            await self._noisy_neighbor()
+            await self._press_on_nodes()
+        await self._memory_ceiling()
         await self._quota()
         await self._drain()
-        return self._sum_up()
 
     async def _apply(self) -> None:
         self._screen.step(
@@ -87,10 +88,9 @@ class Story:
         await self._kubectl("apply", "-f", "manifests/samples/pool.yaml")
         await self._patch("scanworkerpool", POOL, self._pool_patch())
         await self._kubectl("apply", "-k", "manifests/base")
-        with self._screen:
-            await self._until(
-                "the pool is ready", lambda: _condition(self._pool, "Ready") == "True"
-            )
+        await self._watch.until(
+            "the pool is ready", lambda: self._watch.condition("Ready") == "True"
+        )
         await self._get_swp()
 
     async def _burst(self) -> None:
@@ -98,14 +98,13 @@ class Story:
             2, "A burst of scans", f"{BURST} scans at once. Workers acknowledge late: replicas "
             "rise on ready and unacked messages."
         )  # fmt: skip
-        before = self._pool["status"]["replicas"]
+        before = self._watch.status["replicas"]
         at = time.time()
-        with self._screen:
-            await self._world.users.submit(BURST)
-            await self._until(
-                "replicas rise", lambda: self._pool["status"]["readyReplicas"] > before
-            )
-        write = await self._first_scale_after(at)
+        await self._world.users.submit(BURST)
+        await self._watch.until(
+            "replicas rise", lambda: self._watch.status["readyReplicas"] > before
+        )
+        write = await self._watch.first_scale_after(at)
         self._claim(
             "the first scale write comes within two polling intervals of the burst",
             write is not None and write - at <= 2 * POLLING_SECONDS,
@@ -120,17 +119,18 @@ class Story:
             3, "The token ceiling binds", f"{START_LIMIT:,} tokens per minute feed three replicas. "
             "More would only buy 429s, whatever the queue says."
         )  # fmt: skip
-        with self._screen:
-            await self._until("LIMITED-BY is Tokens", lambda: self._limited_by() == "Tokens")
-            await self._settle()
+        await self._watch.until(
+            "LIMITED-BY is Tokens", lambda: self._watch.status["limitedBy"] == "Tokens"
+        )
+        await self._watch.settle()
         await self._get_swp()
         await self._kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
-        status = self._pool["status"]
+        status = self._watch.status
         self._claim(
             "replicas stop at the token ceiling",
-            status["replicas"] <= status["ceilings"]["tokens"] < _demand(status),
+            status["replicas"] <= status["ceilings"]["tokens"] < self._watch.demand,
             f"{status['replicas']} replicas, ceiling {status['ceilings']['tokens']}, "
-            f"demand {_demand(status)}",
+            f"demand {self._watch.demand}",
         )
         self._claim_few_refusals("429s in steps 2 and 3")
 
@@ -139,54 +139,43 @@ class Story:
             4, "The limit is raised", f"The account moves up a tier, to {UPGRADED_LIMIT:,} tokens "
             "per minute. Nobody tells the pool."
         )  # fmt: skip
-        before = self._pool["status"]["replicas"]
+        before = self._watch.status["replicas"]
         await self._keep_backlog()
         self._world.openai.provider.set_limits(tokens_per_minute=UPGRADED_LIMIT)
-        with self._screen:
-            await self._until(
-                "the ceiling follows",
-                lambda: (
-                    self._pool["status"]["readyReplicas"] > before
-                    and self._llm("limitTokensPerMinute") == UPGRADED_LIMIT
-                ),
-            )
-            await self._settle()
+        await self._watch.until(
+            "the ceiling follows",
+            lambda: (
+                self._watch.status["readyReplicas"] > before
+                and self._watch.llm("limitTokensPerMinute") == UPGRADED_LIMIT
+            ),
+        )
+        await self._watch.settle()
         await self._get_swp()
         self._claim(
             "a raised limit raises the replicas",
-            self._pool["status"]["replicas"] > before,
-            f"{before} before, {self._pool['status']['replicas']} after",
+            self._watch.status["replicas"] > before,
+            f"{before} before, {self._watch.status['replicas']} after",
         )
 
-    async def _noisy_neighbor_and_node_pressure(self) -> None:
+    async def _noisy_neighbor(self) -> None:
         self._screen.step(
             5, "Someone else burns the key", f"{NEIGHBOR_TOKENS_PER_MINUTE:,} tokens per minute of "
             "the same limit go to another consumer."
         )  # fmt: skip
-        before = self._pool["status"]["ceilings"]["tokens"]
+        before = self._watch.status["replicas"]
         await self._keep_backlog()
-        async with Neighbor(
-            self._world.openai.base_url, API_KEY, MODEL,
-            tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
-        ):  # fmt: skip
-            with self._screen:
-                await self._until(
-                    "the ceiling comes down",
-                    lambda: (
-                        self._pool["status"]["ceilings"]["tokens"] < before
-                        and self._pool["status"]["replicas"] < before
-                    ),
-                )
-            await self._get_swp()
-            after = self._pool["status"]["ceilings"]["tokens"]
-            self._claim(
-                "others' use lowers the token ceiling",
-                after < before,
-                f"{before} before, {after} with others at "
-                f"{self._llm('othersTokensPerMinute'):,} TPM",
-            )
-            await self._press_on_nodes()
-        await self._memory_ceiling()
+        await self._watch.until(
+            "the ceiling comes down", lambda: self._watch.status["replicas"] < before
+        )
+        await self._watch.settle()
+        await self._get_swp()
+        after = self._watch.status["replicas"]
+        self._claim(
+            "others' use lowers the ceiling, and with it the replicas",
+            after < before,
+            f"{before} before, {after} with others at "
+            f"{self._watch.llm('othersTokensPerMinute'):,} TPM",
+        )
 
     async def _press_on_nodes(self) -> None:
         self._screen.step(
@@ -198,10 +187,11 @@ class Story:
         await self._keep_backlog()
 
     async def _memory_ceiling(self) -> None:
-        with self._screen:
-            await self._until("LIMITED-BY is Memory", lambda: self._limited_by() == "Memory")
+        await self._watch.until(
+            "LIMITED-BY is Memory", lambda: self._watch.status["limitedBy"] == "Memory"
+        )
         await self._get_swp("-o", "wide")
-        ceilings = self._pool["status"]["ceilings"]
+        ceilings = self._watch.status["ceilings"]
         self._claim(
             "the memory ceiling binds where the token ceiling would allow more",
             ceilings["memory"] < ceilings["tokens"],
@@ -218,15 +208,14 @@ class Story:
         await self._keep_backlog()
         failed = self._world.users.counts().failed
         self._world.openai.provider.quota.set_remaining(0)
-        with self._screen:
-            await self._until(
-                "the breaker is open and no worker is left",
-                lambda: (
-                    _condition(self._pool, "QuotaExhausted") == "True"
-                    and self._pool["status"]["replicas"] == 0
-                    and self._pool["status"]["readyReplicas"] == 0
-                ),
-            )
+        await self._watch.until(
+            "the breaker is open and no worker is left",
+            lambda: (
+                self._watch.condition("QuotaExhausted") == "True"
+                and self._watch.status["replicas"] == 0
+                and self._watch.status["readyReplicas"] == 0
+            ),
+        )
         await self._get_swp()
         waiting = self._world.users.counts()
         self._claim(
@@ -236,35 +225,38 @@ class Story:
         )
         self._screen.say("The account is topped up.")
         self._world.openai.provider.quota.set_remaining(None)
-        with self._screen:
-            await self._until(
-                "the breaker closes and scans complete again",
-                lambda: (
-                    _condition(self._pool, "QuotaExhausted") == "False"
-                    and self._world.users.counts().completed > waiting.completed
-                ),
-            )
+        await self._watch.until(
+            "the breaker closes and scans complete again",
+            lambda: (
+                self._watch.condition("QuotaExhausted") == "False"
+                and self._world.users.counts().completed > waiting.completed
+            ),
+        )
         await self._get_swp()
 
     async def _drain(self) -> None:
         self._screen.step(
             8, "The queues drain", "Once nothing is left to do, replicas come down to the minimum."
         )  # fmt: skip
-        with self._screen:
-            await self._until(
-                "every scan has ended", lambda: self._world.users.counts().in_flight == 0
-            )
-            await self._until(
-                "replicas are at the minimum",
-                lambda: self._pool["status"]["replicas"] == self._pool["spec"]["minReplicas"],
-            )
+        await self._watch.until(
+            "every scan has ended", lambda: self._world.users.counts().in_flight == 0
+        )
+        await self._watch.until(
+            "replicas are at the minimum",
+            lambda: self._watch.status["replicas"] == self._watch.spec["minReplicas"],
+        )
         await self._get_swp()
 
-    def _sum_up(self) -> bool:
+    async def _sum_up(self) -> bool:
         counts, tally = self._world.users.counts(), self._world.openai.provider.ledger.total
-        calls, refused = self._calls()
+        calls, refused = self._watch.calls()
         lost = counts.in_flight
-        self._claim("no scan is lost", lost == 0, f"{counts.submitted} submitted, {lost} lost")
+        left = await self._world.messages_left()
+        self._claim(
+            "no scan is lost",
+            lost == 0 and left == 0,
+            f"{counts.submitted} submitted, {lost} lost, {left} messages left in the queues",
+        )
         self._screen.summary(
             (
                 ("scans submitted", f"{counts.submitted:,}"),
@@ -275,8 +267,8 @@ class Story:
                 ("  refused: rate limit (429)", f"{refused:,}"),
                 ("  refused: quota (429)", f"{tally.error_codes['insufficient_quota']:,}"),
                 ("tokens charged to the key", f"{tally.tokens:,}"),
-                ("peak replicas", f"{self._peak_replicas}"),
-                ("duration", f"{time.monotonic() - self._started:.0f} s"),
+                ("peak replicas", f"{self._watch.peak_replicas}"),
+                ("duration", f"{self._watch.seconds:.0f} s"),
             )
         )
         for claim in self._claims:
@@ -303,60 +295,8 @@ class Story:
             }
         }
 
-    async def _until(self, what: str, holds: Callable[[], bool]) -> None:
-        """Watch until something holds.
-
-        Raises:
-            TimeoutError: naming it, if it does not come about.
-
-        """
-        deadline = time.monotonic() + STEP_SECONDS
-        while True:
-            await self._look()
-            if "status" in self._pool and holds():
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {STEP_SECONDS:.0f} s in vain until {what}")
-            await asyncio.sleep(SAMPLE_SECONDS)
-
-    async def _settle(self) -> None:
-        """Watch for a while, so that what is wrong has the time to show."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline:
-            await asyncio.sleep(SAMPLE_SECONDS)
-            await self._look()
-
-    async def _look(self) -> None:
-        self._pool = await self._world.get(POOL_PATH)
-        target = await self._world.get(TARGET_PATH)
-        replicas = target["spec"]["replicas"]
-        self._peak_replicas = max(self._peak_replicas, replicas)
-        status = self._pool.get("status", {})
-        calls, refused = self._calls()
-        self._screen.show(
-            Sample(
-                seconds=time.monotonic() - self._started,
-                replicas=replicas,
-                ready=target.get("status", {}).get("readyReplicas", 0),
-                desired=status.get("desiredReplicas"),
-                limited_by=status.get("limitedBy", "-"),
-                backlog=status.get("backlog"),
-                used=self._llm("usedTokensPerMinute"),
-                limit=self._llm("limitTokensPerMinute"),
-                headroom=self._llm("headroomTokensPerMinute"),
-                completed=self._world.users.counts().completed,
-                calls=calls,
-                refused=refused,
-            )
-        )
-
-    def _calls(self) -> tuple[int, int]:
-        """Return the workers' calls and how many were refused for a rate limit, by the server."""
-        tally = self._world.openai.provider.ledger.consumers.get(CONSUMER)
-        return (0, 0) if tally is None else (tally.calls, tally.rate_limited.total())
-
     def _claim_few_refusals(self, what: str) -> None:
-        calls, refused = self._calls()
+        calls, refused = self._watch.calls()
         self._claim(
             f"{what} are at most {MAX_REFUSED_SHARE:.1%} of the LLM calls",
             refused <= MAX_REFUSED_SHARE * calls,
@@ -372,19 +312,6 @@ class Story:
         missing = BACKLOG - self._world.users.counts().in_flight
         if missing > 0:
             await self._world.users.submit(missing)
-
-    async def _first_scale_after(self, at: float) -> float | None:
-        """Return when the operator first wrote a scale after a time, by the API server's audit."""
-        entries = await self._world.get("/sandbox/audit")
-        writes = (
-            entry["time"]
-            for entry in entries
-            if entry["subresource"] == "scale"
-            and entry["verb"] == "patch"
-            and entry["user"] == OPERATOR_USER
-            and entry["time"] >= at
-        )
-        return min(writes, default=None)
 
     async def _set_memory_pressure(self, status: str) -> None:
         condition = {"type": "MemoryPressure", "status": status, "reason": "Demo"}
@@ -409,22 +336,6 @@ class Story:
     ) -> None:
         output = await self._world.kubectl(*arguments, stdin=stdin)
         self._screen.command(f"kubectl {' '.join(arguments)}", show(output))
-
-    def _limited_by(self) -> str:
-        return str(self._pool["status"].get("limitedBy"))
-
-    def _llm(self, field: str) -> int | None:
-        value = self._pool.get("status", {}).get("llm", {}).get(field)
-        return None if value is None else int(value)
-
-
-def _condition(pool: dict[str, Any], kind: str) -> str | None:
-    conditions = pool["status"].get("conditions", [])
-    return next((each["status"] for each in conditions if each["type"] == kind), None)
-
-
-def _demand(status: dict[str, Any]) -> int:
-    return int(next(step["after"] for step in status["steps"] if step["step"] == "demand"))
 
 
 def _events_of(described: str) -> str:

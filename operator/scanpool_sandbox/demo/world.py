@@ -15,7 +15,7 @@ from scanpool_sandbox.openai_provider import Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.processes import ChildProcess
 from scanpool_sandbox.prometheus_server import PrometheusServer
-from scanpool_sandbox.rabbitmq_server import RabbitMQServer
+from scanpool_sandbox.rabbitmq_server import VHOST, RabbitMQServer
 from scanpool_sandbox.users import Users
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,6 +121,15 @@ class World:
             headers={"Content-Type": "application/strategic-merge-patch+json"},
         )
         answer.raise_for_status()
+
+    async def messages_left(self) -> int:
+        """Return the messages in all queues of the broker, dead letters included."""
+        answer = await self._http.get(
+            f"{self.rabbitmq.management_url}/api/queues/{VHOST}",
+            params={"disable_stats": "true", "enable_queue_totals": "true"},
+        )
+        answer.raise_for_status()
+        return sum(queue["messages"] for queue in answer.json())
 
     def _new(self, name: str) -> Path:
         path = self._directory / name
