@@ -67,14 +67,14 @@ class KubeEmulator:
         self._tokens = Tokens()
         self._nodes = nodes
         self._images = images_from(images)
-        self._directory = directory
+        self.directory = directory
         self._port = port
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start everything; the URL is known afterwards."""
         async with contextlib.AsyncExitStack() as stack:
-            directory = self._directory
+            directory = self.directory
             if directory is None:
                 directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._prepare_store()

@@ -86,8 +86,8 @@ class PodWorker:
                 for container in self._specs:
                     group.create_task(self._run_container(container))
         finally:
-            for run in self._runs.values():
-                run.kill()
+            self.kill()
+            await asyncio.gather(*(run.wait() for run in self._runs.values()))
 
     async def stop(self, grace_seconds: float) -> None:
         """Ask all containers to stop, and kill what has not done so in time."""
