@@ -85,7 +85,8 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def pool_event(event: kopf.RawEvent, body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
         if event["type"] == "DELETED":
-            await memo.loops.remove(body.metadata.namespace, body.metadata.name)
+            metadata = body.metadata
+            await memo.loops.remove(metadata.namespace, metadata.name, metadata["uid"])
         else:
             await memo.loops.update(body)
 

@@ -72,8 +72,10 @@ class _Loop:
             memory = await self._tick(memory)
             # From start to start: a slow source must not stretch the interval.
             rest = started + self._interval() - self._monotonic()
+            # Not wait_for, which until Python 3.12 can swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(rest, 0))
+                async with asyncio.timeout(max(rest, 0)):
+                    await self._changed.wait()
 
     async def _tick(self, memory: Memory | None) -> Memory | None:
         """Carry out a tick. Whatever goes wrong in it, the loop goes on."""
@@ -83,7 +85,7 @@ class _Loop:
             async with asyncio.timeout(TICK_TIMEOUT_SECONDS):
                 after, memory = await self._reconciler.tick(pool, memory)
             if self._pool is pool:
-                self._pool = after
+                self.update(after)
         except TimeoutError:
             outcome = "timeout"
             logger.error(  # noqa: TRY400 - where it was waiting says less than that it waited
@@ -129,10 +131,14 @@ class Loops:
             pool, self._reconciler, self._metrics, self._monotonic
         )
 
-    async def remove(self, namespace: str, name: str) -> None:
-        """End the loop of a pool that was deleted. The Deployment keeps its replicas."""
-        loop = self._loops.pop((namespace, name), None)
-        if loop is not None:
+    async def remove(self, namespace: str, name: str, uid: str) -> None:
+        """End the loop of a pool that was deleted. The Deployment keeps its replicas.
+
+        A newer object of the same name, which may be heard of first, keeps its loop.
+        """
+        loop = self._loops.get((namespace, name))
+        if loop is not None and loop.uid == uid:
+            del self._loops[namespace, name]
             await loop.stop()
             self._metrics.forget(namespace, name)
 
