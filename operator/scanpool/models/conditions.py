@@ -29,7 +29,6 @@ class Reason(StrEnum):
     NOT_CONTESTED = "NotContested"
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
-    FIRST_OBSERVATION = "FirstObservation"
     NOT_MEASURED = "NotMeasured"
     # The pool or what it names.
     INVALID_SPEC = "InvalidSpec"

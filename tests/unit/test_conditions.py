@@ -1,0 +1,295 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import API_KEY, NOW, llm, observe, pool, seen, settled, unseen
+from scanpool import conditions
+from scanpool.conditions import MAX_MESSAGE_CHARACTERS, ConditionState, of_decision, settle, turned
+from scanpool.decide import decide
+from scanpool.models.conditions import Condition, ConditionType, Reason
+from scanpool.models.decision import Decision, LimitedBy
+from scanpool.models.memory import Memory, Quota
+from scanpool.models.observation import ProviderState
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import Mode, PoolSpec
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "docs" / "operations.md"
+EARLIER, NOW_WRITTEN = "2027-01-15T07:00:00Z", "2027-01-15T08:00:00Z"
+GAP = unseen(Reason.BROKER_UNREACHABLE)
+SPEC = pool()
+
+
+def decision(**changes: Any) -> Decision:
+    made, _ = decide(SPEC, observe(2, 20), settled(2), NOW)
+    return replace(made, **changes)
+
+
+def state(kind: ConditionType, **parts: Any) -> tuple[str, Reason]:
+    usual: dict[str, Any] = {"spec": SPEC, "decision": decision(), "refusal": None}
+    found = of_decision(**{**usual, **parts})[kind]
+    return found.status, found.reason
+
+
+def condition(kind: ConditionType = ConditionType.READY, **changes: Any) -> Condition:
+    usual: dict[str, Any] = {
+        "type": kind,
+        "status": "True",
+        "observed_generation": 1,
+        "last_transition_time": EARLIER,
+        "reason": Reason.RECONCILED,
+        "message": "fine",
+    }
+    return Condition(**{**usual, **changes})
+
+
+def test_a_healthy_pool_says_so_in_every_condition() -> None:
+    found = of_decision(SPEC, decision(), None)
+
+    assert {kind: (one.status, one.reason) for kind, one in found.items()} == {
+        ConditionType.READY: ("True", Reason.RECONCILED),
+        ConditionType.METRICS_AVAILABLE: ("True", Reason.READINGS_AVAILABLE),
+        ConditionType.SCALING_ACTIVE: ("True", Reason.SCALING_ENABLED),
+        ConditionType.SCALING_LIMITED: ("False", Reason.DESIRED_WITHIN_RANGE),
+        ConditionType.QUOTA_EXHAUSTED: ("Unknown", Reason.NOT_MEASURED),
+        ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
+    }
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_whatever_is_missing_is_the_reason_of_the_conditions_it_touches(reason: Reason) -> None:
+    held = decision(gaps=(unseen(reason), GAP))
+
+    for kind in (
+        ConditionType.READY,
+        ConditionType.METRICS_AVAILABLE,
+        ConditionType.SCALING_ACTIVE,
+    ):
+        found = of_decision(SPEC, held, None)[kind]
+        assert (found.status, found.reason) == ("False", reason)
+        assert unseen(reason).message in found.message
+
+
+def test_one_problem_of_several_readings_is_told_once() -> None:
+    found = of_decision(SPEC, decision(gaps=(GAP, GAP)), None)[ConditionType.READY]
+
+    assert found.message == GAP.message
+
+
+def test_a_refused_scaling_comes_before_what_is_missing() -> None:
+    refusal = Unavailable(Reason.SCALE_CONFLICT, "changed meanwhile")
+    parts = {"decision": decision(gaps=(GAP,)), "refusal": refusal}
+
+    assert state(ConditionType.READY, **parts) == ("False", Reason.SCALE_CONFLICT)
+    assert state(ConditionType.SCALING_ACTIVE, **parts) == ("False", Reason.SCALE_CONFLICT)
+    assert state(ConditionType.METRICS_AVAILABLE, **parts) == ("False", Reason.BROKER_UNREACHABLE)
+
+
+def test_observing_is_a_choice_and_no_fault() -> None:
+    spec = pool(mode=Mode.OBSERVE)
+
+    assert state(ConditionType.READY, spec=spec) == ("True", Reason.RECONCILED)
+    assert state(ConditionType.SCALING_ACTIVE, spec=spec) == ("False", Reason.OBSERVE_MODE)
+
+
+LIMITS = {
+    LimitedBy.NONE: ("False", Reason.DESIRED_WITHIN_RANGE),
+    LimitedBy.HOLD: ("False", Reason.DESIRED_WITHIN_RANGE),
+    LimitedBy.STABILIZATION: ("False", Reason.DESIRED_WITHIN_RANGE),
+    LimitedBy.FALLBACK: ("False", Reason.DESIRED_WITHIN_RANGE),
+    LimitedBy.SCALING_POLICY: ("True", Reason.SCALING_POLICY),
+    LimitedBy.MIN_REPLICAS: ("True", Reason.TOO_FEW_REPLICAS),
+    LimitedBy.MAX_REPLICAS: ("True", Reason.TOO_MANY_REPLICAS),
+    LimitedBy.TOKENS: ("True", Reason.TOKEN_CEILING),
+    LimitedBy.REQUESTS: ("True", Reason.REQUEST_CEILING),
+    LimitedBy.MEMORY: ("True", Reason.MEMORY_CEILING),
+    LimitedBy.QUOTA: ("True", Reason.QUOTA_EXHAUSTED),
+}
+
+
+@pytest.mark.parametrize("limited_by", LimitedBy)
+def test_every_limit_has_its_reason(limited_by: LimitedBy) -> None:
+    limited = decision(limited_by=limited_by)
+
+    assert state(ConditionType.SCALING_LIMITED, decision=limited) == LIMITS[limited_by]
+
+
+def paying(billing_code: str | None, memory: Memory) -> tuple[PoolSpec, Decision]:
+    spec = pool(llm=llm(api_key_secret_ref=API_KEY))
+    answered = seen(ProviderState(tokens_per_minute=1, billing_code=billing_code))
+    return spec, decide(spec, observe(2, 20, provider=answered), memory, NOW)[0]
+
+
+@pytest.mark.parametrize(
+    ("billing_code", "quota", "expected"),
+    [
+        (None, Quota.CLOSED, ("False", Reason.QUOTA_AVAILABLE)),
+        ("insufficient_quota", Quota.CLOSED, ("True", Reason.QUOTA_EXHAUSTED)),
+        (None, Quota.OPEN, ("False", Reason.QUOTA_RECOVERING)),
+    ],
+)
+def test_the_breaker_is_told(
+    billing_code: str | None, quota: Quota, expected: tuple[str, Reason]
+) -> None:
+    spec, made = paying(billing_code, Memory(quota=quota, quota_since=NOW - 60))
+
+    found = of_decision(spec, made, None)[ConditionType.QUOTA_EXHAUSTED]
+
+    assert (found.status, found.reason) == expected
+    if billing_code is not None:
+        assert billing_code in found.message
+        assert "top up" in found.message
+        assert "onQuotaExhausted: ScaleToMin" in found.message
+
+
+@pytest.mark.parametrize(
+    ("reverts", "expected"),
+    [
+        (0, ("False", Reason.NOT_CONTESTED)),
+        (1, ("False", Reason.NOT_CONTESTED)),
+        (2, ("True", Reason.REPLICAS_CHANGED_ELSEWHERE)),
+    ],
+)
+def test_one_change_by_another_hand_is_no_contest(
+    reverts: int, expected: tuple[str, Reason]
+) -> None:
+    assert state(ConditionType.CONTESTED, decision=decision(reverts=reverts)) == expected
+
+
+# --- history ---
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "since"),
+    [
+        ("True", Reason.RECONCILED, EARLIER),
+        ("True", Reason.OBSERVE_MODE, EARLIER),
+        ("False", Reason.RECONCILED, NOW_WRITTEN),
+        ("Unknown", Reason.NOT_MEASURED, NOW_WRITTEN),
+    ],
+)
+def test_the_transition_time_moves_with_the_status_and_nothing_else(
+    status: Any, reason: Reason, since: str
+) -> None:
+    states = {ConditionType.READY: ConditionState(status, reason, "other words")}
+
+    (found,) = settle([condition()], states, 7, NOW_WRITTEN)
+
+    assert found.last_transition_time == since
+    assert (found.status, found.reason, found.message) == (status, reason, "other words")
+    assert found.observed_generation == 7
+
+
+def test_a_condition_begins_now() -> None:
+    states = {ConditionType.READY: ConditionState("True", Reason.RECONCILED, "fine")}
+
+    (found,) = settle([], states, 1, NOW_WRITTEN)
+
+    assert found.last_transition_time == NOW_WRITTEN
+
+
+def test_a_condition_without_a_new_state_stays_as_it_was() -> None:
+    old = condition(ConditionType.CONTESTED, reason=Reason.NOT_CONTESTED, status="False")
+    states = conditions.of_failure(Unavailable(Reason.INVALID_SPEC, "spec: wrong"))
+
+    found = settle([condition(), old], states, 2, NOW_WRITTEN)
+
+    assert [one.type for one in found] == [
+        ConditionType.READY,
+        ConditionType.SCALING_ACTIVE,
+        ConditionType.CONTESTED,
+    ]
+    assert found[-1] is old
+
+
+def test_a_message_is_bounded() -> None:
+    states = {ConditionType.READY: ConditionState("True", Reason.RECONCILED, "m" * 5000)}
+
+    (found,) = settle([], states, 1, NOW_WRITTEN)
+
+    assert len(found.message) == MAX_MESSAGE_CHARACTERS
+
+
+# --- what is worth an Event ---
+
+BAD = {"status": "False", "reason": Reason.BROKER_UNREACHABLE}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param([], [condition()], [], id="ready-from-the-start"),
+        pytest.param([], [condition(**BAD)], ["Ready"], id="not-ready-from-the-start"),
+        pytest.param([condition()], [condition(**BAD)], ["Ready"], id="turned"),
+        pytest.param([condition(**BAD)], [condition()], ["Ready"], id="turned-back"),
+        pytest.param([condition(**BAD)], [condition(**BAD, message="m")], [], id="other-words"),
+        pytest.param(
+            [condition(**BAD)],
+            [condition(status="False", reason=Reason.QUEUE_NOT_FOUND)],
+            ["Ready"],
+            id="another-reason",
+        ),
+        pytest.param(
+            [],
+            [condition(ConditionType.METRICS_AVAILABLE, **BAD)],
+            [],
+            id="ready-says-the-same",
+        ),
+        pytest.param(
+            [condition(ConditionType.SCALING_LIMITED, status="False")],
+            [condition(ConditionType.SCALING_LIMITED, reason=Reason.TOKEN_CEILING)],
+            [],
+            id="limits-come-and-go",
+        ),
+        pytest.param(
+            [],
+            [condition(ConditionType.QUOTA_EXHAUSTED, status="Unknown")],
+            [],
+            id="unknown",
+        ),
+        pytest.param(
+            [condition(ConditionType.QUOTA_EXHAUSTED, status="False")],
+            [condition(ConditionType.QUOTA_EXHAUSTED, reason=Reason.QUOTA_EXHAUSTED)],
+            ["QuotaExhausted"],
+            id="the-breaker-opens",
+        ),
+    ],
+)
+def test_a_condition_that_turned_is_told(
+    before: list[Condition], after: list[Condition], told: list[str]
+) -> None:
+    assert [one.type.value for one in turned(before, after)] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "good"),
+    [
+        (ConditionType.READY, "True", True),
+        (ConditionType.READY, "False", False),
+        (ConditionType.QUOTA_EXHAUSTED, "True", False),
+        (ConditionType.QUOTA_EXHAUSTED, "False", True),
+        (ConditionType.CONTESTED, "True", False),
+    ],
+)
+def test_bad_news_is_a_warning(kind: ConditionType, status: Any, good: bool) -> None:
+    assert conditions.is_good(condition(kind, status=status)) is good
+
+
+# --- the words ---
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_is_given_somewhere(reason: Reason) -> None:
+    sources = (ROOT / "operator" / "scanpool").rglob("*.py")
+    given = re.compile(rf"\bReason\.{reason.name}\b")
+
+    assert any(given.search(path.read_text()) for path in sources)
+
+
+def test_the_operations_manual_has_a_remedy_for_every_reason() -> None:
+    words = set(re.findall(r"\w+", OPERATIONS.read_text()))
+
+    assert {reason.value for reason in Reason} - words == set()
