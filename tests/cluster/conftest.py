@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -79,6 +80,13 @@ def has_rules(server: Cluster) -> bool:
     """Whether the server evaluates CEL and checks fields strictly: 1.25 and later."""
     major, minor, *_ = server.get("/version").body["gitVersion"].removeprefix("v").split(".")
     return (int(major), int(minor)) >= (1, 25)
+
+
+@pytest.fixture(scope="session")
+def kubectl_minor(server: Cluster) -> int:
+    """The minor version of the kubectl in use; Debian 12 has 1.20."""
+    version = json.loads(server.kubectl("version", "--client", "--output=json"))["clientVersion"]
+    return int(version["gitVersion"].split(".")[1])
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from sandbox.waiting import until
 from scanpool_sandbox.kube import KubeEmulator, Node, Simulated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 Obj = dict[str, Any]
-PATIENCE_SECONDS = 20.0
 IDLE = "import signal; print('up', flush=True); signal.pause()"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -64,12 +63,8 @@ class Kube:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             return await response.text()
 
-
-async def until(probe: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (found := probe()):
-            await asyncio.sleep(0.02)
-        return found
+    async def is_up(self, name: str) -> bool:
+        return "up" in await self.log(name)
 
 
 def pod(name: str, code: str = "", *args: str, **container: Any) -> Obj:
@@ -97,8 +92,7 @@ async def kube(tmp_path: Path) -> AsyncIterator[Kube]:
 async def test_a_pod_is_a_process_with_a_log(kube: Kube) -> None:
     kube.make("pods", pod("p", IDLE))
     await until(lambda: kube.is_ready("p"))
-    while "up" not in await kube.log("p"):
-        await asyncio.sleep(0.02)
+    await until(lambda: kube.is_up("p"))
     assert kube.pod("p")["status"]["phase"] == "Running"
     assert kube.pod("p")["spec"]["nodeName"] in ("node-a", "node-b")
 
@@ -134,7 +128,7 @@ async def test_a_pod_is_ready_when_its_probe_says_so(kube: Kube) -> None:
     kube.make("pods", pod("p", SERVER, ports=ports, readinessProbe=probe))
     await until(lambda: kube.container("p").get("started"))
     assert not kube.is_ready("p")
-    home = next((await asyncio.to_thread(lambda: list(_directories(kube)))).__iter__())
+    (home,) = _directories(kube)
     (home / "ready").touch()
     await until(lambda: kube.is_ready("p"))
     (home / "ready").unlink()
@@ -200,8 +194,7 @@ async def test_a_deleted_pod_gets_its_grace_period_and_no_more(
     seen: list[Obj] = []
     kube.emulator.store.listen(("", "pods"), lambda change: seen.append(change.object))
     kube.make("pods", body)
-    while "up" not in await kube.log("p"):
-        await asyncio.sleep(0.02)
+    await until(lambda: kube.is_up("p"))
     kube.api.delete(kube.pods, "default", "p")
     assert kube.pod("p")["metadata"]["deletionTimestamp"]
     await until(lambda: kube.emulator.store.get(("", "pods"), "default", "p") is None)

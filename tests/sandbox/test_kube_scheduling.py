@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.waiting import until
 from scanpool_sandbox.kube import KubeEmulator, Node, Simulated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 Obj = dict[str, Any]
-PATIENCE_SECONDS = 20.0
-
-
-async def until(probe: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (found := probe()):
-            await asyncio.sleep(0.01)
-        return found
 
 
 @pytest.fixture

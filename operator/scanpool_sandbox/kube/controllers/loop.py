@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,10 @@ async def run_controller(
                 reconcile()
             except Exception:  # noqa: BLE001 - logged, and the next pass makes it good
                 _log.exception("a pass of %s failed", reconcile)
-            try:
-                await asyncio.wait_for(wake.wait(), resync_seconds)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it can lose a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(resync_seconds):
+                    await wake.wait()
             await asyncio.sleep(_COALESCE_SECONDS)
     finally:
         for stop in stops:

@@ -20,10 +20,10 @@ from scanpool_sandbox.kube.serve.requests import Target, attributes, parse_path,
 from scanpool_sandbox.kube.serve.responses import json_response
 
 if TYPE_CHECKING:
-    from scanpool_sandbox.kube.serve.verbs import ResourceHandlers
     from scanpool_sandbox.kube.access.audit import Audit
     from scanpool_sandbox.kube.access.users import Tokens
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.serve.verbs import ResourceHandlers
 
 
 MAX_BODY_BYTES = 3 * 1024 * 1024

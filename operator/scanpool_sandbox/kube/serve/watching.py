@@ -73,7 +73,8 @@ class Watch:
         """Yield what happens from now on; runs until the caller stops."""
         while True:
             try:
-                change = await asyncio.wait_for(self._queue.get(), BOOKMARK_SECONDS)
+                async with asyncio.timeout(BOOKMARK_SECONDS):
+                    change = await self._queue.get()
             except TimeoutError:
                 if self._bookmarks:
                     yield self._bookmark()
