@@ -1,0 +1,191 @@
+"""The documents against the code: what they name exists, and what exists is named."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from scanpool.metrics import Metrics
+from scanpool.models.conditions import ConditionType, Reason
+from scanpool.models.crd import PRINTER_COLUMNS, structural_schema
+from scanpool.models.decision import LimitedBy, Zone
+from scanpool.models.spec import PoolSpec, UsagePreset
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+MAX_DECISION_LINES = 40
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)", re.DOTALL)
+RULE = re.compile(r"\|[-|]+$")
+"""The line below the headings of a table."""
+FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+MAKE = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
+ABSOLUTE_PATH = re.compile(r"(?<![\w./:}-])/(?:work|tmp|home|root|usr|opt|var|etc|mnt|srv)\b")
+
+
+def section(path: Path, heading: str) -> str:
+    """Return what stands below a heading, up to the next one of its level or above."""
+    level = heading.partition(" ")[0]
+    text = path.read_text()
+    assert f"\n{heading}\n" in text, f"{path.name} has no {heading!r}"
+    below = text.partition(f"\n{heading}\n")[2]
+    return re.split(rf"^#{{1,{len(level)}}} ", below, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """Return the first cell of each row of the tables in a text, without their headings."""
+    lines = text.splitlines()
+    return [
+        line.split("|")[1].strip()
+        for line, below in pairwise([*lines, ""])
+        if line.startswith("|") and not RULE.match(line) and not RULE.match(below)
+    ]
+
+
+def named(text: str) -> list[str]:
+    """Return the names in code quotes that a text's tables are about."""
+    return [name for cell in first_cells(text) for name in CODE.findall(cell)]
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    kept = "".join(each for each in heading.lower() if each.isalnum() or each in "-_ ")
+    return kept.strip().replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    text = FENCE.sub("", path.read_text())
+    return {slug(line.lstrip("#")) for line in text.splitlines() if line.startswith("#")}
+
+
+def metric_names() -> list[str]:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    return [
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in registry.collect()
+    ]
+
+
+def leaves(schema: dict[str, Any], path: str = "") -> dict[str, dict[str, Any]]:
+    """Return every field of a structural schema by its path; lists count as what they hold."""
+    found: dict[str, dict[str, Any]] = {}
+    inner = schema.get("items", schema)
+    for name, field in inner.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        found |= {here: field, **leaves(field, here)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("## Conditions", list(ConditionType)),
+        ("## Reasons", list(Reason)),
+        ("## LIMITED-BY", list(LimitedBy)),
+        ("## Metrics", metric_names()),
+    ],
+)
+def test_operations_explains_each_name_once_and_no_other(heading: str, names: list[str]) -> None:
+    assert sorted(named(section(OPERATIONS, heading))) == sorted(map(str, names))
+
+
+def test_operations_names_the_event_of_a_scaling() -> None:
+    assert named(section(OPERATIONS, "## Events")) == ["SuccessfulRescale"]
+
+
+def test_the_readme_shows_the_sample_pool() -> None:
+    shown = re.search(r"^```yaml\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    assert shown[1] == (ROOT / "manifests" / "samples" / "pool.yaml").read_text()
+
+
+def test_the_readme_explains_fields_that_exist() -> None:
+    fields = leaves(structural_schema(PoolSpec))
+    explained = named(section(README, "## The pool"))
+    assert not set(explained) - set(fields)
+    assert {field.partition(".")[0] for field in explained} == {
+        field for field in fields if "." not in field
+    }
+
+
+def test_the_readme_says_the_defaults_of_the_schema() -> None:
+    fields = leaves(structural_schema(PoolSpec))
+    rows = (line for line in section(README, "## The pool").splitlines() if "default" in line)
+    told = 0
+    for row in rows:
+        name, number = CODE.findall(row)[0], re.search(r"default (\d+)|(\d+), the default", row)
+        if number is not None:
+            assert fields[name]["default"] == int(number[1] or number[2]), name
+            told += 1
+    assert told > 0
+
+
+def test_the_readme_explains_every_column() -> None:
+    told = ", ".join(first_cells(section(README, "### `kubectl get swp`"))).split(", ")
+    assert told == [column[0].upper() for column in PRINTER_COLUMNS]
+
+
+@pytest.mark.parametrize("word", [*Zone, *UsagePreset])
+def test_the_readme_names_every_zone_and_preset(word: str) -> None:
+    assert re.search(rf"\b{re.escape(word)}\b", README.read_text())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    text = FENCE.sub("", path.read_text())
+    for link in LINK.finditer(text):
+        target, _, anchor = link["target"].partition("#")
+        if target.startswith(("http://", "https://")):
+            continue
+        found = (path.parent / target).resolve() if target else path
+        assert found.exists(), f"{path.name} links to {target}"
+        assert found.is_relative_to(ROOT), f"{path.name} links out of the repository: {target}"
+        if anchor:
+            assert anchor in anchors(found), f"{path.name} links to {link['target']}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_exist(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(" ".join(re.findall(r"^([a-z][a-z0-9 -]*):", makefile, re.MULTILINE)).split())
+    code = " ".join((*CODE.findall(path.read_text()), *map(str, _fences(path))))
+    assert set(MAKE.findall(code)) <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_path_of_somebodys_machine(path: Path) -> None:
+    assert not ABSOLUTE_PATH.findall(path.read_text())
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name)
+def test_decisions_are_short_and_of_one_form(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    number = int(path.name.partition("-")[0])
+    assert lines[0].startswith(f"# {number}. ")
+    assert len(lines) <= MAX_DECISION_LINES
+    assert [line for line in lines if line.startswith("## ")] == [
+        "## Context", "## Decision", "## Consequences",
+    ]  # fmt: skip
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [int(path.name.partition("-")[0]) for path in DECISIONS]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_picture_shows_its_meaning_in_words_too() -> None:
+    picture = (ROOT / "docs" / "loop.svg").read_text()
+    assert "<title" in picture
+    assert "<desc" in picture
+
+
+def _fences(path: Path) -> list[str]:
+    return [fence[0] for fence in FENCE.finditer(path.read_text())]
