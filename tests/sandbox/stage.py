@@ -1,0 +1,114 @@
+"""An API server and the operator on it, with a record of what the operator did there."""
+
+import copy
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from sandbox.background import Background
+from sandbox.kube_client import KubeClient, Obj
+from sandbox.operator_process import Operator
+from scanpool_sandbox.kube import KubeEmulator, Node
+from scanpool_sandbox.kube.access.audit import AuditEntry
+from scanpool_sandbox.kube.objects import name_of, namespace_of
+from scanpool_sandbox.kube.store import Change
+
+OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
+NODES = (Node("node-a", cpu="64", memory="256Gi", pods=1000),)
+"""Room for everything: no memory ceiling binds unless a test wants one."""
+CRD = "crds/scanworkerpools.yaml"
+BASE = tuple(
+    f"manifests/base/{name}.yaml"
+    for name in ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding")
+)
+DEPLOYMENTS = ("apps", "deployments")
+
+
+class Stage:
+    """One emulator with simulated pods, and one operator with exactly its own rights."""
+
+    def __init__(self, background: Background, directory: Path) -> None:
+        self._background = background
+        self._directory = directory
+        self._scales: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        self.statuses: list[tuple[Obj, Obj]] = []
+        """Each status that the operator wrote, and what the API server kept of it."""
+        self.kubeconfig = directory / "operator-kubeconfig"
+        self.operator = Operator(directory / "operator", self.kubeconfig)
+        self._open(KubeEmulator(NODES))
+
+    def _open(self, emulator: KubeEmulator) -> None:
+        self.emulator = self._background.run(emulator.__aenter__())
+        self.emulator.store.listen(DEPLOYMENTS, self._note_replicas)
+        self._note_statuses()
+        admin = self.emulator.write_kubeconfig(self._directory / "admin-kubeconfig")
+        self.kube = KubeClient(self.emulator.url, admin)
+        self.kube.kubectl("apply", *(part for path in (CRD, *BASE) for part in ("-f", path)))
+        token = self.emulator.token_for("scanpool-system", "scanpool")
+        self.emulator.write_kubeconfig(self.kubeconfig, token)
+
+    def stop_api(self) -> None:
+        """Take the API server away, with all that it knew."""
+        self.kube.close()
+        self._background.run(self.emulator.__aexit__(None, None, None))
+
+    def restart_api(self) -> None:
+        """Bring an empty API server up in the place of the old one; tokens stay valid."""
+        port = int(self.emulator.url.rpartition(":")[2])
+        emulator = KubeEmulator(NODES, port=port)
+        emulator._tokens = self.emulator._tokens
+        self._open(emulator)
+
+    def close(self) -> None:
+        self.operator.kill()
+        self.stop_api()
+
+    def audit(self) -> list[AuditEntry]:
+        """All requests that the operator has made, oldest first."""
+        entries = self._background.call(lambda: list(self.emulator.audit))
+        return [entry for entry in entries if entry.user == OPERATOR_USER]
+
+    def writes(self, namespace: str = "") -> list[AuditEntry]:
+        """Those of them that could change something."""
+        return [
+            entry for entry in self.audit() if entry.is_write and namespace in ("", entry.namespace)
+        ]
+
+    def scale_writes(self, namespace: str) -> list[AuditEntry]:
+        """The successful ones that set replicas."""
+        return [
+            entry
+            for entry in self.writes(namespace)
+            if entry.subresource == "scale" and entry.code == 200
+        ]
+
+    def scales(self, namespace: str, deployment: str) -> list[int]:
+        """All replicas that a Deployment was ever set to, without repetitions."""
+        return list(self._scales[namespace, deployment])
+
+    def put(self, plural: str, group: str, obj: Obj) -> None:
+        """Store an object that the API server would not accept."""
+        store = self.emulator.store
+        self._background.call(lambda: store.put((group, plural), copy.deepcopy(obj)))
+
+    def _note_replicas(self, change: Change) -> None:
+        obj = change.object
+        seen = self._scales[namespace_of(obj), name_of(obj)]
+        replicas = obj["spec"]["replicas"]
+        if change.type == "ADDED":
+            seen.clear()
+        if seen[-1:] != [replicas]:
+            seen.append(replicas)
+
+    def _note_statuses(self) -> None:
+        api = self.emulator.api
+        apply = api.patch
+
+        def patch(*args: Any) -> Obj:
+            stored = apply(*args)
+            resource, *_, subresource = args
+            if (resource.plural, subresource) == ("scanworkerpools", "status"):
+                self.statuses.append((args[4][0]["value"], stored["status"]))
+            return stored
+
+        api.patch = patch  # type: ignore[method-assign, assignment]

@@ -1,0 +1,166 @@
+"""The main job: replicas follow the queues, below what the provider allows, and people see why."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sandbox.patience import until
+from sandbox.scene import amqp, llm
+
+NAME = "scan-worker"
+QUEUE = "scan.vision"
+OTHERS_TOKENS_PER_MINUTE = 600_000
+
+
+def usage(prometheus_url: str) -> dict[str, object]:
+    """Use of the key by others, as a real Prometheus tells it."""
+    query = f"vector({OTHERS_TOKENS_PER_MINUTE})"
+    return {"prometheus": {"url": prometheus_url, "query": query}, "windowSeconds": 10}
+
+
+def test_replicas_follow_ready_and_unacked_messages(scene, queues) -> None:
+    queues.publish(QUEUE, 25)
+    scene.create_deployment(NAME)
+    scene.create_pool(NAME, QUEUE)
+
+    status = scene.wait_status(NAME, replicas=3, readyReplicas=3, desiredReplicas=3)
+    assert status["backlog"] == 25
+    assert status["backlogSource"] == "management"
+
+    queues.hold(QUEUE, 25)
+    queues.publish(QUEUE, 20)
+    status = scene.wait_status(NAME, replicas=5, backlog=45)
+    (queue,) = status["queues"]
+    assert (queue["name"], queue["ready"], queue["unacked"]) == (QUEUE, 20, 25)
+    assert queue["tokensWaiting"] == 45_000
+    assert scene.stage.scales(scene.namespace, NAME) == [1, 3, 5]
+
+    messages = [event["message"] for event in scene.events("SuccessfulRescale")]
+    assert len(messages) == 2
+    assert "Scaled Deployment scan-worker from 1 to 3" in messages[0]
+    assert "queue scan.vision has 25 messages, at 10 per replica" in messages[0]
+
+
+def test_without_the_management_api_only_ready_messages_count(scene, queues) -> None:
+    queues.publish(QUEUE, 45)
+    queues.hold(QUEUE, 20)
+    scene.create_deployment(NAME)
+    scene.create_pool(NAME, QUEUE, rabbitmq=amqp(QUEUE))
+
+    status = scene.wait_status(NAME, replicas=3)
+    assert status["backlogSource"] == "amqp: ready messages only, unacked ones are not visible"
+    (queue,) = status["queues"]
+    assert queue["ready"] == 25
+    assert "unacked" not in queue
+
+
+def test_observe_mode_decides_and_changes_nothing(scene, queues) -> None:
+    queues.publish(QUEUE, 45)
+    scene.create_deployment(NAME)
+    scene.create_pool(NAME, QUEUE, mode="Observe")
+
+    scene.wait_status(NAME, desiredReplicas=5, replicas=1)
+    active = scene.wait_condition(NAME, "ScalingActive", "False", "ObserveMode")
+    assert "reported, not enforced" in active["message"]
+    scene.wait_condition(NAME, "Ready", "True", "Reconciled")
+    scene.stage.operator.wait_ticks(3)
+    assert scene.stage.scales(scene.namespace, NAME) == [1]
+    assert not scene.events("SuccessfulRescale")
+
+    scene.change_pool(NAME, mode="Enforce")
+    scene.wait_replicas(NAME, 5)
+    scene.wait_condition(NAME, "ScalingActive", "True", "ScalingEnabled")
+
+
+@pytest.fixture
+def capped(scene, queues, provider, prometheus_url):
+    """A pool that wants six replicas and is kept at two: (0.85 x 2 M - 0.6 M) / 0.5 M."""
+    queues.publish(QUEUE, 60)
+    scene.create_deployment(NAME)
+    limits = llm(provider.base_url, usage=usage(prometheus_url))
+    scene.create_pool(NAME, QUEUE, llm=limits)
+    scene.wait_status(NAME, replicas=2, limitedBy="Tokens")
+    # The broker's statistics of a new queue, and with them the pool's own use, come last.
+    until(
+        "the pool's own use is known",
+        lambda: scene.status(NAME)["llm"].get("ownTokensPerMinute") == 0,
+        lambda: scene.status(NAME)["llm"],
+    )
+    return provider
+
+
+def test_the_token_ceiling_binds_and_follows_the_limit(scene, capped) -> None:
+    status = scene.wait_status(NAME, replicas=2, readyReplicas=2, limitedBy="Tokens")
+    assert status["ceilings"]["tokens"] == 2
+    found = status["llm"]
+    assert found["limitTokensPerMinute"] == 2_000_000
+    assert found["limitSource"] == "probe"
+    assert found["usedTokensPerMinute"] == OTHERS_TOKENS_PER_MINUTE
+    assert found["othersTokensPerMinute"] == OTHERS_TOKENS_PER_MINUTE
+    assert found["headroomTokensPerMinute"] == 1_400_000
+    assert found["headroomPercent"] == 70
+    assert found["zone"] == "Green"
+    limited = scene.condition(NAME, "ScalingLimited")
+    assert (limited["status"], limited["reason"]) == ("True", "TokenCeiling")
+    assert "85% of 2,000,000 TPM less 600,000 used by others" in limited["message"]
+
+    capped.provider.set_limits(tokens_per_minute=4_000_000)
+    status = scene.wait_status(NAME, replicas=5, limitedBy="Tokens")
+    assert status["ceilings"]["tokens"] == 5
+    assert status["llm"]["headroomTokensPerMinute"] == 3_400_000
+
+    capped.provider.set_limits(tokens_per_minute=1_500_000)
+    scene.wait_status(NAME, replicas=1, limitedBy="Tokens")
+
+
+@pytest.mark.usefixtures("capped")
+def test_kubectl_and_explain_tell_why(scene) -> None:
+    scene.wait_condition(NAME, "Ready", "True")
+    at = ("-n", scene.namespace)
+    kubectl = scene.kube.kubectl
+
+    kubectl(*at, "wait", "--for=condition=Ready", f"scanworkerpool/{NAME}", "--timeout=30s")
+
+    head, row = kubectl(*at, "get", "swp").splitlines()
+    assert head.split() == [
+        "NAME", "REPLICAS", "DESIRED", "LIMITED-BY", "BACKLOG", "TPM-USED", "TPM-LIMIT",
+        "HEADROOM", "ZONE", "READY", "AGE",
+    ]  # fmt: skip
+    assert row.split()[:-1] == [
+        NAME, "2", "2", "Tokens", "60", "600000", "2000000", "1400000", "Green", "True",
+    ]  # fmt: skip
+
+    head, row = kubectl(*at, "get", "scanpool", NAME, "-o", "wide").splitlines()
+    wide = dict(zip(head.split(), row.split(), strict=True))
+    assert (wide["MIN"], wide["MAX"], wide["TOKEN-CEILING"]) == ("1", "10", "2")
+    assert (wide["MEMORY"], wide["REASON"]) == ("64Mi", "Reconciled")
+    assert int(wide["REQUEST-CEILING"]) > 2
+    assert int(wide["MEMORY-CEILING"]) > 2
+
+    described = kubectl(*at, "describe", "swp", NAME)
+    assert "Limited By:" in described
+    assert "SuccessfulRescale" in described
+    assert "Scaled Deployment scan-worker from 1 to" in described
+
+    explained = kubectl("explain", "scanworkerpool.spec.llm.onQuotaExhausted")
+    assert "ScaleToZero keeps messages waiting in the queue" in explained
+
+    told = subprocess.run(
+        [sys.executable, "-m", "scanpool", "explain", *at, NAME],
+        env={**os.environ, "KUBECONFIG": str(scene.kube.kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert f"{scene.namespace}/{NAME}: 2 replicas, 2 ready, 2 desired, limited by Tokens" in told
+    assert "queue scan.vision has 60 messages, at 10 per replica" in told
+    assert "What would lift it: 6 replicas need a limit of 4,235,295 TPM" in told
+    assert "Ready=True (Reconciled)" in told
+
+    # The scale of a pool is its maxReplicas: one is now the smaller cap.
+    kubectl(*at, "scale", f"swp/{NAME}", "--replicas=1")
+    assert scene.pool(NAME)["spec"]["maxReplicas"] == 1
+    scene.wait_status(NAME, replicas=1, limitedBy="MaxReplicas")
