@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
 
+from pydantic import ValidationError
+
 from scanpool.models.decision import LimitedBy
 from scanpool.models.reading import Unavailable
 from scanpool.models.status import LlmStatus, PoolStatus
@@ -15,7 +17,13 @@ UNKNOWN = "unknown"
 def explain(body: Mapping[str, Any]) -> str:
     """Return the ladder of a pool's last decision in words, from the object as the API sent it."""
     pool = Pool.from_body(body)
-    status = PoolStatus.model_validate(pool.status)
+    try:
+        status = PoolStatus.model_validate(pool.status)
+    except ValidationError:
+        return (
+            f"{pool.namespace}/{pool.name} has a status of another version of scanpool: "
+            "use the operator's own to explain it"
+        )
     if not status.conditions:
         return (
             f"{pool.namespace}/{pool.name} has no status yet: is the operator running? "
@@ -71,7 +79,7 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
     yield (
         f"  per replica  {_figure(llm.tokens_per_replica_minute)} TPM"
         f"{f' ({llm.tokens_per_replica_source})' if llm.tokens_per_replica_source else ''}; others "
-        f"on the key use {_figure(llm.others_tokens_per_minute)} TPM; quota {llm.quota}"
+        f"on the key use {_figure(llm.others_tokens_per_minute)} TPM; quota {llm.quota or UNKNOWN}"
     )
 
 

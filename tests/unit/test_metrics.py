@@ -1,0 +1,170 @@
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from scanpool.metrics import Metrics
+from scanpool.models.conditions import Condition, ConditionType, Reason
+from scanpool.models.decision import LimitedBy
+from scanpool.models.status import CeilingsStatus, LlmStatus, PoolStatus
+
+POOL = {"namespace": "scan", "pool": "scan-worker"}
+CONDITION = Condition(
+    type=ConditionType.READY,
+    status="False",
+    observed_generation=1,
+    last_transition_time="2026-01-28T05:07:00Z",
+    reason=Reason.BROKER_UNREACHABLE,
+    message="m",
+)
+FULL = PoolStatus(
+    replicas=3,
+    ready_replicas=2,
+    desired_replicas=4,
+    limited_by=LimitedBy.TOKENS,
+    backlog=120,
+    ceilings=CeilingsStatus(tokens=4, requests=9, memory=6),
+    llm=LlmStatus(
+        limit_tokens_per_minute=2_000_000,
+        used_tokens_per_minute=1_500_000,
+        headroom_tokens_per_minute=500_000,
+        tokens_per_replica_minute=430_000,
+        rate_limited_per_minute=0,
+    ),
+    conditions=(CONDITION,),
+)
+FIGURES = {
+    "replicas": 3,
+    "ready_replicas": 2,
+    "desired_replicas": 4,
+    "backlog_messages": 120,
+    "tpm_limit": 2_000_000,
+    "tpm_used": 1_500_000,
+    "tpm_headroom": 500_000,
+    "tpm_per_replica": 430_000,
+    "rate_limited_per_minute": 0,
+}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry)
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(f"scanpool_pool_{name}", {**POOL, **labels})
+
+
+def samples_of(registry: CollectorRegistry, **labels: str) -> list[str]:
+    return [
+        sample.name
+        for metric in registry.collect()
+        for sample in metric.samples
+        if labels.items() <= sample.labels.items()
+    ]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_of_the_status_is_shown(
+    registry: CollectorRegistry, metrics: Metrics, name: str
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+
+    assert value(registry, name) == FIGURES[name]
+
+
+def test_what_limits_a_pool_is_one_of_all_limits(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+
+    assert {each: value(registry, "limited_by", limit=each) for each in LimitedBy} == {
+        each: float(each is LimitedBy.TOKENS) for each in LimitedBy
+    }
+    assert [value(registry, "ceiling_replicas", limit=limit) for limit in (
+        "tokens", "requests", "memory",
+    )] == [4, 9, 6]  # fmt: skip
+
+
+def test_a_condition_shows_the_status_that_it_has(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+
+    assert {
+        status: value(registry, "condition", type="Ready", status=status)
+        for status in ("True", "False", "Unknown")
+    } == {"True": 0, "False": 1, "Unknown": 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "known"),
+    [
+        pytest.param(PoolStatus(), set[str](), id="nothing-is-known"),
+        pytest.param(
+            PoolStatus(replicas=0, backlog=0, llm=LlmStatus(used_tokens_per_minute=0)),
+            {"replicas", "backlog_messages", "tpm_used"},
+            id="a-zero-that-is-known",
+        ),
+        pytest.param(
+            PoolStatus(ceilings=CeilingsStatus(memory=2)), {"ceiling_replicas"}, id="one-ceiling"
+        ),
+    ],
+)
+@pytest.mark.parametrize("before", [None, FULL], ids=["at-first", "any-more"])
+def test_what_is_unknown_is_absent_and_not_zero(
+    registry: CollectorRegistry,
+    metrics: Metrics,
+    before: PoolStatus | None,
+    status: PoolStatus,
+    known: set[str],
+) -> None:
+    if before is not None:
+        metrics.record("scan", "scan-worker", before)
+
+    metrics.record("scan", "scan-worker", status)
+
+    assert samples_of(registry, **POOL) == [f"scanpool_pool_{name}" for name in FIGURES_ORDER
+        if name in known]  # fmt: skip
+
+
+FIGURES_ORDER = (*FIGURES, "ceiling_replicas")
+
+
+def test_a_pool_that_is_forgotten_leaves_nothing_and_the_others_alone(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+    metrics.record("team", "scan-worker", FULL)
+    others = samples_of(registry, namespace="team")
+
+    metrics.forget("scan", "scan-worker")
+
+    assert samples_of(registry, namespace="scan") == []
+    assert samples_of(registry, namespace="team") == others
+    metrics.forget("scan", "scan-worker")
+
+
+def test_a_pool_may_come_back(registry: CollectorRegistry, metrics: Metrics) -> None:
+    for _ in range(2):
+        metrics.record("scan", "scan-worker", FULL)
+        assert value(registry, "replicas") == 3
+        metrics.forget("scan", "scan-worker")
+
+
+def test_ticks_are_counted_by_outcome(registry: CollectorRegistry, metrics: Metrics) -> None:
+    for outcome in ("ok", "ok", "timeout"):
+        metrics.ticked(outcome, 0.25)
+
+    def get(name: str, labels: dict[str, Any]) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert get("scanpool_ticks_total", {"outcome": "ok"}) == 2
+    assert get("scanpool_ticks_total", {"outcome": "timeout"}) == 1
+    assert get("scanpool_tick_duration_seconds_count", {}) == 3
+    assert get("scanpool_tick_duration_seconds_sum", {}) == 0.75

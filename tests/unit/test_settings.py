@@ -1,0 +1,55 @@
+import argparse
+
+import pytest
+
+from scanpool import settings
+from scanpool.settings import HEALTH_PORT, HOST, METRICS_PORT, Settings
+
+
+def parsed(*argv: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    settings.add_arguments(parser)
+    return settings.from_arguments(parser.parse_args(argv))
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCANPOOL_NAMESPACES", raising=False)
+
+
+def test_the_defaults_are_those_of_the_manifest() -> None:
+    assert parsed() == Settings() == Settings((), HOST, HEALTH_PORT, METRICS_PORT, True, False)
+
+
+def test_every_option_counts() -> None:
+    assert parsed(
+        "-n", "scan", "--namespace", "team", "--host", "127.0.0.1", "--health-port", "1",
+        "--metrics-port", "2", "--log-format", "text", "--verbose",
+    ) == Settings(("scan", "team"), "127.0.0.1", 1, 2, json_logs=False, verbose=True)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "argv", "namespaces"),
+    [
+        pytest.param("", (), (), id="empty-is-all"),
+        pytest.param("scan", (), ("scan",), id="one"),
+        pytest.param("scan, team,", (), ("scan", "team"), id="as-people-write-lists"),
+        pytest.param("scan", ("-n", "team"), ("team",), id="the-command-line-wins"),
+    ],
+)
+def test_the_namespaces_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    argv: tuple[str, ...],
+    namespaces: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("SCANPOOL_NAMESPACES", environment)
+
+    assert parsed(*argv).namespaces == namespaces
+
+
+def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--log-format", "xml")
+
+    assert "invalid choice" in capsys.readouterr().err

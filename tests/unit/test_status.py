@@ -1,0 +1,268 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+
+from builders import (
+    API_KEY,
+    MEBIBYTE,
+    NOW,
+    WHOLE_KEY,
+    depth,
+    llm,
+    node,
+    observe,
+    pods,
+    pool,
+    queue,
+    rates,
+    seen,
+    settled,
+    target,
+    unseen,
+)
+from scanpool import status
+from scanpool.conditions import settle
+from scanpool.decide import checkpoint, decide
+from scanpool.models.conditions import ConditionType, Reason
+from scanpool.models.decision import LimitedBy
+from scanpool.models.memory import Memory, Quota
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import MemoryTarget, PoolSpec
+from scanpool.models.status import PoolStatus
+from scanpool.status import AMQP_NOTE, Scaled, of_failure_before, shown, timestamp
+from strategies import Scenario, scenarios, scenarios_with_gaps
+
+CRD = yaml.safe_load((Path(__file__).parents[2] / "crds" / "scanworkerpools.yaml").read_text())
+SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+TYPES: Mapping[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "string": (str,),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+BOUNDS = {"int32": 2**31, "int64": 2**63}
+
+
+def faults(value: Any, schema: Mapping[str, Any], path: str = "status") -> list[str]:
+    """Say what an API server would prune or refuse of a value under a structural schema."""
+    if not isinstance(value, TYPES[schema["type"]]) or (
+        isinstance(value, bool) and schema["type"] != "boolean"
+    ):
+        return [f"{path} is no {schema['type']}: {value!r}"]
+    found = []
+    if "enum" in schema and value not in schema["enum"]:
+        found.append(f"{path} is none of {schema['enum']}: {value!r}")
+    if schema.get("format") in BOUNDS and abs(value) >= BOUNDS[schema["format"]]:
+        found.append(f"{path} is no {schema['format']}: {value!r}")
+    if schema["type"] == "array":
+        for index, item in enumerate(value):
+            found += faults(item, schema["items"], f"{path}[{index}]")
+    if schema["type"] == "object":
+        known = schema.get("properties", {})
+        found += [f"{path}.{name} is pruned" for name in value if name not in known]
+        found += [f"{path}.{name} is missing" for name in schema.get("required", []) if
+                  name not in value]  # fmt: skip
+        for name in value.keys() & known.keys():
+            found += faults(value[name], known[name], f"{path}.{name}")
+    return found
+
+
+def dumped(one: PoolStatus) -> dict[str, Any]:
+    return one.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+FULL_SPEC = pool(
+    queue(),
+    llm=llm(api_key_secret_ref=API_KEY, requests_per_minute=10_000, usage=WHOLE_KEY),
+    memory=MemoryTarget(),
+)
+FULL_OBSERVATION = observe(
+    3,
+    target=target(3, pods(3, memory_used=700 * MEBIBYTE)),
+    queues=seen((depth(ready=40, unacked=60),)),
+    rates=seen((rates(7.0),)),
+    provider=seen(ProviderState(4_000_000, 10_000, rate_limited=True, slow_down=True)),
+    usage=seen(KeyUsage(1_643_210.0, 548.0, 3.0)),
+    nodes=seen((node(),)),
+)
+FULL_MEMORY = replace(
+    settled(3), tokens_per_replica=431_234.5, learned_at=NOW - 5, quota=Quota.OPEN,
+    quota_code="insufficient_quota", quota_since=NOW - 60,
+)  # fmt: skip
+
+
+def after_tick(
+    spec: PoolSpec,
+    observation: Observation,
+    memory: Memory,
+    previous: PoolStatus | None = None,
+    scaled: Scaled | None = None,
+    refusal: Unavailable | None = None,
+) -> PoolStatus:
+    decision, memory = decide(spec, observation, memory, NOW)
+    return status.of_tick(
+        previous or PoolStatus(), 7, spec, observation, decision, checkpoint(memory), scaled,
+        refusal, NOW,
+    )  # fmt: skip
+
+
+FULL = after_tick(FULL_SPEC, FULL_OBSERVATION, FULL_MEMORY, scaled=Scaled(3, 2))
+
+
+def unset(value: Any, path: str = "status") -> list[str]:
+    """Return the fields that the dump of a status does not have."""
+    if isinstance(value, PoolStatus) or hasattr(value, "model_fields_set"):
+        pairs = [(name, getattr(value, name)) for name in type(value).model_fields]
+        return [
+            name
+            for field, one in pairs
+            for name in ([f"{path}.{field}"] if one is None else unset(one, f"{path}.{field}"))
+        ]
+    return []
+
+
+def test_a_status_with_everything_in_it_is_what_the_crd_takes() -> None:
+    # So that no field goes unchecked.
+    assert unset(FULL) == []
+    assert FULL.queues
+    assert FULL.steps
+    assert FULL.scalings
+
+    assert faults(dumped(FULL), SCHEMA) == []
+
+
+@given(scenarios())
+def test_every_status_is_what_the_crd_takes(scenario: Scenario) -> None:
+    assert faults(dumped(after_tick(*scenario)), SCHEMA) == []
+
+
+@given(scenarios_with_gaps())
+def test_every_status_with_gaps_is_what_the_crd_takes(scenario: Scenario) -> None:
+    one = after_tick(*scenario)
+
+    assert faults(dumped(one), SCHEMA) == []
+    assert PoolStatus.model_validate(dumped(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"surprise": 1}, "status.surprise is pruned"),
+        ({"limitedBy": "Moon"}, "status.limitedBy is none of"),
+        ({"replicas": 2**31}, "status.replicas is no int32"),
+        ({"replicas": "3"}, "status.replicas is no integer"),
+        ({"conditions": [{}]}, "status.conditions[0].type is missing"),
+    ],
+)
+def test_the_check_itself_finds_faults(value: Any, fault: str) -> None:
+    assert any(one.startswith(fault) for one in faults(value, SCHEMA))
+
+
+def test_a_status_says_what_was_seen_and_decided() -> None:
+    one = after_tick(FULL_SPEC, FULL_OBSERVATION, settled(3))
+
+    assert one.observed_generation == 7
+    assert one.selector == "app=scan-worker"
+    assert (one.replicas, one.ready_replicas, one.backlog) == (3, 3, 100)
+    (vision,) = one.queues
+    assert (vision.ready, vision.unacked, vision.tokens_waiting) == (40, 60, 300_000)
+    assert one.llm is not None
+    assert one.llm.limit_tokens_per_minute == 2_000_000
+    assert one.llm.used_tokens_per_minute == 1_640_000
+    assert one.llm.own_tokens_per_minute == 1_260_000
+    assert one.llm.others_tokens_per_minute == 383_000
+    assert one.llm.headroom_tokens_per_minute == 357_000
+    assert one.llm.headroom_percent == 18
+    assert one.memory is not None
+    assert one.memory.per_replica == "700Mi"
+
+
+def test_the_ready_messages_of_amqp_say_that_they_are_not_all() -> None:
+    by_amqp = replace(seen((depth(5, None),)), source="amqp")
+
+    one = after_tick(pool(), observe(1, queues=by_amqp), settled(1))
+
+    assert one.backlog_source == AMQP_NOTE
+    assert one.queues[0].unacked is None
+    assert "unacked" not in dumped(one)["queues"][0]
+
+
+def test_a_depth_that_is_unknown_is_absent_and_not_zero() -> None:
+    one = after_tick(pool(), observe(2), settled(2))
+
+    assert (one.backlog, one.backlog_source, one.queues) == (None, None, ())
+    assert one.limited_by is LimitedBy.HOLD
+    assert "backlog" not in dumped(one)
+
+
+def test_a_ceiling_that_is_unknown_is_absent_and_not_zero() -> None:
+    spec = pool(llm=llm(tokens_per_minute=None, api_key_secret_ref=API_KEY))
+
+    one = after_tick(spec, observe(2, 20, provider=unseen()), settled(2))
+
+    assert one.ceilings is not None
+    assert one.ceilings.tokens is None
+    assert one.llm is not None
+    assert (one.llm.limit_tokens_per_minute, one.llm.headroom_tokens_per_minute) == (None, None)
+    assert one.llm.zone is None
+
+
+def test_scalings_are_kept_latest_first() -> None:
+    one = PoolStatus()
+    for replicas in range(1, 8):
+        one = after_tick(pool(), observe(1), settled(1), one, Scaled(replicas, replicas + 1))
+
+    assert [each.to_replicas for each in one.scalings] == [8, 7, 6, 5, 4]
+    assert one.last_scale_time == "2027-01-15T08:00:00Z"
+    later = after_tick(pool(), observe(1), settled(1), one)
+    assert (later.scalings, later.last_scale_time) == (one.scalings, one.last_scale_time)
+
+
+def test_a_failure_keeps_what_was_last_shown() -> None:
+    failure = Unavailable(Reason.TARGET_NOT_FOUND, "create it")
+
+    one = of_failure_before(FULL, 8, failure, NOW + 60)
+
+    assert one.limited_by is LimitedBy.HOLD
+    assert one.observed_generation == 8
+    ready, *others = one.conditions
+    assert (ready.status, ready.reason) == ("False", Reason.TARGET_NOT_FOUND)
+    assert {each.type for each in others} >= {ConditionType.QUOTA_EXHAUSTED}
+    same = one.model_copy(
+        update={
+            "limited_by": FULL.limited_by,
+            "observed_generation": 7,
+            "conditions": FULL.conditions,
+        }
+    )
+    assert same == FULL
+    assert faults(dumped(one), SCHEMA) == []
+    assert settle(one.conditions, {}, 9, "") == one.conditions
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [
+        (1_643_210.0, 1_640_000),
+        (999_999.0, 1_000_000),
+        (0.0, 0),
+        (0.4, 0),
+        (-12_345.0, -12_300),
+        (7.0, 7),
+        (None, None),
+    ],
+)
+def test_rates_are_shown_to_three_digits(value: float | None, digits: int | None) -> None:
+    assert shown(value) == digits
+
+
+def test_times_are_written_as_the_api_writes_them() -> None:
+    assert timestamp(NOW + 0.999) == "2027-01-15T08:00:00Z"
