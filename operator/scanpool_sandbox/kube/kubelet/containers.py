@@ -8,14 +8,14 @@ import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from scanpool_sandbox.kube.kubelet.environment import command_line
+from scanpool_sandbox.kube.kubelet.probes import attempt
 from scanpool_sandbox.kube.kubelet.processes import Usage, signal_group, spawn, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scanpool_sandbox.kube.kubelet.images import Program, Simulated
+    from scanpool_sandbox.kube.kubelet.images import Simulated
     from scanpool_sandbox.kube.objects import Obj
 
 KILLED_EXIT_CODE = 128 + signal.SIGKILL
@@ -34,6 +34,9 @@ class Run(Protocol):
     async def wait_started(self) -> None:
         """Return when it may be ready, where no probe says so."""
 
+    async def probe(self, probe: Obj) -> bool:
+        """Try a probe once."""
+
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""
 
@@ -47,8 +50,11 @@ class Run(Protocol):
 class ProcessRun:
     """A container that is a local process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, local_port: Callable[[int | str], int]
+    ) -> None:
         self._process = process
+        self._local_port = local_port
 
     @property
     def container_id(self) -> str:
@@ -63,6 +69,10 @@ class ProcessRun:
 
     async def wait_started(self) -> None:
         """Return at once: a process that runs is started."""
+
+    async def probe(self, probe: Obj) -> bool:
+        """Ask the process, at the port it really has."""
+        return await attempt(probe, self._local_port)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the process alone, as a container's first process gets it."""
@@ -100,6 +110,10 @@ class SimulatedRun:
         """Wait for the configured delay."""
         await asyncio.sleep(self._image.ready_after_seconds)
 
+    async def probe(self, probe: Obj) -> bool:  # noqa: ARG002 - there is nobody to ask
+        """Succeed."""
+        return True
+
     def ask_to_stop(self) -> None:
         """End at once and well."""
         self._end(0)
@@ -126,8 +140,11 @@ def free_port() -> int:
 
 
 async def start_process(
-    image: Program, container: Obj, environment: Mapping[str, str], directory: Path, log: Path
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    log: Path,
+    local_port: Callable[[int | str], int],
 ) -> ProcessRun:
     """Start a container as a process; raises OSError when the program cannot be run."""
-    argv = command_line(image.argv, container, environment)
-    return ProcessRun(await spawn(argv, environment, directory, log))
+    return ProcessRun(await spawn(argv, environment, directory, log), local_port)

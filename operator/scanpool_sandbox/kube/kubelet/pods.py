@@ -28,7 +28,7 @@ from scanpool_sandbox.kube.kubelet.containers import (
     free_port,
     start_process,
 )
-from scanpool_sandbox.kube.kubelet.environment import ConfigError, build_environment
+from scanpool_sandbox.kube.kubelet.environment import ConfigError, build_environment, command_line
 from scanpool_sandbox.kube.kubelet.images import Image, Images, Program, find_image
 from scanpool_sandbox.kube.kubelet.probes import watch_probe
 from scanpool_sandbox.kube.kubelet.states import ContainerState, pod_status
@@ -180,7 +180,8 @@ class PodWorker:
             environment = self._environment(container)
             if isinstance(image, Program):
                 log = self.log_path(name)
-                run = await start_process(image, container, environment, self._directory, log)
+                argv = command_line(image.argv, container, environment)
+                run = await start_process(argv, environment, self._directory, log, self._local_port)
             else:
                 run = SimulatedRun(image, name)
         except ConfigError as error:
@@ -233,7 +234,7 @@ class PodWorker:
                     self._restart(run, container, "Startup")
 
             startup = asyncio.create_task(
-                watch_probe(container["startupProbe"], self._local_port, on_startup)
+                watch_probe(container["startupProbe"], run.probe, on_startup)
             )
             try:
                 await begun.wait()
@@ -253,13 +254,13 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             if "readinessProbe" in container:
                 probe = container["readinessProbe"]
-                group.create_task(watch_probe(probe, self._local_port, on_readiness))
+                group.create_task(watch_probe(probe, run.probe, on_readiness))
                 self._publish()
             else:
                 on_readiness(True)
             if "livenessProbe" in container:
                 probe = container["livenessProbe"]
-                group.create_task(watch_probe(probe, self._local_port, on_liveness))
+                group.create_task(watch_probe(probe, run.probe, on_liveness))
 
     def _restart(self, run: Run, container: Obj, which: str) -> None:
         message = f"{which} probe failed; container {container['name']} will be restarted"

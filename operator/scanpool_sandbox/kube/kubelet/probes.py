@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scanpool_sandbox.kube.objects import Obj
 
@@ -45,13 +45,13 @@ async def _http(get: Obj, local_port: Callable[[int | str], int]) -> bool:
 
 
 async def watch_probe(
-    probe: Obj, local_port: Callable[[int | str], int], report: Callable[[bool], None]
+    probe: Obj, succeeds: Callable[[Obj], Awaitable[bool]], report: Callable[[bool], None]
 ) -> None:
     """Probe for ever, reporting each success or failure that reached its threshold."""
     await asyncio.sleep(probe.get("initialDelaySeconds", 0))
     successes = failures = 0
     while True:
-        if await attempt(probe, local_port):
+        if await succeeds(probe):
             successes, failures = successes + 1, 0
             if successes >= probe.get("successThreshold", 1):
                 report(True)
