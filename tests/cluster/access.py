@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import time
 from contextlib import contextmanager
@@ -46,10 +47,13 @@ def open_client(kubeconfig: Path) -> httpx.Client:
     headers = {"User-Agent": "contract/1"}
     for credential in settings.auth_settings().values():
         headers[credential["key"]] = credential["value"]
-    verify: Any = settings.verify_ssl and (settings.ssl_ca_cert or True)
-    cert = (settings.cert_file, settings.key_file) if settings.cert_file else None
+    tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+    if not settings.verify_ssl:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    if settings.cert_file:
+        tls.load_cert_chain(settings.cert_file, settings.key_file)
     return httpx.Client(
-        base_url=settings.host, headers=headers, verify=verify, cert=cert, timeout=PATIENCE_SECONDS
+        base_url=settings.host, headers=headers, verify=tls, timeout=PATIENCE_SECONDS
     )
 
 
