@@ -104,7 +104,11 @@ class Screen:
 
     def summary(self, figures: Sequence[tuple[str, str]]) -> None:
         """Print the figures that the broker and the provider counted."""
-        table = Table(title="Measured at the broker and at the LLM provider", title_justify="left")
+        table = Table(
+            title="Measured at the broker and at the LLM provider",
+            title_justify="left",
+            min_width=60,
+        )
         table.add_column("figure")
         table.add_column("value", justify="right")
         for name, value in figures:
