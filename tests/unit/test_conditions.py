@@ -17,7 +17,6 @@ from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = ROOT / "docs" / "operations.md"
 EARLIER, NOW_WRITTEN = "2027-01-15T07:00:00Z", "2027-01-15T08:00:00Z"
 GAP = unseen(Reason.BROKER_UNREACHABLE)
 SPEC = pool()
@@ -287,9 +286,3 @@ def test_every_reason_is_given_somewhere(reason: Reason) -> None:
     given = re.compile(rf"\bReason\.{reason.name}\b")
 
     assert any(given.search(path.read_text()) for path in sources)
-
-
-def test_the_operations_manual_has_a_remedy_for_every_reason() -> None:
-    words = set(re.findall(r"\w+", OPERATIONS.read_text()))
-
-    assert {reason.value for reason in Reason} - words == set()
