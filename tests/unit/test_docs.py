@@ -1,11 +1,12 @@
 """The documents against the code: what they name exists, and what exists is named."""
 
 import re
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from scanpool.metrics import Metrics
@@ -84,6 +85,14 @@ def leaves(schema: dict[str, Any], path: str = "") -> dict[str, dict[str, Any]]:
     return found
 
 
+def grants(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    }
+
+
 @pytest.mark.parametrize(
     ("heading", "names"),
     [
@@ -99,6 +108,16 @@ def test_operations_explains_each_name_once_and_no_other(heading: str, names: li
 
 def test_operations_names_the_event_of_a_scaling() -> None:
     assert named(section(OPERATIONS, "## Events")) == ["SuccessfulRescale"]
+
+
+def test_the_narrowed_roles_grant_what_the_base_grants_and_namespaces() -> None:
+    base = yaml.safe_load((ROOT / "manifests" / "base" / "clusterrole.yaml").read_text())
+    narrowed = re.findall(
+        r"^```yaml\n(.*?)^```$", section(OPERATIONS, "## RBAC"), re.DOTALL | re.MULTILINE
+    )
+    rules = [rule for block in narrowed for rule in yaml.safe_load(block)]
+    namespaces = {("", "namespaces", "list"), ("", "namespaces", "watch")}
+    assert grants(rules) == grants(base["rules"]) | namespaces
 
 
 def test_the_readme_shows_the_sample_pool() -> None:
