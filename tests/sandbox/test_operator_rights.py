@@ -1,0 +1,43 @@
+"""The operator may do exactly what it does."""
+
+import yaml
+
+from sandbox.kube_client import ROOT
+
+NAME = "scan-worker"
+QUEUE = "scan.vision"
+
+UNUSED = {
+    ("get", "scan.eco2.io", "scanworkerpools"): "for `scanpool explain` in the operator's pod",
+}
+"""Granted, and not used by `scanpool run`; each with its reason."""
+
+
+def granted() -> set[tuple[str, str, str]]:
+    role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+    return {
+        (verb, group, resource)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_every_right_is_used_and_nothing_is_done_without_one(scene) -> None:
+    scene.queues.publish(QUEUE, 20)
+    scene.create_deployment(NAME)
+    scene.create_pool(NAME, QUEUE)
+    scene.wait_status(NAME, replicas=2, readyReplicas=2)
+
+    audit = [entry for entry in scene.stage.audit() if entry.resource]
+    used = {
+        (
+            entry.verb,
+            entry.group,
+            entry.resource + (f"/{entry.subresource}" if entry.subresource else ""),
+        )
+        for entry in audit
+    }
+    assert {entry.code for entry in audit if entry.code in (401, 403)} == set()
+    assert used == granted() - UNUSED.keys()
