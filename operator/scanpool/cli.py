@@ -1,6 +1,7 @@
 """The commands: run the operator, print its CRD, explain a pool."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -9,10 +10,22 @@ from scanpool import settings
 from scanpool.models.crd import custom_resource_definition_yaml
 from scanpool.models.reading import Unavailable
 
+# What a shell reports of a program that SIGPIPE has ended.
+BROKEN_PIPE = 141
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command, and return its exit code."""
     arguments = _parser().parse_args(argv)
+    try:
+        return _carry_out(arguments)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
     command: str = arguments.command
     if command == "crd":
         sys.stdout.write(custom_resource_definition_yaml())

@@ -147,37 +147,46 @@ def _active(spec: PoolSpec, decision: Decision, refusal: Unavailable | None) -> 
 
 def _limited(decision: Decision) -> ConditionState:
     reason = LIMITING.get(decision.limited_by)
+    if reason is Reason.QUOTA_EXHAUSTED and decision.quota is Quota.HALF_OPEN:
+        reason = Reason.QUOTA_RECOVERING
     if reason is None:
         return ConditionState(
-            "False", Reason.DESIRED_WITHIN_RANGE, "no limit keeps replicas from the demand"
+            "False",
+            Reason.DESIRED_WITHIN_RANGE,
+            "neither bounds nor ceilings keep replicas from the demand",
         )
     return ConditionState("True", reason, decision.reason)
 
 
 def _quota(spec: PoolSpec, decision: Decision) -> ConditionState:
-    match decision.quota:
-        case Quota.OPEN:
-            choice = (
-                "" if spec.llm is None else f" (onQuotaExhausted: {spec.llm.on_quota_exhausted})"
-            )
-            return ConditionState(
-                "True",
-                Reason.QUOTA_EXHAUSTED,
-                f"the provider refuses every call with {decision.quota_code}: top up the account "
-                f"or raise its budget; the pool resumes by itself{choice}",
-            )
-        case Quota.HALF_OPEN:
-            return ConditionState(
-                "False", Reason.QUOTA_RECOVERING, "the provider answers again; starting slowly"
-            )
-        case Quota.CLOSED:
-            if spec.llm is None or spec.llm.api_key_secret_ref is None:
-                return ConditionState(
-                    "Unknown", Reason.NOT_MEASURED, "without llm.apiKeySecretRef no call is tried"
-                )
-            return ConditionState(
-                "False", Reason.QUOTA_AVAILABLE, "the provider's last answer was no billing error"
-            )
+    if decision.quota is Quota.OPEN:
+        choice = "" if spec.llm is None else f" (onQuotaExhausted: {spec.llm.on_quota_exhausted})"
+        expiry = decision.first_expiry
+        waits = (
+            ""
+            if expiry is None
+            else f"; messages of queue {expiry.queue} expire after {expiry.seconds:,.0f} s"
+        )
+        return ConditionState(
+            "True",
+            Reason.QUOTA_EXHAUSTED,
+            f"the provider refuses every call with {decision.quota_code}: top up the account or "
+            f"raise its budget; the pool resumes by itself{choice}{waits}",
+        )
+    if decision.quota is Quota.HALF_OPEN:
+        return ConditionState(
+            "False", Reason.QUOTA_RECOVERING, "the provider answers again; starting slowly"
+        )
+    if not decision.provider_answered:
+        return ConditionState(
+            "Unknown",
+            Reason.NOT_MEASURED,
+            "no probe was answered: it needs llm.apiKeySecretRef, llm.probe.enabled and a provider "
+            "that can be reached",
+        )
+    return ConditionState(
+        "False", Reason.QUOTA_AVAILABLE, "the provider's last answer was no billing error"
+    )
 
 
 def _contested(decision: Decision) -> ConditionState:

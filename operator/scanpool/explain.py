@@ -8,10 +8,14 @@ from pydantic import ValidationError
 
 from scanpool.models.decision import LimitedBy
 from scanpool.models.reading import Unavailable
-from scanpool.models.status import LlmStatus, PoolStatus
+from scanpool.models.status import LlmStatus, MemoryStatus, PoolStatus, StepStatus
 from scanpool.reconcile import Pool, parse
 
 UNKNOWN = "unknown"
+# Rungs that say something even where they change nothing.
+TELLING = frozenset({"demand", "hold", "billing breaker"})
+WHOLE_PERCENT = 100
+TENTH_OF_A_MILLION = 100_000
 
 
 def explain(body: Mapping[str, Any]) -> str:
@@ -52,8 +56,9 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
     if status.steps:
         yield ""
         yield "How it came to that:"
-        width = max(len(step.step) for step in status.steps)
-        for step in status.steps:
+        told = [step for step in status.steps if _is_telling(step)]
+        width = max(len(step.step) for step in told)
+        for step in told:
             kept = step.before == step.after
             change = f"{step.after}" if kept else f"{step.before} -> {step.after}"
             yield f"  {step.step:<{width}}  {change:>10}  {step.reason}"
@@ -65,6 +70,11 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
     yield "Conditions:"
     for condition in status.conditions:
         yield f"  {condition.type}={condition.status} ({condition.reason}): {condition.message}"
+
+
+def _is_telling(step: StepStatus) -> bool:
+    """Tell whether a rung is worth a line: one that changed nothing is, if it shows a number."""
+    return step.before != step.after or step.step in TELLING or step.step.endswith("ceiling")
 
 
 def _llm(llm: LlmStatus) -> Iterator[str]:
@@ -84,35 +94,55 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
 
 
 def _lift(pool: Pool, status: PoolStatus) -> str | None:
-    """Say what it would take to give the queues what they ask for."""
+    """Say what it would take to give the queues what they ask for; None if the rungs say it."""
+    spec = parse(pool)
     demand = next((step.after for step in status.steps if step.step == "demand"), None)
-    llm = status.llm
+    if isinstance(spec, Unavailable) or demand is None:
+        return None
+    wanted = min(demand, spec.max_replicas)
     match status.limited_by:
-        case LimitedBy.TOKENS if demand is not None and llm and llm.tokens_per_replica_minute:
-            spec = parse(pool)
-            if isinstance(spec, Unavailable) or spec.llm is None:
-                return None
-            used = demand * llm.tokens_per_replica_minute + (llm.others_tokens_per_minute or 0)
-            needed = ceil(used * 100 / spec.llm.target_utilization_percent)
-            return (
-                f"What would lift it: {demand} replicas need a limit of {needed:,} TPM "
-                f"({demand} x {llm.tokens_per_replica_minute:,} and the others' use, at "
-                f"{spec.llm.target_utilization_percent}%)."
-            )
-        case LimitedBy.MEMORY if (
-            demand is not None and status.replicas is not None and status.memory
-        ):
-            more = demand - status.replicas
-            return (
-                f"What would lift it: room for {more} more replicas of {status.memory.per_replica} "
-                "on the nodes."
-            )
+        case LimitedBy.TOKENS if spec.llm is not None and status.llm is not None:
+            return _lift_tokens(wanted, spec.llm.target_utilization_percent, status.llm)
+        case LimitedBy.MEMORY if status.memory is not None:
+            return _lift_memory(wanted, status.replicas or 0, status.memory)
         case LimitedBy.MAX_REPLICAS:
-            return f"What would lift it: spec.maxReplicas of {_figure(demand)}."
+            return f"What would lift it: spec.maxReplicas of {demand}."
         case LimitedBy.QUOTA:
             return "What would lift it: credit on the provider's account."
         case _:
             return None
+
+
+def _lift_tokens(wanted: int, target_percent: int, llm: LlmStatus) -> str | None:
+    if llm.backoff_percent is not None and llm.backoff_percent < WHOLE_PERCENT:
+        return (
+            f"What would lift it: time. After 429s {llm.backoff_percent}% of the ceiling are in "
+            "force; it recovers while there are none."
+        )
+    if llm.tokens_per_replica_minute is None:
+        return None
+    used = wanted * llm.tokens_per_replica_minute + (llm.others_tokens_per_minute or 0)
+    needed = used * WHOLE_PERCENT / target_percent
+    if needed <= (llm.limit_tokens_per_minute or 0):
+        # Growth is stopped, not capped: the rung says why and for how long.
+        return None
+    return f"What would lift it: {wanted} replicas need a limit of {_millions(needed)} TPM."
+
+
+def _lift_memory(wanted: int, replicas: int, memory: MemoryStatus) -> str | None:
+    missing = wanted - replicas - (memory.fits or 0)
+    if missing <= 0:
+        # There is room; what is wrong is in the rung.
+        return None
+    return (
+        f"What would lift it: room on the nodes for {missing} more replicas of "
+        f"{memory.per_replica}."
+    )
+
+
+def _millions(tokens: float) -> str:
+    """Round up to what a limit is sold in: 4,705,882 becomes 4.8 M."""
+    return f"{ceil(tokens / TENTH_OF_A_MILLION) / 10:.1f} M"
 
 
 def _figure(value: int | None) -> str:

@@ -3,9 +3,11 @@
 Only raw events are handled: kopf then writes nothing to the pools, no finalizer and no annotation.
 """
 
+import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 import kopf
@@ -36,10 +38,10 @@ def run(settings: Settings) -> None:
         verbose=settings.verbose,
         log_format=kopf.LogFormat.JSON if settings.json_logs else kopf.LogFormat.FULL,
     )
-    # kopf says of every event of every pool that it was handled.
-    logging.getLogger("kopf.objects").setLevel(
-        logging.DEBUG if settings.verbose else logging.WARNING
-    )
+    if not settings.verbose:
+        # They tell of every event of every pool, and of every probe, that it was handled.
+        for chatty in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
     kopf.run(
         registry=registry(settings),
         settings=_kopf_settings(),
@@ -61,26 +63,29 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=handlers)
     async def start(memo: kopf.Memo, **_: Any) -> None:
-        executor = ThreadPoolExecutor(THREADS, thread_name_prefix="scanpool")
+        # What has been started is closed in reverse, even where the start itself fails.
+        parts = memo.parts = AsyncExitStack()
         metrics = Metrics(REGISTRY)
-        cluster, http = Cluster(THREADS, time.time), HttpClients()
+        server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
+        parts.callback(thread.join)
+        parts.callback(server.server_close)
+        parts.callback(server.shutdown)
+        cluster = Cluster(THREADS, time.time)
+        parts.callback(cluster.close)
+        executor = ThreadPoolExecutor(THREADS, thread_name_prefix="scanpool")
+        # In a thread: calls that are under way may take until their time-outs.
+        parts.push_async_callback(asyncio.to_thread, executor.shutdown, cancel_futures=True)
+        http = HttpClients()
+        parts.push_async_callback(http.aclose)
         observer = Observer(cluster, http, executor, time.time)
+        parts.push_async_callback(observer.close)
         reconciler = Reconciler(cluster, observer, metrics, executor, time.time)
         memo.loops = Loops(reconciler, metrics, time.monotonic)
-        server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
-        memo.parts = (observer, http, executor, cluster, server, thread)
+        parts.push_async_callback(memo.loops.close)
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(memo: kopf.Memo, **_: Any) -> None:
-        observer, http, executor, cluster, server, thread = memo.parts
-        await memo.loops.close()
-        await observer.close()
-        await http.aclose()
-        executor.shutdown(cancel_futures=True)
-        cluster.close()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        await memo.parts.aclose()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def pool_event(event: kopf.RawEvent, body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:

@@ -5,7 +5,20 @@ from typing import Any
 
 import pytest
 
-from builders import API_KEY, NOW, llm, observe, pool, seen, settled, unseen
+from builders import (
+    ANSWER,
+    API_KEY,
+    NOW,
+    depth,
+    llm,
+    observe,
+    pool,
+    queue,
+    rates,
+    seen,
+    settled,
+    unseen,
+)
 from scanpool import conditions
 from scanpool.conditions import MAX_MESSAGE_CHARACTERS, ConditionState, of_decision, settle, turned
 from scanpool.decide import decide
@@ -142,6 +155,43 @@ def test_the_breaker_is_told(
         assert billing_code in found.message
         assert "top up" in found.message
         assert "onQuotaExhausted: ScaleToMin" in found.message
+
+
+def test_a_provider_that_has_not_answered_is_not_said_to_have_quota() -> None:
+    spec = pool(llm=llm(api_key_secret_ref=API_KEY))
+    made, _ = decide(
+        spec, observe(2, 20, provider=unseen(Reason.PROVIDER_UNREACHABLE)), Memory(), NOW
+    )
+
+    found = of_decision(spec, made, None)[ConditionType.QUOTA_EXHAUSTED]
+
+    assert (found.status, found.reason) == ("Unknown", Reason.NOT_MEASURED)
+
+
+def test_an_open_breaker_tells_how_long_messages_may_wait() -> None:
+    spec = pool(queue(), queue(name=ANSWER, tokens=1_500), llm=llm(api_key_secret_ref=API_KEY))
+    refused = seen(ProviderState(billing_code="insufficient_quota"))
+    flows = (
+        replace(rates(1.0), message_ttl_seconds=3_600.0),
+        replace(rates(1.0, name=ANSWER), message_ttl_seconds=300.0),
+    )
+    depths = seen((depth(20), depth(20, name=ANSWER)))
+    made, _ = decide(
+        spec, observe(2, queues=depths, provider=refused, rates=seen(flows)), Memory(), NOW
+    )
+
+    found = of_decision(spec, made, None)[ConditionType.QUOTA_EXHAUSTED]
+
+    assert f"messages of queue {ANSWER} expire after 300 s" in found.message
+
+
+def test_a_half_open_breaker_limits_as_a_recovery() -> None:
+    recovering = decision(limited_by=LimitedBy.QUOTA, quota=Quota.HALF_OPEN)
+
+    assert state(ConditionType.SCALING_LIMITED, decision=recovering) == (
+        "True",
+        Reason.QUOTA_RECOVERING,
+    )
 
 
 @pytest.mark.parametrize(

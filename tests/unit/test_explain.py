@@ -85,11 +85,9 @@ def test_a_pool_under_its_token_ceiling() -> None:
         "\n"
         "How it came to that:\n"
         "  demand              3 -> 8  queue scan.vision has messages\n"
-        "  tolerance                8  a deviation\n"
         "  tokens ceiling      8 -> 3  the last word\n"
         "\n"
-        "What would lift it: 8 replicas need a limit of 4,705,883 TPM "
-        "(8 x 500,000 and the others' use, at 85%).\n"
+        "What would lift it: 8 replicas need a limit of 4.8 M TPM.\n"
         "\n"
         "Conditions:\n"
         "  Ready=True (Reconciled): Deployment scan-worker is scaled"
@@ -99,10 +97,10 @@ def test_a_pool_under_its_token_ceiling() -> None:
 @pytest.mark.parametrize(
     ("others", "percent", "needed"),
     [
-        pytest.param(0, 85, "4,705,883", id="alone"),
-        pytest.param(400_000, 85, "5,176,471", id="with-others"),
-        pytest.param(0, 100, "4,000,000", id="to-the-brim"),
-        pytest.param(None, 50, "8,000,000", id="others-not-seen"),
+        pytest.param(0, 85, "4.8 M", id="alone"),
+        pytest.param(400_000, 85, "5.2 M", id="with-others"),
+        pytest.param(0, 100, "4.0 M", id="to-the-brim"),
+        pytest.param(None, 50, "8.0 M", id="others-not-seen"),
     ],
 )
 def test_the_limit_that_it_would_take(others: int | None, percent: int, needed: str) -> None:
@@ -116,6 +114,46 @@ def test_the_limit_that_it_would_take(others: int | None, percent: int, needed: 
     assert f"8 replicas need a limit of {needed} TPM" in text
 
 
+def test_no_more_is_named_than_max_replicas_would_use() -> None:
+    text = explained(
+        LimitedBy.TOKENS,
+        pool(max_replicas=5, llm=llm_spec()),
+        llm=LLM,
+        steps=steps(30, 3, "tokens ceiling"),
+    )
+
+    assert "5 replicas need a limit of 3.0 M TPM" in text
+
+
+def test_after_429s_it_is_time_that_lifts_the_ceiling() -> None:
+    text = explained(
+        LimitedBy.TOKENS,
+        llm=LLM.model_copy(update={"backoff_percent": 70}),
+        steps=steps(8, 3, "tokens ceiling"),
+    )
+
+    assert "After 429s 70% of the ceiling are in force" in text
+    assert "need a limit" not in text
+
+
+def test_growth_that_is_stopped_needs_no_higher_limit() -> None:
+    text = explained(
+        LimitedBy.TOKENS,
+        llm=LLM.model_copy(update={"limit_tokens_per_minute": 9_000_000}),
+        steps=steps(8, 3, "tokens ceiling"),
+    )
+
+    assert "What would lift it" not in text
+
+
+def test_memory_trouble_with_room_left_is_told_by_the_rung_alone() -> None:
+    roomy = MEMORY.model_copy(update={"fits": 6})
+    text = explained(LimitedBy.MEMORY, memory=roomy, steps=steps(8, 3, "memory ceiling"))
+
+    assert "What would lift it" not in text
+    assert "the last word" in text
+
+
 MEMORY = MemoryStatus(per_replica="512Mi", per_replica_source="requests", fits=0, nodes=2)
 
 
@@ -124,7 +162,7 @@ def test_a_pool_under_its_memory_ceiling() -> None:
 
     assert "limited by Memory" in text
     assert "512Mi per replica (requests); 0 more fit on 2 nodes" in text
-    assert "What would lift it: room for 5 more replicas of 512Mi on the nodes." in text
+    assert "What would lift it: room on the nodes for 5 more replicas of 512Mi." in text
 
 
 def test_a_pool_at_its_most_replicas() -> None:

@@ -69,6 +69,8 @@ def decide(
         gaps=missing,
         quota=memory.quota,
         quota_code=memory.quota_code,
+        provider_answered=isinstance(observation.provider, Available),
+        first_expiry=quota.first_expiry(observation),
         token_ceiling=ceilings.tokens,
         request_ceiling=ceilings.requests,
         memory_ceiling=ceilings.memory,

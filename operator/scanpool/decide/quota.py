@@ -10,6 +10,7 @@ Without a probe, because the pool no longer asks for one, nothing could ever clo
 
 from dataclasses import replace
 
+from scanpool.models.decision import Expiry
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
@@ -46,6 +47,21 @@ def cap(quota: Quota, choice: OnQuotaExhausted, current: int, min_replicas: int)
     if quota is Quota.HALF_OPEN:
         return max(HALF_OPEN_REPLICAS, min_replicas)
     return 0 if choice is OnQuotaExhausted.SCALE_TO_ZERO else min_replicas
+
+
+def first_expiry(observation: Observation) -> Expiry | None:
+    """Return the queue whose messages expire first; None if none does, or if it is not known.
+
+    A breaker that stops the consumers leaves messages waiting: this is how long they may.
+    """
+    if not isinstance(observation.rates, Available):
+        return None
+    expiries = (
+        Expiry(queue.name, queue.message_ttl_seconds)
+        for queue in observation.rates.value
+        if queue.message_ttl_seconds is not None
+    )
+    return min(expiries, key=lambda expiry: expiry.seconds, default=None)
 
 
 def _closed(memory: Memory) -> Memory:

@@ -15,7 +15,7 @@ from scanpool.models.decision import Ceiling, CostSource, TokenReport, Zone
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation, QueueDepth, QueueRates
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Llm, Queue
+from scanpool.models.spec import MOST_REPLICAS, Llm, Queue
 
 SECONDS_PER_MINUTE = 60
 # Three of these follow a change of the queue mix to 95%, which has to be within three minutes.
@@ -173,8 +173,8 @@ def ceiling(
         f"{'' if factor == 1 else f', times {factor:.2f} after 429s'}"
         f", at {per_replica:,.0f} {unit} per replica"
     )
-    fits = max(floor(room / per_replica), 0)
-    return Ceiling(fits, max(floor(edge / per_replica), fits), reason)
+    fits = _whole(room / per_replica)
+    return Ceiling(fits, max(_whole(edge / per_replica), fits), reason)
 
 
 def first_replica() -> Ceiling:
@@ -246,6 +246,11 @@ def report(
         if token_limit.value is None or whole.tokens is None
         else zone(token_limit.value, whole.tokens, bool(refused) or probe_refused),
     )
+
+
+def _whole(replicas: float) -> int:
+    """Round down to a number of replicas that a pool can have, whatever a tiny cost makes of it."""
+    return floor(min(max(replicas, 0.0), MOST_REPLICAS))
 
 
 def _smaller(declared: int | None, seen: int | None) -> Limit:

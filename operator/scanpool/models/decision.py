@@ -105,11 +105,19 @@ class MemoryReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiry:
+    """How long messages may wait in a queue, in seconds, before the broker drops them."""
+
+    queue: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one tick.
 
     `gaps` are the readings that failed: while there are any, the pool holds. `current` is what the
-    Deployment asked for when it was observed.
+    Deployment asked for when it was observed. `first_expiry` is the pool's shortest message TTL.
     """
 
     current: int
@@ -120,6 +128,8 @@ class Decision:
     gaps: tuple[Unavailable, ...]
     quota: Quota
     quota_code: str | None
+    provider_answered: bool = False
+    first_expiry: Expiry | None = None
     token_ceiling: Ceiling | None = None
     request_ceiling: Ceiling | None = None
     memory_ceiling: Ceiling | None = None

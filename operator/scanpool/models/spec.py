@@ -19,8 +19,10 @@ SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-
 BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
 HttpUrl = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 Percent = Annotated[int, Field(ge=1, le=100)]
+# More than any Deployment of the field has.
+MOST_REPLICAS = 10_000
 # The API server counts in 32 bits for replicas and 64 bits for tokens.
-Replicas = Annotated[int, Field(ge=0, le=10_000, json_schema_extra={"format": "int32"})]
+Replicas = Annotated[int, Field(ge=0, le=MOST_REPLICAS, json_schema_extra={"format": "int32"})]
 PerMinute = Annotated[int, Field(ge=1, le=10**12, json_schema_extra={"format": "int64"})]
 
 # More queues than any worker of the field consumes; the API server bounds the cost of the rules
@@ -333,7 +335,9 @@ class PoolSpec(Model):
         Mode.ENFORCE, description="Observe decides and reports, and changes nothing."
     )
     min_replicas: Replicas = 1
-    max_replicas: Annotated[int, Field(ge=1, le=10_000, json_schema_extra={"format": "int32"})]
+    max_replicas: Annotated[
+        int, Field(ge=1, le=MOST_REPLICAS, json_schema_extra={"format": "int32"})
+    ]
     polling_interval_seconds: Annotated[
         int, Field(ge=1, le=3600, json_schema_extra={"format": "int32"})
     ] = 10

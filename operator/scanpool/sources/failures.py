@@ -31,8 +31,8 @@ def connection_failure(
         return Unavailable(
             Reason.TLS_FAILED,
             f"{origin} shows a certificate that is not trusted "
-            f"({quoted(certificate.verify_message)}); name the CA that signed it in caSecretRef, "
-            "and the host by a name in the certificate",
+            f"({quoted(certificate.verify_message)}); trust the CA that signed it, and "
+            "name the host as the certificate does (docs/operations.md: private CAs)",
         )
     if _first(error, ssl.SSLError) is not None:
         return Unavailable(

@@ -215,7 +215,7 @@ class _Prometheus:
         if not 0 <= value <= MAX_PLAUSIBLE_PER_MINUTE:  # nor NaN, nor infinite
             return self._implausible(where, f"{value:g}")
         if not now - at <= self._max_age_seconds:
-            return self._implausible(where, f"a sample that is {now - at:.0f} s old")
+            return self._implausible(where, "a sample that is older than two windows")
         return Available(value, at=min(at, now), source=SOURCE)
 
     def _implausible(self, where: str, what: str) -> Unavailable:

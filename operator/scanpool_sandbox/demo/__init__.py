@@ -23,14 +23,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return asyncio.run(_run(keep=arguments.keep))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         return INTERRUPTED
 
 
 async def _run(*, keep: bool) -> int:
     task = asyncio.current_task()
     if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        # By hand, for SIGINT too: a shell starts a background job with SIGINT ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="scanpool-demo-") as directory:
         screen.say("Starting RabbitMQ, Prometheus, a Kubernetes API and an LLM provider ...")

@@ -14,7 +14,7 @@ from scanpool_sandbox.worker import CONSUMER
 POLLING_SECONDS = 2
 BURST = 300
 """Scans; 30 replicas' worth, and a minute of work for the six that twice the limit allows."""
-BACKLOG = 200
+BACKLOG = 300
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = START_LIMIT
@@ -165,9 +165,12 @@ class Story:
         before = self._watch.status["replicas"]
         await self._keep_backlog()
         await self._watch.until(
-            "the ceiling comes down", lambda: self._watch.status["replicas"] < before
+            "the ceiling comes down",
+            lambda: (
+                self._watch.status["replicas"] < before
+                and self._watch.status["limitedBy"] == "Tokens"
+            ),
         )
-        await self._watch.settle()
         await self._get_swp()
         after = self._watch.status["replicas"]
         self._claim(
