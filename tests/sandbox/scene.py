@@ -39,6 +39,9 @@ class Scene:
     def kube(self) -> KubeClient:
         return self.stage.kube
 
+    def create_namespace(self) -> None:
+        self.kube.post("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+
     def close(self) -> None:
         """Delete everything; the operator forgets the pools as soon as it hears of it."""
         self.kube.delete(f"/api/v1/namespaces/{self.namespace}")
@@ -61,6 +64,10 @@ class Scene:
 
     def change_secret(self, name: str = SECRET, **values: str) -> None:
         self.kube.patch(f"{self.secrets}/{name}", {"data": _encoded(values)})
+
+    def secret(self, key: str, name: str = SECRET) -> str:
+        data = self.kube.get(f"{self.secrets}/{name}")["data"]
+        return base64.b64decode(data[key]).decode()
 
     def create_deployment(self, name: str, replicas: int = 1) -> None:
         labels = {"app": name}

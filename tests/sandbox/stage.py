@@ -1,6 +1,5 @@
 """An API server and the operator on it, with a record of what the operator did there."""
 
-import copy
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -85,11 +84,6 @@ class Stage:
     def scales(self, namespace: str, deployment: str) -> list[int]:
         """All replicas that a Deployment was ever set to, without repetitions."""
         return list(self._scales[namespace, deployment])
-
-    def put(self, plural: str, group: str, obj: Obj) -> None:
-        """Store an object that the API server would not accept."""
-        store = self.emulator.store
-        self._background.call(lambda: store.put((group, plural), copy.deepcopy(obj)))
 
     def _note_replicas(self, change: Change) -> None:
         obj = change.object

@@ -1,0 +1,54 @@
+"""A hundred pools on one broker."""
+
+from sandbox.conftest import open_stage
+from sandbox.counting_proxy import CountingProxy
+from sandbox.kube_client import Obj
+from sandbox.patience import until
+from sandbox.scene import MANAGEMENT_URL, open_scene
+
+POOLS = 100
+POLLING_SECONDS = 5
+ROUNDS = 2
+MOST_READS = ROUNDS * POOLS // 8
+"""One read serves all that tick within half an interval: two a round, more only where a slow machine
+stretches the rounds."""
+QUEUE = "scan.vision"
+MOST_MEMORY_BYTES = 256 * 1024 * 1024
+"""The limit in manifests/base."""
+
+
+def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) -> None:
+    proxy = CountingProxy(f"127.0.0.1:{rabbitmq.ports.management}")
+    with (
+        background.running(proxy),
+        open_stage(background, tmp_path) as stage,
+        open_scene(stage, rabbitmq) as scene,
+    ):
+        direct = f":{rabbitmq.ports.management}/"
+        url = scene.secret(MANAGEMENT_URL).replace(direct, f":{proxy.port}/")
+        scene.change_secret(**{MANAGEMENT_URL: url})
+        scene.queues.publish(QUEUE, 20)
+        names = [f"worker-{number}" for number in range(POOLS)]
+        for name in names:
+            scene.create_deployment(name)
+            scene.create_pool(name, QUEUE, pollingIntervalSeconds=POLLING_SECONDS)
+
+        def unready() -> list[str]:
+            pools = scene.kube.get(scene.pools)["items"]
+            ready = {pool["metadata"]["name"] for pool in pools if is_settled(pool)}
+            return [name for name in names if name not in ready]
+
+        until("every pool is ready", lambda: not unready(), unready)
+        assert all(stage.scales(scene.namespace, name) == [1, 2] for name in names)
+
+        proxy.requests.clear()
+        stage.operator.wait_ticks(ROUNDS * POOLS)
+        assert 0 < proxy.requests.total() <= MOST_READS
+        assert stage.operator.ticks("timeout") == stage.operator.ticks("error") == 0
+        assert stage.operator.peak_memory_bytes() < MOST_MEMORY_BYTES
+
+
+def is_settled(pool: Obj) -> bool:
+    status = pool.get("status", {})
+    ready = (c["status"] for c in status.get("conditions", []) if c["type"] == "Ready")
+    return next(ready, "") == "True" and status["readyReplicas"] == 2
