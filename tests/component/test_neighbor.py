@@ -9,7 +9,7 @@ DONE_SECONDS = 30
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DONE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - its calls are answered, and set no event
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -289,7 +289,7 @@ async def test_only_accepted_calls_take_their_time(openai_server) -> None:
         OpenAISettings(tokens_per_minute=1_000, latency=Latency(median_seconds=3_600))
     )
     slow = asyncio.create_task(post(server, "/v1/chat/completions", chat(1_000)))
-    while server.provider.state()["accepted"] == 0:  # noqa: ASYNC110 - no event to wait for
+    while server.provider.state()["accepted"] == 0:
         await asyncio.sleep(0.01)
 
     assert (await post(server, "/v1/chat/completions", chat(1_000))).status_code == 429

@@ -27,7 +27,7 @@ StartWorker = Callable[..., ChildProcess]
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DONE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - other processes set no event
+        while not condition():
             await asyncio.sleep(POLL_SECONDS)
 
 
