@@ -172,7 +172,7 @@ def _breaker(spec: PoolSpec, memory: Memory, current: int, replicas: int) -> lis
         f"the provider refuses every call ({memory.quota_code}): "
         f"onQuotaExhausted is {spec.llm.on_quota_exhausted}"
         if memory.quota is Quota.OPEN
-        else "the provider answers again: one replica's worth of calls is tried first"
+        else f"the provider answers again: no more than {cap} replicas try it at first"
     )
     return [_Rung("billing breaker", min(replicas, cap), reason, LimitedBy.QUOTA)]
 
