@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from builders import API_KEY, MEBIBYTE, NOW, WHOLE_KEY, pool, rates, target, unseen
@@ -38,7 +38,7 @@ from scanpool.models.spec import (
 T = TypeVar("T")
 
 # A machine that is busy with something else is no defect of the code.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 

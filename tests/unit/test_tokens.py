@@ -61,6 +61,9 @@ def ceiling(
         # What fits exactly fits: 36% of 1M, and 68% of it as the lowering edge.
         (1_000_000, 0, 360_000, 36, 1.0, 1, 1),
         (1_000_000, 0, 680_000, 36, 1.0, 0, 1),
+        # A replica that costs next to nothing allows as many as a pool may have at all.
+        (2_000_000, 0, 0.001, 85, 1.0, 10_000, 10_000),
+        (2_000_000, 0, 5e-324, 85, 1.0, 10_000, 10_000),
     ],
 )
 def test_the_ceiling_is_the_floor_of_factor_times_target_less_others_over_cost(
