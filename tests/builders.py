@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from scanpool.decide import decide
 from scanpool.models.conditions import Reason
+from scanpool.models.decision import Decision
 from scanpool.models.memory import Memory, Recommendation
 from scanpool.models.observation import (
     Node,
@@ -147,3 +149,9 @@ def follow(observation: Observation, replicas: int) -> Observation:
     """Return the observation once the Deployment has these replicas, all running and ready."""
     there = target(replicas, template=observation.target.template)
     return replace(observation, target=there)
+
+
+def decided(spec: PoolSpec, observation: Observation, memory: Memory | None = None) -> Decision:
+    """Decide for a pool that has long had its replicas, unless told what it remembers."""
+    known = settled(observation.target.replicas) if memory is None else memory
+    return decide(spec, observation, known, NOW)[0]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import NOW, blinded, follow, seen, settled, unseen
+from builders import NOW, blinded, follow, seen, settled, target, unseen
 from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.decide.behavior import scale_down_window
 from scanpool.decide.quota import cap
@@ -95,6 +95,16 @@ def test_an_unknown_ceiling_never_scales_past_current(
     assert unknown is not None
     assert unknown.replicas is None
     assert decision.desired <= decision.current
+
+
+@given(scenarios(watched_specs, is_paid=True))
+def test_a_pool_at_zero_whose_key_shows_no_use_yet_starts_no_more_than_one_or_its_minimum(
+    scenario: Scenario,
+) -> None:
+    unused = replace(scenario.observation, usage=unseen(Reason.USAGE_NOT_FOUND), target=target(0))
+
+    decision = decided(scenario._replace(observation=unused))
+    assert decision.desired <= max(1, scenario.spec.min_replicas)
 
 
 @given(scenarios(is_paid=True), st.data())

@@ -1,29 +1,21 @@
-from dataclasses import replace
-
 import pytest
 
 from builders import (
     ANSWER,
     API_KEY,
-    NOW,
     VISION,
-    depth,
     llm,
     observe,
-    pods,
     queue,
     rates,
     seen,
-    target,
     unseen,
 )
 from scanpool.decide import tokens
 from scanpool.decide.tokens import Cost, Flow, Limit
 from scanpool.models.decision import Ceiling, CostSource, TokenReport, Zone
-from scanpool.models.memory import Memory
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, QueueRates
 
-WINDOW = 60
 QUEUES = (queue(VISION, tokens=3_000), queue(ANSWER, tokens=1_500))
 WORKING = (rates(2.0, VISION), rates(4.0, ANSWER))
 # 2 x 60 x 3,000 + 4 x 60 x 1,500 tokens and 6 x 60 requests, per minute.
@@ -239,35 +231,6 @@ def test_what_others_use(observation: Observation, whole: Flow, own: Flow, other
 
 
 @pytest.mark.parametrize(
-    ("learned", "hint", "expected"),
-    [
-        (600_000.0, 400_000, Cost(600_000, 300, CostSource.LEARNED)),
-        (600_000.0, None, Cost(600_000, 300, CostSource.LEARNED)),
-        (None, 400_000, Cost(400_000, 200, CostSource.SPEC)),
-        (None, None, Cost(None, None, None)),
-    ],
-)
-def test_what_a_replica_costs_is_learned_else_told_by_the_spec_else_unknown(
-    learned: float | None, hint: int | None, expected: Cost
-) -> None:
-    """720,000 tokens go with 360 requests, so 600,000 go with 300."""
-    memory = Memory(tokens_per_replica=learned)
-
-    assert tokens.cost(memory, llm(tokens_per_replica_minute=hint), QUEUES, OWN) == expected
-
-
-def test_before_any_work_is_seen_requests_go_by_one_message_of_each_queue() -> None:
-    """3,000 + 1,500 tokens are two requests; a queue that calls no LLM is none."""
-    queues = [*QUEUES, queue("scan.reward", tokens=0)]
-
-    found = tokens.cost(Memory(), llm(tokens_per_replica_minute=450_000), queues, Flow())
-    assert found.requests == 200
-
-    free = tokens.cost(Memory(), llm(), [queue(tokens=0)], Flow())
-    assert free.requests is None
-
-
-@pytest.mark.parametrize(
     ("used", "refused", "zone"),
     [
         (0, False, Zone.GREEN),
@@ -284,86 +247,6 @@ def test_before_any_work_is_seen_requests_go_by_one_message_of_each_queue() -> N
 )
 def test_zones(used: float, refused: bool, zone: Zone) -> None:
     assert tokens.zone(1_000, used, refused) is zone
-
-
-def learned(
-    memory: Memory,
-    now: float,
-    own: float | None = 1_000_000,
-    ready: int = 2,
-    waiting: int = 100,
-    starting: int = 0,
-) -> Memory:
-    there = (*pods(ready), *pods(starting, ready=False, ready_at=None))
-    observation = observe(target=target(ready + starting, there))
-    flow = Flow(own, None)
-    return tokens.learn_cost(memory, flow, [depth(waiting)], observation, WINDOW, now)
-
-
-def test_a_cost_is_learned_after_a_full_busy_window_with_the_same_replicas() -> None:
-    memory = Memory()
-    for second in range(0, WINDOW, 10):
-        memory = learned(memory, NOW + second)
-        assert memory.tokens_per_replica is None
-
-    memory = learned(memory, NOW + WINDOW)
-    assert (memory.tokens_per_replica, memory.learned_at) == (500_000, NOW + WINDOW)
-
-
-BUSY = Memory(
-    busy_since=NOW - WINDOW, busy_replicas=2, tokens_per_replica=300_000, learned_at=NOW - 600
-)
-
-
-def test_a_busy_window_teaches() -> None:
-    assert learned(BUSY, NOW).tokens_per_replica == pytest.approx(500_000, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    "after",
-    [
-        pytest.param(learned(BUSY, NOW, waiting=1), id="idle-fewer-messages-than-replicas"),
-        pytest.param(learned(BUSY, NOW, ready=0), id="no-replica-is-ready"),
-        pytest.param(learned(BUSY, NOW, starting=1), id="one-is-still-starting"),
-        pytest.param(learned(BUSY, NOW, ready=3), id="replicas-have-changed"),
-        pytest.param(learned(BUSY, NOW, own=None), id="own-use-is-unknown"),
-        pytest.param(learned(BUSY, NOW, own=0), id="nothing-was-used"),
-        pytest.param(
-            learned(replace(BUSY, rate_limited_at=NOW), NOW), id="a-call-is-being-refused"
-        ),
-        pytest.param(
-            learned(replace(BUSY, rate_limited_at=NOW - WINDOW), NOW),
-            id="a-call-was-refused-in-the-window",
-        ),
-    ],
-)
-def test_a_window_that_was_not_busy_calm_and_steady_teaches_nothing(after: Memory) -> None:
-    assert after.tokens_per_replica == 300_000
-
-
-def test_refusals_before_the_window_do_not_matter() -> None:
-    memory = replace(BUSY, rate_limited_at=NOW - WINDOW - 1)
-
-    assert learned(memory, NOW).tokens_per_replica != 300_000
-
-
-def test_after_an_idle_tick_or_new_replicas_the_window_starts_anew() -> None:
-    assert learned(BUSY, NOW, waiting=0).busy_since is None
-    assert learned(BUSY, NOW, ready=3).busy_since == NOW
-
-
-@pytest.mark.parametrize("tick", [1, 10, 15, 30])
-@pytest.mark.parametrize("sample", [200_000, 1_200_000])
-def test_a_new_cost_is_learned_to_95_percent_within_three_minutes(tick: int, sample: int) -> None:
-    memory = replace(BUSY, learned_at=NOW)
-    for second in range(tick, 181, tick):
-        memory = learned(memory, NOW + second, own=sample)
-
-    new = sample / 2
-    assert memory.tokens_per_replica is not None
-    left = abs(memory.tokens_per_replica - new) / abs(300_000 - new)
-    assert left <= 0.05
-    assert left > 0.04, "faster than needed, so noisier than needed"
 
 
 def report(observation: Observation, **limit: int) -> TokenReport:
