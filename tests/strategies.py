@@ -118,7 +118,7 @@ def _specs(
             target_utilization_percent=draw(st.integers(1, 100)),
         ),
         fallback=draw(
-            st.none() | st.builds(Fallback, failure_threshold=st.integers(1, 4), replicas=replicas)
+            st.none() | st.builds(Fallback, failure_threshold=st.integers(1, 2), replicas=replicas)
         ),
         behavior=draw(behaviors),
     )
@@ -238,7 +238,7 @@ def memories(
         growth_stopped_until=draw(st.none() | st.floats(NOW - 900, NOW + 900)),
         quota=draw(quotas),
         working_sets=tuple(draw(st.lists(working_sets, max_size=4))),
-        failed_depth_readings=draw(st.integers(0, 5)),
+        failed_depth_readings=draw(st.integers(0, 2)),
         last_desired=draw(st.none() | replicas),
         reverted_at=tuple(draw(st.lists(past, max_size=2))),
     )

@@ -210,6 +210,13 @@ def test_while_the_breaker_is_open_the_users_choice_is_the_last_word(
     assert decision.steps[-1].step == "billing breaker"
 
 
+def test_the_breaker_raises_nothing() -> None:
+    """ScaleToMin is no order to start the minimum while nobody pays and a reading fails."""
+    spec = pool(min_replicas=2, llm=llm(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_MIN))
+
+    assert decided(spec, observe(0, provider=BILLED)).desired == 0
+
+
 def test_the_breaker_works_in_a_hold_and_on_the_first_tick_too() -> None:
     spec = pool(llm=llm(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO))
 
