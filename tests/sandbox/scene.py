@@ -43,9 +43,15 @@ class Scene:
         self.kube.post("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
 
     def close(self) -> None:
-        """Delete everything; the operator forgets the pools as soon as it hears of it."""
+        """Delete everything, the pools first: no Event can be written where a namespace ends."""
+        for pool in self.kube.get(self.pools)["items"]:
+            self.kube.delete(f"{self.pools}/{pool['metadata']['name']}")
+        until("the operator has forgotten the pools", lambda: not self.is_shown())
         self.kube.delete(f"/api/v1/namespaces/{self.namespace}")
-        until("the pools are gone", lambda: not self.kube.get(self.pools)["items"])
+
+    def is_shown(self) -> bool:
+        """Whether the operator's metrics tell anything of the pools here."""
+        return f'namespace="{self.namespace}"' in self.stage.operator.metrics()
 
     @property
     def pools(self) -> str:

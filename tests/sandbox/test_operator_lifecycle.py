@@ -22,24 +22,19 @@ def scaled_pool(scene: Scene) -> None:
     scene.wait_status(NAME, replicas=3, readyReplicas=3)
 
 
-def is_shown(scene: Scene) -> bool:
-    """Whether the operator's metrics tell anything of the scene's pools."""
-    return f'namespace="{scene.namespace}"' in scene.stage.operator.metrics()
-
-
 def test_a_deleted_pool_leaves_its_deployment_and_can_come_back(scene) -> None:
     scaled_pool(scene)
-    assert is_shown(scene)
+    assert scene.is_shown()
 
     scene.kube.delete(f"{scene.pools}/{NAME}")
     assert scene.kube.find(f"{scene.pools}/{NAME}") is None
-    until("its metrics are gone", lambda: not is_shown(scene))
+    until("its metrics are gone", lambda: not scene.is_shown())
     assert scene.replicas(NAME) == 3
 
     scene.queues.publish(QUEUE, 10)
     scene.create_pool(NAME, QUEUE)
     scene.wait_status(NAME, replicas=4)
-    assert is_shown(scene)
+    assert scene.is_shown()
     assert scene.stage.scales(scene.namespace, NAME) == [1, 3, 4]
 
 
@@ -66,7 +61,7 @@ def test_the_crd_can_go_and_come_back(scene) -> None:
     scaled_pool(scene)
 
     scene.kube.kubectl("delete", "-f", CRD)
-    until("the operator forgets the pool", lambda: not is_shown(scene))
+    until("the operator forgets the pool", lambda: not scene.is_shown())
     assert scene.replicas(NAME) == 3
     assert operator.health() == httpx.codes.OK
 

@@ -8,10 +8,10 @@ from sandbox.scene import MANAGEMENT_URL, open_scene
 
 POOLS = 100
 POLLING_SECONDS = 5
-ROUNDS = 2
+ROUNDS = 1
 MOST_READS = ROUNDS * POOLS // 8
-"""One read serves all that tick within half an interval: two a round, more only where a slow machine
-stretches the rounds."""
+"""One read serves all that tick within half an interval: two a round, and more only where a slow
+machine stretches the round."""
 QUEUE = "scan.vision"
 MOST_MEMORY_BYTES = 256 * 1024 * 1024
 """The limit in manifests/base."""
@@ -35,11 +35,14 @@ def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) ->
 
         def unready() -> list[str]:
             pools = scene.kube.get(scene.pools)["items"]
-            ready = {pool["metadata"]["name"] for pool in pools if is_settled(pool)}
+            ready = {pool["metadata"]["name"] for pool in pools if is_ready(pool)}
             return [name for name in names if name not in ready]
 
+        def unscaled() -> list[str]:
+            return [name for name in names if stage.scales(scene.namespace, name) != [1, 2]]
+
         until("every pool is ready", lambda: not unready(), unready)
-        assert all(stage.scales(scene.namespace, name) == [1, 2] for name in names)
+        until("every pool is scaled", lambda: not unscaled(), unscaled)
 
         proxy.requests.clear()
         stage.operator.wait_ticks(ROUNDS * POOLS)
@@ -48,7 +51,6 @@ def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) ->
         assert stage.operator.peak_memory_bytes() < MOST_MEMORY_BYTES
 
 
-def is_settled(pool: Obj) -> bool:
-    status = pool.get("status", {})
-    ready = (c["status"] for c in status.get("conditions", []) if c["type"] == "Ready")
-    return next(ready, "") == "True" and status["readyReplicas"] == 2
+def is_ready(pool: Obj) -> bool:
+    conditions = pool.get("status", {}).get("conditions", [])
+    return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)

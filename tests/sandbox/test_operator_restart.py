@@ -37,20 +37,3 @@ def test_the_first_tick_holds_whatever_the_queue_says(scene, queues) -> None:
 
         scene.change_pool(NAME, pollingIntervalSeconds=1)
         scene.wait_status(NAME, replicas=then)
-
-
-def test_replicas_stay_until_the_window_has_filled_anew(scene, queues) -> None:
-    operator, stage = scene.stage.operator, scene.stage
-    queues.publish(QUEUE, 30)
-    scene.create_deployment(NAME)
-    # The default: five minutes for fewer replicas.
-    scene.create_pool(NAME, QUEUE, behavior={})
-    scene.wait_status(NAME, replicas=3, desiredReplicas=3)
-
-    operator.kill()
-    queues.purge(QUEUE)
-    operator.start()
-
-    scene.wait_status(NAME, limitedBy="Stabilization", backlog=0)
-    operator.wait_ticks(5)
-    assert stage.scales(scene.namespace, NAME) == [1, 3]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.patience import until
-from sandbox.scene import PROVIDER, Scene, llm, management, open_scene
+from sandbox.scene import AT_ONCE, PROVIDER, Scene, llm, management, open_scene
 from scanpool_sandbox.openai_server import OpenAIServer
 
 BUSY, IDLE, BROKEN = "busy", "idle", "broken"
@@ -31,6 +31,7 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
             BUSY,
             BUSY,
             rabbitmq=broker,
+            behavior={"scaleUp": {"policies": AT_ONCE}},
             llm=llm(server.base_url, usage={"windowSeconds": 10, "prometheus": use}),
         )
         scene.create_pool(IDLE, IDLE, llm=llm(server.base_url))
@@ -66,17 +67,19 @@ def test_twenty_ticks_write_nothing(steady) -> None:
     assert after == before
 
 
-def test_a_killed_operator_goes_on_with_what_it_had_learned(steady) -> None:
-    stage = steady.stage
+def test_a_killed_operator_neither_forgets_nor_rushes(steady) -> None:
+    stage, queues = steady.stage, steady.queues
     learned = steady.status(BUSY)["checkpoint"]["tokensPerReplicaMinute"]
     assert learned == USED_TOKENS_PER_MINUTE / 3
     scaled = stage.scales(steady.namespace, BUSY)
 
     stage.operator.kill()
+    queues.purge(BUSY)
     stage.operator.start()
-    stage.operator.wait_ticks(3 * len(POOLS))
 
-    status = steady.status(BUSY)
+    # Fewer replicas have to wait until the five minutes of the window have filled anew.
+    status = steady.wait_status(BUSY, backlog=0, limitedBy="Stabilization")
     assert status["llm"]["tokensPerReplicaSource"] == "Learned"
     assert status["checkpoint"]["tokensPerReplicaMinute"] == learned
+    stage.operator.wait_ticks(2 * len(POOLS))
     assert stage.scales(steady.namespace, BUSY) == scaled
