@@ -1,0 +1,147 @@
+"""Which autoscalers a scenario compares, and how each is set."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from scanpool.models.spec import PoolSpec
+from scanpool_replay.settings import Part, Positive, Seconds
+
+Replicas = Annotated[int, Field(ge=0, le=10_000)]
+MostReplicas = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Target(Part):
+    """Messages of a queue, ready and unacked, that one replica is meant to have."""
+
+    queue: str
+    messages_per_replica: Annotated[int, Field(ge=1)]
+
+
+SCAN_TARGETS = (
+    Target(queue="scan.vision", messages_per_replica=10),
+    Target(queue="scan.rule", messages_per_replica=20),
+    Target(queue="scan.answer", messages_per_replica=10),
+)
+
+
+class Fixed(Part):
+    """Replicas that never change, except as `then` says: from a time (seconds) on, so many."""
+
+    kind: Literal["fixed"]
+    replicas: Replicas
+    then: tuple[tuple[Seconds, Replicas], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name in reports."""
+        later = "".join(f", {count} from {at:g} s" for at, count in self.then)
+        return f"fixed {self.replicas}{later}"
+
+
+class Keda(Part):
+    """KEDA's RabbitMQ scaler over the management API, with the HPA that it makes."""
+
+    kind: Literal["keda"]
+    min_replicas: Replicas = 1
+    max_replicas: MostReplicas = 3
+    polling_seconds: Positive = 30.0
+    cooldown_seconds: Seconds = 300.0
+    # When the HPA looks for the first time after the load starts; else at a random phase.
+    first_sync_seconds: Seconds | None = None
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = SCAN_TARGETS
+
+    @property
+    def label(self) -> str:
+        """Name in reports."""
+        return f"keda max {self.max_replicas}"
+
+
+class Formula(Part):
+    """KEDA's scalingModifiers with min(queue / target, headroom / tokens per replica)."""
+
+    kind: Literal["formula"]
+    min_replicas: Replicas = 1
+    max_replicas: MostReplicas = 10
+    tokens_per_replica: Annotated[int, Field(ge=1)] = 500_000
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = SCAN_TARGETS
+
+    @property
+    def label(self) -> str:
+        """Name in reports."""
+        return "min(queue, headroom)"
+
+
+# The sample pool, with the canary told apart by its label.
+SAMPLE_POOL: dict[str, Any] = {
+    "scaleTargetRef": {"name": "scan-worker"},
+    "minReplicas": 2,
+    "maxReplicas": 10,
+    "rabbitmq": {
+        "managementUrlSecretRef": {"name": "scan-secret", "key": "RABBITMQ_API_URL"},
+        "queues": [
+            {"name": "scan.vision", "messagesPerReplica": 10, "tokensPerMessage": 3_000},
+            {"name": "scan.answer", "messagesPerReplica": 10, "tokensPerMessage": 1_500},
+            {"name": "scan.rule", "messagesPerReplica": 20, "tokensPerMessage": 500},
+        ],
+    },
+    "llm": {
+        "model": "gpt-5.2",
+        "apiKeySecretRef": {"name": "scan-secret", "key": "OPENAI_API_KEY"},
+        "tokensPerReplicaMinute": 550_000,
+        "onQuotaExhausted": "ScaleToZero",
+        "usage": {
+            "prometheus": {
+                "url": "http://prometheus.monitoring:9090",
+                "preset": "otel-genai",
+                "ownLabels": [{"name": "app", "value": "scan-worker"}],
+            }
+        },
+    },
+    "fallback": {"failureThreshold": 3, "replicas": 2},
+}
+
+
+class Scanpool(Part):
+    """The operator of this project: `pool` is the spec of a ScanWorkerPool."""
+
+    kind: Literal["scanpool"]
+    name: str = "scanpool"
+    pool: PoolSpec = PoolSpec.model_validate(SAMPLE_POOL)
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _refuse_unknown_fields(cls, given: object) -> object:
+        """Name fields that the API server would prune: in a file they are mistakes."""
+        if isinstance(given, dict):
+            spec = PoolSpec.model_validate(given)
+            unknown = sorted(_unknown(given, spec.model_dump(by_alias=True, mode="json")))
+            if unknown:
+                raise ValueError(f"a ScanWorkerPool has no field {', '.join(unknown)}")
+        return given
+
+    @property
+    def label(self) -> str:
+        """Name in reports."""
+        return self.name
+
+
+Controller = Annotated[Fixed | Keda | Formula | Scanpool, Field(discriminator="kind")]
+
+
+def _unknown(given: object, known: object, path: str = "") -> list[str]:
+    if isinstance(given, dict) and isinstance(known, dict):
+        return [
+            name
+            for key, value in given.items()
+            for name in (
+                _unknown(value, known[key], f"{path}{key}.") if key in known else [f"{path}{key}"]
+            )
+        ]
+    if isinstance(given, list) and isinstance(known, list):
+        return [
+            name
+            for one, other in zip(given, known, strict=True)
+            for name in _unknown(one, other, path)
+        ]
+    return []

@@ -1,0 +1,62 @@
+"""What happens to the world at a time: the fault time line of a scenario. Times from load start."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from scanpool_replay.settings import Part, PerMinute, Positive, Seconds, Tokens
+
+
+class SetLimit(Part):
+    """The provider changes the limits of the key: a tier upgrade, or the opposite."""
+
+    kind: Literal["setLimit"]
+    at_seconds: Seconds
+    tokens_per_minute: PerMinute
+
+
+class SetQuota(Part):
+    """The prepaid quota is left with this many tokens; without a number it is without end."""
+
+    kind: Literal["setQuota"]
+    at_seconds: Seconds
+    tokens: Tokens | None = None
+
+
+class Neighbor(Part):
+    """Someone else calls the provider with the same key for a while."""
+
+    kind: Literal["neighbor"]
+    at_seconds: Seconds
+    seconds: Positive
+    tokens_per_minute: PerMinute
+    tokens_per_call: Annotated[int, Field(ge=1, le=10**6)] = 1_500
+
+
+class KillPod(Part):
+    """A busy worker's container is killed, as a failed liveness probe does, and starts again."""
+
+    kind: Literal["killPod"]
+    at_seconds: Seconds
+
+
+class LoseReading(Part):
+    """A source of the autoscaler's answers nothing for a while."""
+
+    kind: Literal["loseReading"]
+    at_seconds: Seconds
+    seconds: Positive
+    reading: Literal["queues", "rates", "provider", "usage", "nodes"]
+
+
+class RestartController(Part):
+    """The autoscaler's process ends and starts again; what it kept only in its memory is gone."""
+
+    kind: Literal["restartController"]
+    at_seconds: Seconds
+
+
+Event = Annotated[
+    SetLimit | SetQuota | Neighbor | KillPod | LoseReading | RestartController,
+    Field(discriminator="kind"),
+]
