@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint crd constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay test lint crd constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about three minutes"
+	@echo "make replay          the published load tests, with KEDA and with scanpool"
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
@@ -19,6 +20,9 @@ help:
 demo: $(INSTALLED)
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
 	@$(BIN)/scanpool-sandbox demo $(if $(KEEP),--keep)
+
+replay: $(INSTALLED)
+	@$(BIN)/scanpool-replay
 
 test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl

@@ -5,11 +5,15 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import entry_points
 
 from scanpool import settings
 from scanpool.models.crd import custom_resource_definition_yaml
 from scanpool.models.reading import Unavailable
 
+# Entry points that add a command: each is called with the subparsers, and sets `run`.
+COMMANDS = "scanpool.commands"
 # What a shell reports of a program that SIGPIPE has ended.
 BROKEN_PIPE = 141
 
@@ -27,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _carry_out(arguments: argparse.Namespace) -> int:
     command: str = arguments.command
+    if "run" in arguments:
+        code: int = arguments.run(arguments)
+        return code
     if command == "crd":
         sys.stdout.write(custom_resource_definition_yaml())
         return 0
@@ -62,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the operator")
     settings.add_arguments(run)
+    for point in entry_points(group=COMMANDS):
+        # The operator's image has the declaration, and not the package that it names.
+        with suppress(ModuleNotFoundError):
+            point.load()(commands)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     explained = commands.add_parser("explain", help="say in words why a pool has its replicas")
     explained.add_argument("-n", "--namespace", default="default", metavar="NS")
