@@ -8,6 +8,7 @@ from collections import deque
 from random import Random
 from typing import Protocol
 
+from scanpool_replay.engine import Engine
 from scanpool_replay.scans import Task
 
 
@@ -25,7 +26,8 @@ class Consumer(Protocol):
 class Broker:
     """One queue per stage."""
 
-    def __init__(self, stages: int, rng: Random) -> None:
+    def __init__(self, engine: Engine, stages: int, rng: Random) -> None:
+        self._engine = engine
         self._rng = rng
         self._queues: list[deque[Task]] = [deque() for _ in range(stages)]
         self._consumers: list[Consumer] = []
@@ -33,6 +35,8 @@ class Broker:
         self.unacked = [0] * stages
         self.acked = [0] * stages
         self.published = [0] * stages
+        # Messages that were published to be delivered later: retries.
+        self.delayed = 0
 
     def ready(self, stage: int) -> int:
         """Return the messages of a queue that wait."""
@@ -62,6 +66,11 @@ class Broker:
         self._queues[task.stage].append(task)
         self._deliver()
 
+    def delay(self, task: Task, seconds: float) -> None:
+        """Take a message that is to be delivered in some seconds, behind those that wait then."""
+        self.delayed += 1
+        self._engine.after(seconds, self._publish_delayed, task)
+
     def acknowledge(self, task: Task) -> None:
         """Forget a message that was worked off."""
         self.unacked[task.stage] -= 1
@@ -82,6 +91,10 @@ class Broker:
                 return
             chosen = waiting[0] if len(waiting) == 1 else self._rng.choice(waiting)
             self._hand_over(chosen.popleft(), consumer)
+
+    def _publish_delayed(self, task: Task) -> None:
+        self.delayed -= 1
+        self.publish(task)
 
     def _deliver(self) -> None:
         for _ in range(len(self._consumers)):

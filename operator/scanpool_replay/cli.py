@@ -22,7 +22,7 @@ WIDTH = 190
 # Panels of the README's picture: replicas, tokens per minute, 429s, completed scans.
 README_PANELS = (0, 2, 3, 4)
 # What is replayed besides the published load tests when no scenario is named.
-STORY = ("vu-1000", "vu-1000-max-10", "vu-1000-quota")
+STORY = ("vu-1000", "vu-1000-max-10", "vu-1000-long", "vu-1000-quota", "vu-1000-quota-canary")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -103,10 +103,17 @@ SAMPLE_POOL: dict[str, Any] = {
 
 
 class Scanpool(Part):
-    """The operator of this project: `pool` is the spec of a ScanWorkerPool."""
+    """The operator of this project: `pool` is the spec of a ScanWorkerPool.
+
+    `min_replicas` replaces the pool's. With `trial_burst_seconds` the limit that the probe tells is
+    raised by what the bucket holds, spread over so long: a trial of a rule that the product does
+    not have. Trials are reported, not judged.
+    """
 
     kind: Literal["scanpool"]
     name: str = "scanpool"
+    min_replicas: Replicas | None = None
+    trial_burst_seconds: Positive | None = None
     pool: PoolSpec = PoolSpec.model_validate(SAMPLE_POOL)
 
     @field_validator("pool", mode="before")
@@ -123,7 +130,16 @@ class Scanpool(Part):
     @property
     def label(self) -> str:
         """Name in reports."""
-        return self.name
+        least = "" if self.min_replicas is None else f" min {self.min_replicas}"
+        burst = self.trial_burst_seconds
+        return f"{self.name}{least}" + ("" if burst is None else f", trial: burst in {burst:g} s")
+
+    @property
+    def spec(self) -> PoolSpec:
+        """The pool as it is replayed."""
+        if self.min_replicas is None:
+            return self.pool
+        return self.pool.model_copy(update={"min_replicas": self.min_replicas})
 
 
 Controller = Annotated[Fixed | Keda | Formula | Scanpool, Field(discriminator="kind")]

@@ -20,6 +20,11 @@ class Verdict:
     reached: float
     holds: bool
 
+    @property
+    def shown(self) -> str:
+        """The figure as it is printed: a number of scans, or a share."""
+        return str(self.reached) if isinstance(self.reached, int) else f"{self.reached:.2%}"
+
 
 def judge(results: Iterable[Result], oracle: Iterable[Result]) -> tuple[Verdict, ...]:
     """Judge one autoscaler's runs, one per seed, by their medians."""
@@ -40,6 +45,12 @@ def judge(results: Iterable[Result], oracle: Iterable[Result]) -> tuple[Verdict,
             share >= LEAST_OF_ORACLE,
         ),
     )
+
+
+def judge_losses(results: Iterable[Result]) -> tuple[Verdict, ...]:
+    """Judge that no scan was lost, with any seed: none failed, and none is still on its way."""
+    lost = max(one.final.failed + one.final.in_flight for one in results)
+    return (Verdict("scans lost", lost, lost == 0),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,12 @@ def epoch(time: float) -> float:
 class Observer:
     """Reads what one pool asks for."""
 
-    def __init__(self, world: World, spec: PoolSpec) -> None:
+    def __init__(
+        self, world: World, spec: PoolSpec, trial_burst_seconds: float | None = None
+    ) -> None:
         self._world = world
         self._spec = spec
+        self._trial_burst_seconds = trial_burst_seconds
         self._probed: Available[ProviderState] | None = None
 
     def observe(self) -> Observation:
@@ -146,10 +149,16 @@ class Observer:
             return ProviderState(billing_code=answer.code)
         limiter, now = provider.limiter, self._world.engine.now
         return ProviderState(
-            tokens_per_minute=provider.limit(),
+            tokens_per_minute=provider.limit() + self._burst_per_minute(),
             requests_per_minute=limiter.request_level(now).limit_per_minute,
             rate_limited=isinstance(answer, Rejected),
         )
+
+    def _burst_per_minute(self) -> int:
+        if self._trial_burst_seconds is None:
+            return 0
+        level = self._world.provider.level()
+        return int(level * SECONDS_PER_MINUTE / self._trial_burst_seconds)
 
     def _nodes(self) -> Reading[tuple[Node, ...]]:
         worker, settings = self._world.scenario.worker, self._world.scenario.nodes

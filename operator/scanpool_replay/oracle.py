@@ -100,6 +100,8 @@ def _with_parts(scenario: Scenario) -> Scenario:
             "memory_request_mebibytes": worker.memory_request_mebibytes // PARTS,
             "memory_base_mebibytes": worker.memory_base_mebibytes / PARTS,
             "memory_limit_mebibytes": worker.memory_limit_mebibytes // PARTS,
+            # A full part is slowed down as a full pod is: what differs is the size alone.
+            "cpu_growth_per_task_in_hand": worker.cpu_growth_per_task_in_hand * PARTS,
             "outside_pods": worker.outside_pods * PARTS,
         }
     )

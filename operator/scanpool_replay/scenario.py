@@ -40,6 +40,8 @@ class Scenario(Part):
     controllers: Annotated[tuple[Controller, ...], Field(min_length=1)]
     # Where set: every fixed number of replicas up to it is tried, and the best one reported.
     oracle_max_replicas: Annotated[int, Field(ge=1, le=100)] | None = None
+    # Where true: no scan may fail or stay in flight under scanpool.
+    every_scan_completes: bool = False
     events: tuple[Event, ...] = ()
     # Autoscalers run this long on an idle pipeline before the load starts.
     lead_seconds: Annotated[float, Field(ge=0, le=3_600)] = 60.0

@@ -119,7 +119,7 @@ class Work:
         delays = shop.retries.task_delays_seconds
         if task.attempt < len(delays):
             again = Task(task.scan, task.stage, task.attempt + 1)
-            shop.engine.after(delays[task.attempt], shop.broker.publish, again)
+            shop.broker.delay(again, delays[task.attempt])
         else:
             shop.book.fail(task.scan, code, shop.engine.now)
         self._finished(self)

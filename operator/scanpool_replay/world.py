@@ -58,7 +58,7 @@ class World:
         self.engine = engine = Engine(-scenario.lead_seconds)
         self.provider = LLMProvider(engine, scenario.provider)
         self.book = Book(scenario.stages, scenario.provider, chance["scans"])
-        self.broker = Broker(len(scenario.stages), chance["broker"])
+        self.broker = Broker(engine, len(scenario.stages), chance["broker"])
         self.shop = Shop(
             engine,
             self.broker,

@@ -18,4 +18,4 @@ def build(controller: Controller) -> tuple[Autoscaler, int]:
         case Formula():
             return FormulaScaler(controller), controller.min_replicas
         case Scanpool():
-            return PoolScaler(controller), controller.pool.min_replicas
+            return PoolScaler(controller), controller.spec.min_replicas

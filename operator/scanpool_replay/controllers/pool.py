@@ -22,14 +22,15 @@ class PoolScaler:
     """The operator with one pool. Memory is carried from tick to tick as the process does."""
 
     def __init__(self, settings: Scanpool) -> None:
-        self._spec = settings.pool
+        self._settings = settings
+        self._spec = settings.spec
         self._memory = Memory()
         self._now = 0.0
         self.ticks: list[Tick] = []
 
     def start(self, world: World) -> None:
         """Tick every polling interval."""
-        observer = Observer(world, self._spec)
+        observer = Observer(world, self._spec, self._settings.trial_burst_seconds)
         interval = float(self._spec.polling_interval_seconds)
         first = world.engine.now + world.phases.uniform(0, interval)
         world.engine.every(interval, first, lambda: self._tick(world, observer))

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from scanpool_replay.contenders import Scanpool
-from scanpool_replay.judge import Gap, judge
+from scanpool_replay.judge import Gap, judge, judge_losses
 from scanpool_replay.oracle import Hindsight
 from scanpool_replay.published import ROWS, Check, compare
 from scanpool_replay.report import tables
@@ -37,8 +37,11 @@ def summarize(session: Session, scenarios: Sequence[Scenario], seeds: Sequence[i
     if checks := _checks(results):
         found = _with_calibration(found, checks)
     for scenario in scenarios:
+        hindsights = []
         if scenario.oracle_max_replicas is not None:
-            found = _with_oracle(found, scenario, session.hindsight(scenario, seeds))
+            hindsights = session.hindsight(scenario, seeds)
+            found = _with_hindsight(found, scenario.name, hindsights)
+        found = _with_verdicts(found, scenario, hindsights)
     return found
 
 
@@ -65,11 +68,17 @@ def _with_calibration(found: Summary, checks: list[Check]) -> Summary:
     )
 
 
-def _with_oracle(found: Summary, scenario: Scenario, hindsights: Sequence[Hindsight]) -> Summary:
+def _with_hindsight(found: Summary, scenario: str, hindsights: Sequence[Hindsight]) -> Summary:
     gap = Gap.of(hindsights)
-    shown = [tables.sweep(hindsights[0]), tables.gap(scenario.name, gap)]
-    figures: dict[str, Any] = {"gap": asdict(gap)}
-    broken = 0
+    shown = [tables.sweep(hindsights[0]), tables.gap(scenario, gap)]
+    figures = {f"{scenario}: gap": asdict(gap)}
+    return Summary(
+        found.results, [*found.tables, *shown], {**found.figures, **figures}, found.broken
+    )
+
+
+def _with_verdicts(found: Summary, scenario: Scenario, hindsights: Sequence[Hindsight]) -> Summary:
+    shown, figures, broken = [], {}, 0
     for controller in scenario.controllers:
         if not isinstance(controller, Scanpool):
             continue
@@ -78,13 +87,19 @@ def _with_oracle(found: Summary, scenario: Scenario, hindsights: Sequence[Hindsi
             for one in found.results
             if one.scenario == scenario.name and one.controller == controller.label
         ]
-        verdicts = judge(runs, [one.best for one in hindsights])
-        shown.append(tables.verdicts(f"{scenario.name}: {controller.label}", verdicts))
-        figures[controller.label] = [asdict(one) for one in verdicts]
-        broken += sum(not one.holds for one in verdicts)
+        verdicts = judge(runs, [one.best for one in hindsights]) if hindsights else ()
+        if scenario.every_scan_completes:
+            verdicts += judge_losses(runs)
+        if not verdicts:
+            continue
+        title = f"{scenario.name}: {controller.label}"
+        shown.append(tables.verdicts(title, verdicts))
+        figures[title] = [asdict(one) for one in verdicts]
+        if controller.trial_burst_seconds is None:
+            broken += sum(not one.holds for one in verdicts)
     return Summary(
         found.results,
         [*found.tables, *shown],
-        {**found.figures, scenario.name: figures},
+        {**found.figures, **figures},
         found.broken + broken,
     )
