@@ -150,6 +150,17 @@ class Scene:
             or {}
         )
 
+    def wait_own_use(self, name: str) -> None:
+        """Wait until a pool without workers is known to use no tokens.
+
+        The broker shows the statistics of a new queue some seconds after it.
+        """
+        until(
+            f"the own use of {name} is known",
+            lambda: self.status(name).get("llm", {}).get("ownTokensPerMinute") == 0,
+            lambda: self.status(name),
+        )
+
     def wait_status(self, name: str, **expected: object) -> Obj:
         """Wait until fields of the status have these values."""
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.patience import until
 from sandbox.scene import PROVIDER, Scene, amqp, llm, open_scene
 from scanpool_sandbox.openai_provider import Provider
 from scanpool_sandbox.openai_server import OpenAIServer
@@ -21,6 +20,32 @@ def usage(prometheus_url: str) -> dict[str, object]:
     """Use of the key by others, as a real Prometheus tells it."""
     query = f"vector({OTHERS_TOKENS_PER_MINUTE})"
     return {"prometheus": {"url": prometheus_url, "query": query}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def capped_scene(stage, rabbitmq, background, prometheus_url) -> Iterator[tuple[Scene, Provider]]:
+    """A pool that wants six replicas and is kept at two: (0.85 x 2 M - 0.6 M) / 0.5 M.
+
+    The broker's statistics of a new queue, and with them the pool's own use, come some seconds
+    later; so this starts before the tests that do not need it.
+    """
+    server = OpenAIServer(PROVIDER)
+    with background.running(server), open_scene(stage, rabbitmq) as scene:
+        scene.queues.publish(QUEUE, 60)
+        scene.create_deployment(NAME)
+        scene.create_pool(NAME, QUEUE, llm=llm(server.base_url, usage=usage(prometheus_url)))
+        yield scene, server.provider
+
+
+@pytest.fixture
+def capped(capped_scene) -> tuple[Scene, Provider]:
+    """The same, as it is at first."""
+    scene, provider = capped_scene
+    provider.set_limits(tokens_per_minute=PROVIDER.tokens_per_minute)
+    scene.change_pool(NAME, maxReplicas=10)
+    scene.wait_own_use(NAME)
+    scene.wait_status(NAME, replicas=2, readyReplicas=2, limitedBy="Tokens")
+    return scene, provider
 
 
 def test_replicas_follow_ready_and_unacked_messages(scene, queues) -> None:
@@ -68,7 +93,8 @@ def test_observe_mode_decides_and_changes_nothing(scene, queues) -> None:
     active = scene.wait_condition(NAME, "ScalingActive", "False", "ObserveMode")
     assert "reported, not enforced" in active["message"]
     scene.wait_condition(NAME, "Ready", "True", "Reconciled")
-    scene.stage.operator.wait_ticks(3)
+    # Of two pools.
+    scene.stage.operator.wait_ticks(2 * 2)
     assert scene.stage.scales(scene.namespace, NAME) == [1]
     assert not scene.events("SuccessfulRescale")
 
@@ -77,37 +103,9 @@ def test_observe_mode_decides_and_changes_nothing(scene, queues) -> None:
     scene.wait_condition(NAME, "ScalingActive", "True", "ScalingEnabled")
 
 
-@pytest.fixture(scope="module")
-def capped_scene(stage, rabbitmq, background, prometheus_url) -> Iterator[tuple[Scene, Provider]]:
-    """A pool that wants six replicas and is kept at two: (0.85 x 2 M - 0.6 M) / 0.5 M."""
-    server = OpenAIServer(PROVIDER)
-    with background.running(server), open_scene(stage, rabbitmq) as scene:
-        scene.queues.publish(QUEUE, 60)
-        scene.create_deployment(NAME)
-        limits = llm(server.base_url, usage=usage(prometheus_url))
-        scene.create_pool(NAME, QUEUE, llm=limits)
-        # The broker's statistics of a new queue, and with them the pool's own use, come last.
-        until(
-            "the pool's own use is known",
-            lambda: scene.status(NAME).get("llm", {}).get("ownTokensPerMinute") == 0,
-            lambda: scene.status(NAME),
-        )
-        yield scene, server.provider
-
-
-@pytest.fixture
-def capped(capped_scene) -> tuple[Scene, Provider]:
-    """The same, put back to how it began."""
-    scene, provider = capped_scene
-    provider.set_limits(tokens_per_minute=PROVIDER.tokens_per_minute)
-    scene.change_pool(NAME, maxReplicas=10)
-    scene.wait_status(NAME, replicas=2, readyReplicas=2, limitedBy="Tokens")
-    return scene, provider
-
-
 def test_the_token_ceiling_binds_and_follows_the_limit(capped) -> None:
     scene, provider = capped
-    status = scene.wait_status(NAME, replicas=2, readyReplicas=2, limitedBy="Tokens")
+    status = scene.status(NAME)
     assert status["ceilings"]["tokens"] == 2
     found = status["llm"]
     assert found["limitTokensPerMinute"] == 2_000_000

@@ -8,10 +8,9 @@ from sandbox.scene import MANAGEMENT_URL, open_scene
 
 POOLS = 100
 POLLING_SECONDS = 5
-ROUNDS = 1
-MOST_READS = ROUNDS * POOLS // 8
-"""One read serves all that tick within half an interval: two a round, and more only where a slow
-machine stretches the round."""
+TICKS_PER_READ = 8
+"""At least. One read serves all that tick within half an interval, but a slow machine stretches the
+rounds."""
 QUEUE = "scan.vision"
 MOST_MEMORY_BYTES = 256 * 1024 * 1024
 """The limit in manifests/base."""
@@ -44,9 +43,9 @@ def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) ->
         until("every pool is ready", lambda: not unready(), unready)
         until("every pool is scaled", lambda: not unscaled(), unscaled)
 
-        proxy.requests.clear()
-        stage.operator.wait_ticks(ROUNDS * POOLS)
-        assert 0 < proxy.requests.total() <= MOST_READS
+        ticks, reads = stage.operator.ticks(), proxy.requests.total()
+        assert ticks >= 2 * POOLS
+        assert 0 < reads * TICKS_PER_READ <= ticks
         assert stage.operator.ticks("timeout") == stage.operator.ticks("error") == 0
         assert stage.operator.peak_memory_bytes() < MOST_MEMORY_BYTES
 
