@@ -18,7 +18,7 @@ from scanpool.models.decision import Ceiling, Decision, LimitedBy
 from scanpool.models.memory import Checkpoint, Memory, Quota
 from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Behavior, MemoryTarget, OnQuotaExhausted, PoolSpec
+from scanpool.models.spec import Behavior, Fallback, MemoryTarget, OnQuotaExhausted, PoolSpec
 from strategies import (
     MOST_REPLICAS,
     Scenario,
@@ -53,6 +53,12 @@ def most_by_fallback(scenario: Scenario) -> int:
     if fallback is None or isinstance(scenario.observation.queues, Available):
         return current
     return max(current, min(fallback.replicas, scenario.spec.max_replicas))
+
+
+def eager(scenario: Scenario) -> Scenario:
+    """Give the pool a fallback that asks for as much as it can as soon as it may."""
+    fallback = Fallback(failure_threshold=1, replicas=MOST_REPLICAS)
+    return scenario._replace(spec=scenario.spec.model_copy(update={"fallback": fallback}))
 
 
 # --- Hold rules ---
@@ -90,7 +96,7 @@ def test_an_unknown_ceiling_never_scales_past_current(
 ) -> None:
     observation = blinded(scenario.observation, *unread)
 
-    decision = decided(scenario._replace(observation=observation))
+    decision = decided(eager(scenario)._replace(observation=observation))
     unknown = decision.memory_ceiling if "nodes" in unread else decision.token_ceiling
     assert unknown is not None
     assert unknown.replicas is None
@@ -161,7 +167,7 @@ def test_every_gap_is_told(scenario: Scenario) -> None:
 def test_the_first_tick_of_a_process_changes_nothing_except_by_the_breaker(
     scenario: Scenario,
 ) -> None:
-    spec, observation, memory = scenario
+    spec, observation, memory = eager(scenario)
     current = observation.target.replicas
 
     decision, _ = decide(spec, observation, restore(checkpoint(memory), NOW), NOW)
