@@ -18,7 +18,7 @@ from scanpool_replay.scenario import Scenario, ScenarioError, load, shipped
 from scanpool_replay.session import Session
 
 # Of a table where the output is no terminal.
-WIDTH = 190
+WIDTH = 240
 # Panels of the README's picture: replicas, tokens per minute, 429s, completed scans.
 README_PANELS = (0, 2, 3, 4)
 # What is replayed besides the published load tests when no scenario is named.
@@ -85,9 +85,14 @@ def _write(options: argparse.Namespace, found: Summary) -> None:
         options.html.write_text(documents.as_html(first, found.tables), "utf-8")
     if options.svg is not None:
         name = options.svg_of or first[-1].scenario
-        shown = [one for one in first if one.scenario == name]
+        picked = options.svg_only
+        shown = [
+            one
+            for one in first
+            if one.scenario == name and (not picked or one.controller in picked)
+        ]
         if not shown:
-            raise ScenarioError(f"--svg-of {name}: no such scenario was run")
+            raise ScenarioError(f"--svg-of {name}: nothing that was run is called so")
         options.svg.write_text(documents.as_svg(shown, README_PANELS), "utf-8")
 
 
@@ -108,9 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
         command.add_argument("--html", type=Path, metavar="FILE", help="write tables and plots")
         command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture")
+        command.add_argument("--svg-of", metavar="SCENARIO", help="what it shows (the last one)")
         command.add_argument(
-            "--svg-of", metavar="SCENARIO", help="what it shows (the last scenario)"
-        )
+            "--svg-only", metavar="AUTOSCALER", action="append",
+            help="and whom, as the table names it; may be repeated (all)",
+        )  # fmt: skip
 
     listed = commands.add_parser("list", help="name the scenarios that come along")
     listed.set_defaults(run=_list)

@@ -55,10 +55,15 @@ def judge_losses(results: Iterable[Result]) -> tuple[Verdict, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Where the completions between the oracle and the bucket went, in scans: medians."""
+    """Where the completions between the oracle and the bucket went, in scans: medians.
+
+    `charged` are the oracle's calls up to the end of the load test, whether or not their scans were
+    completed by then.
+    """
 
     bucket: float
     oracle: float
+    charged: float
     finer: float
     two_steps: float
     names: tuple[str, str, str]
@@ -69,11 +74,18 @@ class Gap:
         first = hindsights[0]
         return cls(
             bucket=first.bucket_scans,
+            charged=median(one.best.at_end.tokens_charged for one in hindsights)
+            / first.scan_tokens,
             oracle=median(one.best.seen_completed for one in hindsights),
             finer=median(one.finer.seen_completed for one in hindsights),
             two_steps=median(one.two_steps.seen_completed for one in hindsights),
             names=(first.best.controller, first.finer.controller, first.two_steps.controller),
         )
+
+    @property
+    def started(self) -> float:
+        """Share of the gap that was spent on scans that the load test did not see completed."""
+        return (self.charged - self.oracle) / (self.bucket - self.oracle)
 
     @property
     def coarse_knob(self) -> float:

@@ -29,6 +29,7 @@ class Hindsight:
     finer: Result
     two_steps: Result
     bucket_scans: float
+    scan_tokens: int
 
 
 def look_back(scenario: Scenario, seed: int, ran: Callable[[Result], None]) -> Hindsight:
@@ -62,6 +63,7 @@ def look_back(scenario: Scenario, seed: int, ran: Callable[[Result], None]) -> H
         finer=finer,
         two_steps=best_of([best, *(attempt(scenario, one) for one in schedules)]),
         bucket_scans=bucket_scans(scenario),
+        scan_tokens=sum(stage.tokens for stage in scenario.stages),
     )
 
 

@@ -1,6 +1,5 @@
 """What a pool of the user's own would do under a load, and what it would take to drain in time."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -136,13 +135,11 @@ def need(
     )
 
 
-def limits_met(result: Result) -> Counter[LimitedBy]:
-    """Count the decisions that each limit bound."""
-    return Counter(limit for _, limit, _ in result.limits if limit in LIMITS)
-
-
 def _least(is_enough: Callable[[int], bool], most: int) -> int | None:
-    """Return the least number from 1 to `most` that is enough, by bisection; None if none is."""
+    """Return the least number from 1 to `most` that is enough, by bisection; None if none is.
+
+    It takes for granted that more of a limit never drains later.
+    """
     if not is_enough(most):
         return None
     low, high = 0, most

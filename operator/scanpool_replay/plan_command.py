@@ -52,8 +52,12 @@ def run(options: argparse.Namespace) -> int:
     """Plan, and print what was found. Exit code 2: the file or the load is not valid."""
     try:
         _plan(options)
-    except (ScenarioError, ValidationError) as error:
+    except ScenarioError as error:
         print(f"plan: {error}", file=sys.stderr)
+        return 2
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            print(f"plan: {'.'.join(map(str, one['loc']))}: {one['msg']}", file=sys.stderr)
         return 2
     return 0
 

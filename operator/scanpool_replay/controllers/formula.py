@@ -34,7 +34,7 @@ class FormulaScaler:
 
     def ceilings(self) -> dict[str, int | None]:
         """Return its own, and what the headroom allows."""
-        return {"maxReplicas": self._settings.max_replicas, "tokens": self._headroom}
+        return {"max": self._settings.max_replicas, "tokens": self._headroom}
 
     def _sync(self, world: World) -> None:
         value = self._value(world)

@@ -34,7 +34,7 @@ class KedaScaler:
 
     def ceilings(self) -> dict[str, int | None]:
         """Return its only one."""
-        return {"maxReplicas": self._settings.max_replicas}
+        return {"max": self._settings.max_replicas}
 
     def _sync(self, world: World) -> None:
         depths = queue_depths(world, [target.queue for target in self._settings.targets])

@@ -41,7 +41,7 @@ class PoolScaler:
 
     def ceilings(self) -> dict[str, int | None]:
         """Return what the last decision met."""
-        found: dict[str, int | None] = {"maxReplicas": self._spec.max_replicas}
+        found: dict[str, int | None] = {"max": self._spec.max_replicas}
         if not self.ticks:
             return found
         last = self.ticks[-1].decision

@@ -17,7 +17,7 @@ from scanpool_replay.report.tables import grouped
 from scanpool_replay.run import Result
 
 # Characters of a table.
-WIDTH = 180
+WIDTH = 240
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1280px; padding: 0 1rem }

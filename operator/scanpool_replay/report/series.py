@@ -10,7 +10,7 @@ from scanpool_replay.run import Result, Sample
 RATE_WINDOW_SECONDS = 15
 SECONDS_PER_MINUTE = 60
 # Enough points for a plot of this size; more only make the file larger.
-MOST_POINTS = 400
+MOST_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,7 @@ def thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
 def _replicas(samples: Sequence[Sample]) -> tuple[Line, ...]:
     names = dict.fromkeys(name for one in samples for name in one.ceilings)
     ceilings = [
-        _line(
-            f"{name} ceiling" if name != "maxReplicas" else name,
-            samples,
-            partial(_ceiling, name),
-            dashed=True,
-            stepped=True,
-        )
-        for name in names
+        _line(name, samples, partial(_ceiling, name), dashed=True, stepped=True) for name in names
     ]
     return (
         _line("desired", samples, lambda one: one.desired, stepped=True),

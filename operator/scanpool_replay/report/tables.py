@@ -12,6 +12,8 @@ from scanpool_replay.oracle import RARE, Hindsight
 from scanpool_replay.published import Check
 from scanpool_replay.run import Result
 
+# Times that are sums of polls are whole up to a rounding error.
+ROUND = 1e-6
 MARKS = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
 
 
@@ -19,7 +21,7 @@ def runs(title: str, results: Sequence[Result]) -> Table:
     """Return a line per scenario and autoscaler: medians over the seeds, and their spread."""
     table = Table(title=title, title_justify="left")
     for column in ("scenario", "autoscaler"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in (
         "max", "submitted", "completed", "failed", "scans/min", "E2E p95 s",
         "429s", "of calls", "quota 429s", "wasted", "failed in all", "success", "OOM", "drained s",
@@ -97,6 +99,10 @@ def gap(scenario: str, found: Gap) -> Table:
     table.add_row(
         f"the burst were spent: {two_steps}", _plain(found.two_steps), f"{found.burst:.0%}"
     )
+    table.add_row(
+        "the oracle's calls by then, also those for scans still under way", _plain(found.charged),
+        f"{found.started:.0%}",
+    )  # fmt: skip
     table.add_row("only the bucket limited: burst and refill over tokens a scan",
                   f"{found.bucket:,.0f}", "100%")  # fmt: skip
     return table
@@ -121,4 +127,4 @@ def _spread(values: Sequence[float]) -> str:
 def _plain(value: float) -> str:
     if isnan(value):
         return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+    return f"{value:,.0f}" if abs(value - round(value)) < ROUND else f"{value:,.1f}"

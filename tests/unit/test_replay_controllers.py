@@ -1,0 +1,183 @@
+"""The autoscalers of the replay: the baselines by their tables, scanpool by what it reads."""
+
+import pytest
+
+from scanpool.models.reading import Available, Unavailable
+from scanpool_replay.contenders import SAMPLE_POOL, Fixed, Keda, Scanpool
+from scanpool_replay.controllers import build
+from scanpool_replay.controllers.fixed import FixedReplicas
+from scanpool_replay.controllers.hpa import Hpa, Metric
+from scanpool_replay.controllers.pool import PoolScaler
+from scanpool_replay.observer import Observer
+from scanpool_replay.provider import Caller
+from scanpool_replay.scans import Scan, Task
+from scanpool_replay.scenario import Scenario
+from scanpool_replay.world import World
+
+NOTHING_HAPPENS = {"virtualUsers": 1, "rampUpSeconds": 1, "holdSeconds": 0, "rampDownSeconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("current", "totals", "expected"),
+    [
+        pytest.param(2, [41.0], 5, id="total over target, rounded up"),
+        pytest.param(4, [43.9], 4, id="within the tolerance of a tenth"),
+        pytest.param(4, [45.0], 5, id="just beyond it"),
+        pytest.param(2, [10.0, 35.0], 4, id="the largest of several metrics"),
+        pytest.param(4, [None, 10.0], 4, id="a missing metric blocks scaling down"),
+        pytest.param(2, [None, 50.0], 5, id="but not up"),
+        pytest.param(2, [None], 2, id="all missing changes nothing"),
+        pytest.param(1, [1_000.0], 5, id="four pods at once, where that is more than twice"),
+        pytest.param(6, [1_000.0], 10, id="up to maxReplicas"),
+        pytest.param(0, [100.0], 0, id="zero is not its to leave"),
+    ],
+)
+def test_hpa(current: int, totals: list[float | None], expected: int) -> None:
+    metrics = [Metric(total, 10.0) for total in totals]
+    assert Hpa(1, 10).decide(current, metrics, 0.0) == expected
+
+
+def test_hpa_goes_down_only_when_five_minutes_agree() -> None:
+    hpa = Hpa(1, 10)
+    assert hpa.decide(8, [Metric(80.0, 10.0)], 0.0) == 8
+    for seconds in range(15, 301, 15):
+        assert hpa.decide(8, [Metric(10.0, 10.0)], float(seconds)) == 8
+    assert hpa.decide(8, [Metric(10.0, 10.0)], 315.0) == 1
+
+
+def world_with(controller: dict[str, object], **changes: object) -> World:
+    scenario = Scenario.model_validate(
+        {"name": "still", "load": NOTHING_HAPPENS, "controllers": [controller], **changes}
+    )
+    autoscaler, replicas = build(scenario.controllers[0])
+    return World(scenario, autoscaler, replicas, 1)
+
+
+def publish(world: World, messages: int, stage: int = 0) -> None:
+    for number in range(messages):
+        world.broker.publish(Task(Scan(number, 0.0, (500.0,) * 4), stage))
+
+
+def test_keda_counts_unacked_messages_and_stops_at_its_maximum() -> None:
+    world = world_with({"kind": "keda", "maxReplicas": 3, "firstSyncSeconds": 10})
+    publish(world, 60)  # all in hand at once: none is ready
+    assert world.broker.ready(0) == 0
+    world.engine.run(9.9)
+    assert world.cluster.desired == 1
+    world.engine.run(10.1)
+    assert world.cluster.desired == 3
+    assert world.cluster.ready() == 1
+    world.engine.run(40.2)
+    assert world.cluster.ready() == 3
+
+
+def test_keda_leaves_and_reaches_zero() -> None:
+    world = world_with(
+        {"kind": "keda", "minReplicas": 0, "cooldownSeconds": 60, "pollingSeconds": 10},
+        worker={"outsidePods": 0},
+        load={"virtualUsers": 1, "rampUpSeconds": 1, "holdSeconds": 100, "rampDownSeconds": 1},
+    )
+    world.engine.run(-1.0)
+    assert world.cluster.desired == 0
+    world.engine.run(30.0)
+    assert world.cluster.desired >= 1
+    world.engine.run(700.0)
+    assert (world.book.in_flight, world.cluster.desired) == (0, 0)
+
+
+def test_the_formula_counts_headroom_and_fails_as_a_whole() -> None:
+    world = world_with({"kind": "formula", "tokensPerReplica": 500_000})
+    world.engine.run(-5.0)  # scraped twice by now
+    publish(world, 60)
+    world.engine.run(20.0)
+    assert world.cluster.desired == 4  # 2 M TPM over half a million
+    blind = world_with(
+        {"kind": "formula"},
+        events=[{"kind": "loseReading", "atSeconds": 0, "seconds": 600, "reading": "usage"}],
+    )
+    blind.engine.run(0.0)
+    publish(blind, 60)
+    blind.engine.run(60.0)
+    assert blind.cluster.desired == 1
+
+
+def test_fixed_replicas_change_when_they_are_told_to() -> None:
+    world = world_with({"kind": "fixed", "replicas": 2, "then": [[20, 5]]})
+    world.engine.run(19.0)
+    assert world.cluster.desired == 2
+    world.engine.run(21.0)
+    assert world.cluster.desired == 5
+    assert FixedReplicas(Fixed(kind="fixed", replicas=1)).ceilings() == {}
+
+
+def test_scanpool_sees_depth_at_once_and_use_as_prometheus_scrapes_it() -> None:
+    world = world_with({"kind": "scanpool"})
+    observer = Observer(world, Scanpool(kind="scanpool").spec)
+    world.engine.run(-25.0)
+    publish(world, 60)
+    seen = observer.observe()
+    assert isinstance(seen.queues, Available)
+    assert sum(depth.messages for depth in seen.queues.value) == 60
+    before = seen.usage
+    assert isinstance(before, Available)
+    world.provider.call(Caller.NEIGHBOR, 6_000)
+    world.provider.answered(Caller.NEIGHBOR, 6_000)
+    assert observer.observe().usage == before
+    world.engine.run(-9.0)
+    after = observer.observe().usage
+    assert isinstance(after, Available)
+    assert after.value.tokens_per_minute > 0
+    assert after.value.own_tokens_per_minute == 0
+
+
+def test_a_reading_that_is_lost_is_unavailable_and_only_that() -> None:
+    world = world_with(
+        {"kind": "scanpool"},
+        events=[{"kind": "loseReading", "atSeconds": 0, "seconds": 10, "reading": "queues"}],
+    )
+    world.engine.run(5.0)
+    seen = Observer(world, Scanpool(kind="scanpool").spec).observe()
+    assert isinstance(seen.queues, Unavailable)
+    assert isinstance(seen.nodes, Available)
+    world.engine.run(10.0)
+    again = Observer(world, Scanpool(kind="scanpool").spec).observe()
+    assert isinstance(again.queues, Available)
+
+
+def test_the_probe_is_shared_until_its_interval_is_over_and_tells_a_billing_error() -> None:
+    world = world_with({"kind": "scanpool"})
+    observer = Observer(world, Scanpool(kind="scanpool").spec)
+    world.engine.run(-59.0)
+    first = observer.observe().provider
+    world.provider.limiter.quota.set_remaining(0)
+    world.engine.run(-1.0)
+    assert observer.observe().provider == first
+    world.engine.run(2.0)
+    second = observer.observe().provider
+    assert isinstance(second, Available)
+    assert second.value.billing_code == "insufficient_quota"
+
+
+def test_a_restart_keeps_what_the_status_keeps() -> None:
+    world = world_with({"kind": "scanpool"}, events=[{"kind": "restartController", "atSeconds": 1}])
+    publish(world, 500)
+    world.engine.run(30.0)
+    assert isinstance(world.autoscaler, PoolScaler)
+    first_after = next(one for one in world.autoscaler.ticks if one.seconds > 1)
+    assert first_after.decision.limited_by == "Hold"
+
+
+def test_scanpool_stays_below_its_token_ceiling() -> None:
+    world = world_with({"kind": "scanpool"}, nodes={"count": 6})
+    world.engine.run(-5.0)
+    publish(world, 500)
+    world.engine.run(20.0)
+    assert world.cluster.desired == 3  # 85% of 2 M TPM, at 0.55 M a replica
+    assert world.autoscaler.ceilings()["tokens"] == 3
+
+
+def test_least_replicas_replace_those_of_the_pool() -> None:
+    controller = Scanpool(kind="scanpool", min_replicas=1)
+    assert (controller.spec.min_replicas, SAMPLE_POOL["minReplicas"]) == (1, 2)
+    assert controller.label == "scanpool min 1"
+    assert Keda(kind="keda", max_replicas=10).label == "keda max 10"
