@@ -1,6 +1,5 @@
 """Runs of a scenario, and what is measured of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil, nan
 from time import perf_counter
@@ -109,33 +108,18 @@ def percentile(values: list[float], percent: float) -> float:
     return ranked[max(ceil(percent / 100 * len(ranked)), 1) - 1]
 
 
-def run(
-    scenario: Scenario,
-    controller: Controller,
-    seed: int,
-    *,
-    on_progress: Callable[[float], None] | None = None,
-) -> Result:
-    """Run a load test to its end, and on until nothing is in flight.
-
-    `on_progress` is called with the simulated time in seconds, now and then.
-    """
+def run(scenario: Scenario, controller: Controller, seed: int) -> Result:
+    """Run a load test to its end, and on until nothing is in flight."""
     wall = perf_counter()
     autoscaler, replicas = build(controller)
     world = World(scenario, autoscaler, replicas, seed)
     recorder = _Recorder(world)
     end = scenario.load.end_seconds
-    for time in range(0, ceil(end), ceil(SECONDS_PER_MINUTE)):
-        world.engine.run(min(float(time), end))
-        if on_progress is not None:
-            on_progress(world.engine.now)
     world.engine.run(end)
     at_end = _totals(world)
     until = end + scenario.drain_limit_seconds
     while world.book.in_flight and world.engine.now < until:
         world.engine.run(world.engine.now + DRAIN_STEP_SECONDS)
-        if on_progress is not None:
-            on_progress(world.engine.now)
     seen = world.load.seen
     return Result(
         scenario=scenario.name,
