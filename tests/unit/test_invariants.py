@@ -36,6 +36,8 @@ from strategies import (
 )
 
 POLLING_SECONDS = 15
+# What has to be unread for every ceiling to be unknown, so that none hides another.
+ALL_CEILINGS = ("usage", "nodes")
 
 
 def decided(scenario: Scenario) -> Decision:
@@ -89,7 +91,15 @@ def test_an_unknown_depth_holds(scenario: Scenario) -> None:
 
 @given(
     scenarios(watched_specs, is_paid=True),
-    st.sampled_from([("usage",), ("nodes",), ("queues", "usage"), ("queues", "nodes")]),
+    st.sampled_from(
+        [
+            ("usage",),
+            ("nodes",),
+            ("queues", "usage"),
+            ("queues", "nodes"),
+            (*ALL_CEILINGS, "queues"),
+        ]
+    ),
 )
 def test_an_unknown_ceiling_never_scales_past_current(
     scenario: Scenario, unread: tuple[str, ...]
