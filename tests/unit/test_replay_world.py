@@ -181,3 +181,32 @@ def test_snapshots_lag_and_average() -> None:
     assert snapshots.per_second(60.0) == (5.0, (2.0,))
     engine.run(11.0)
     assert snapshots.per_second(5.0) == (10.0, (0.0,))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "room"),
+    [
+        pytest.param({"memoryMebibytes": 1_100, "cpuMillicores": 9_000}, 3, id="memory"),
+        pytest.param({"memoryMebibytes": 9_000, "cpuMillicores": 600}, 3, id="CPU"),
+        pytest.param({"memoryMebibytes": 9_000, "cpuMillicores": 9_000, "pods": 1}, 1, id="pods"),
+    ],
+)
+def test_pods_that_fit_nowhere_wait(nodes: dict[str, int], room: int) -> None:
+    scenario = Scenario.model_validate(
+        {
+            "name": "full",
+            "load": {"virtualUsers": 1, "rampUpSeconds": 1, "holdSeconds": 1, "rampDownSeconds": 1},
+            "nodes": {"count": 2, **nodes},
+            "controllers": [{"kind": "fixed", "replicas": 1, "then": [[1, 9], [60, 1], [130, 2]]}],
+        }
+    )
+    autoscaler, replicas = build(scenario.controllers[0])
+    world = World(scenario, autoscaler, replicas, 1)
+    world.engine.run(50.0)
+    # One place on the nodes is the canary's.
+    assert (world.cluster.ready(), world.cluster.capacity()) == (room, room)
+    assert len(world.cluster.members()) == 9
+    world.engine.run(129.0)
+    assert len(world.cluster.pods) == 1
+    world.engine.run(200.0)
+    assert world.cluster.ready() == min(2, room)
