@@ -1,5 +1,6 @@
 """The main job: replicas follow the queues, below what the provider allows, and people see why."""
 
+import json
 import os
 import subprocess
 import sys
@@ -128,6 +129,18 @@ def test_the_token_ceiling_binds_and_follows_the_limit(capped) -> None:
     scene.wait_status(NAME, replicas=1, limitedBy="Tokens")
 
 
+def test_kubectl_explains_the_spec(capped) -> None:
+    scene, _ = capped
+    kubectl = scene.kube.kubectl
+    client = json.loads(kubectl("version", "--client", "-o", "json"))["clientVersion"]
+    if int(client["gitVersion"].split(".")[1]) < 27:
+        pytest.skip("this kubectl is older than OpenAPI v3")
+
+    explained = kubectl("explain", "scanworkerpool.spec.llm.onQuotaExhausted")
+
+    assert "ScaleToZero keeps messages waiting in the queue" in explained
+
+
 def test_kubectl_and_explain_tell_why(capped) -> None:
     scene, _ = capped
     scene.wait_condition(NAME, "Ready", "True")
@@ -156,9 +169,6 @@ def test_kubectl_and_explain_tell_why(capped) -> None:
     assert "Limited By:" in described
     assert "SuccessfulRescale" in described
     assert "Scaled Deployment scan-worker from 1 to" in described
-
-    explained = kubectl("explain", "scanworkerpool.spec.llm.onQuotaExhausted")
-    assert "ScaleToZero keeps messages waiting in the queue" in explained
 
     told = subprocess.run(
         [sys.executable, "-m", "scanpool", "explain", *at, NAME],

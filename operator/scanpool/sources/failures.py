@@ -31,8 +31,9 @@ def connection_failure(
         return Unavailable(
             Reason.TLS_FAILED,
             f"{origin} shows a certificate that is not trusted "
-            f"({quoted(certificate.verify_message)}); trust the CA that signed it, and "
-            "name the host as the certificate does (docs/operations.md: private CAs)",
+            f"({quoted(certificate.verify_message)}); trust the CA that signed it (for "
+            "RabbitMQ: caSecretRef; docs/operations.md has the others), and name the host as the "
+            "certificate does",
         )
     if _first(error, ssl.SSLError) is not None:
         return Unavailable(
