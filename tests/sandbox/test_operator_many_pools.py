@@ -44,7 +44,7 @@ def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) ->
         until("every pool is scaled", lambda: not unscaled(), unscaled)
 
         ticks, reads = stage.operator.ticks(), proxy.requests.total()
-        assert ticks >= 2 * POOLS
+        assert ticks > POOLS
         assert 0 < reads * TICKS_PER_READ <= ticks
         assert stage.operator.ticks("timeout") == stage.operator.ticks("error") == 0
         assert stage.operator.peak_memory_bytes() < MOST_MEMORY_BYTES
