@@ -2,11 +2,11 @@
 
 from scanpool.models.conditions import Condition, ConditionType
 from scanpool.models.decision import Zone
-from scanpool.models.status import CeilingsStatus, LlmStatus, PoolStatus
+from scanpool.models.status import CeilingsStatus, LlmStatus, MemoryStatus, PoolStatus
 
 # A rate that moved by less than this share of the limit moves nobody to act.
 RATE_SHARE = 0.02
-# Of its own value, where there is no limit to compare with: cost per replica, backlog.
+# Of its own value, where there is no limit to compare with: cost per replica, backlog, room.
 OWN_SHARE = 0.10
 
 LLM_RATES = (
@@ -34,7 +34,7 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
         update={
             "backlog": reference.backlog if kept_backlog else status.backlog,
             "queues": tuple(queue.name for queue in status.queues),
-            "memory": status.memory and (status.memory.per_replica_source, status.memory.fits),
+            "memory": _memory_gist(status.memory, reference.memory),
             "llm": _llm_gist(status.llm, reference.llm),
             "ceilings": _ceilings_gist(status.ceilings, reference.ceilings),
             # What the demand asks for follows the backlog; each step begins where the last ended.
@@ -54,7 +54,10 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
 def _ceilings_gist(
     status: CeilingsStatus | None, reference: CeilingsStatus | None
 ) -> CeilingsStatus | None:
-    """Take a ceiling that a noisy rate moves to and fro by one replica for the same."""
+    """Take a ceiling that a noisy rate moves to and fro by one replica for the same.
+
+    And room for many that shrinks or grows by some: pods of others come and go all the time.
+    """
     if status is None or reference is None:
         return status
     kept: dict[str, object] = {}
@@ -62,7 +65,20 @@ def _ceilings_gist(
         new, old = getattr(status, name), getattr(reference, name)
         if new is not None and old is not None and abs(new - old) <= 1:
             kept[name] = old
+    if _near(status.memory, reference.memory, OWN_SHARE):
+        kept["memory"] = reference.memory
     return status.model_copy(update=kept)
+
+
+def _memory_gist(
+    status: MemoryStatus | None, reference: MemoryStatus | None
+) -> tuple[str, int | None] | None:
+    if status is None:
+        return None
+    fits = status.fits
+    if reference is not None and _near(fits, reference.fits, OWN_SHARE):
+        fits = reference.fits
+    return status.per_replica_source, fits
 
 
 def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatus | None:

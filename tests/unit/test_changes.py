@@ -136,6 +136,22 @@ def test_noise_is_no_news(changes: dict[str, Any]) -> None:
     assert not is_news(status(), status(**changes))
 
 
+def roomy(fits: int) -> PoolStatus:
+    return status(
+        ceilings=CeilingsStatus(tokens=4, requests=20, memory=3 + fits),
+        memory=MemoryStatus(
+            per_replica="512Mi", per_replica_source="requests", fits=fits, nodes=20
+        ),
+    )
+
+
+@pytest.mark.parametrize(("fits", "is_told"), [(99, False), (90, False), (110, False), (80, True)])
+def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
+    fits: int, is_told: bool
+) -> None:
+    assert is_news(roomy(100), roomy(fits)) == is_told
+
+
 @pytest.mark.parametrize(
     "changes",
     [
