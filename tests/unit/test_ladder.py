@@ -119,6 +119,13 @@ def test_the_token_ceiling_binds(
     assert (decision.desired, decision.limited_by) == (desired, limited_by)
 
 
+def test_a_pool_that_may_go_to_zero_works_under_a_limit_smaller_than_one_replica() -> None:
+    spec = pool(min_replicas=0, llm=llm(tokens_per_minute=400_000))
+    for current in (0, 1):
+        decision, _ = decide(spec, observe(current, 300), settled(current), NOW)
+        assert decision.desired == 1
+
+
 def test_the_limit_is_raised_and_the_ceiling_follows() -> None:
     assert capped(200, 3).desired == 3
     assert capped(200, 3, tokens_per_minute=4_000_000).desired == 6

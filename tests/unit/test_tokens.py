@@ -52,7 +52,11 @@ def ceiling(
         (2_000_000, 300_000, 500_000, 85, 0.7, 1, 2),
         # What fits exactly fits: 36% of 1M, and 68% of it as the lowering edge.
         (1_000_000, 0, 360_000, 36, 1.0, 1, 1),
-        (1_000_000, 0, 680_000, 36, 1.0, 0, 1),
+        (1_000_000, 0, 340_000, 36, 1.0, 1, 2),
+        # One replica that costs more than the target is better than none; none where none is left.
+        (500_000, 0, 500_000, 85, 1.0, 1, 1),
+        (500_000, 424_999, 500_000, 85, 1.0, 1, 1),
+        (500_000, 425_000, 500_000, 85, 1.0, 0, 0),
         # A replica that costs next to nothing allows as many as a pool may have at all.
         (2_000_000, 0, 0.001, 85, 1.0, 10_000, 10_000),
         (2_000_000, 0, 5e-324, 85, 1.0, 10_000, 10_000),

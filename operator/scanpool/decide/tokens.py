@@ -2,9 +2,10 @@
 
     ceiling = floor(factor x (target x limit - others) / cost of one replica)
 
-in tokens (or requests) per minute. `others` is what everyone else on the key uses, `factor` is the
-back-off after rate-limit 429s. Headroom is limit less *rate*: the level of the provider's bucket
-says how much burst is left, not how much of the limit is unused.
+in tokens (or requests) per minute, and at least one while others leave any room. `others` is what
+everyone else on the key uses, `factor` is the back-off after rate-limit 429s. Headroom is limit
+less *rate*: the level of the provider's bucket says how much burst is left, not how much of the
+limit is unused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ from scanpool.models.spec import MOST_REPLICAS, Llm, Queue
 SECONDS_PER_MINUTE = 60
 # Three of these follow a change of the queue mix to 95%, which has to be within three minutes.
 COST_TIME_CONSTANT_SECONDS = 60.0
+# Where a single replica costs more than the target allows, the choice is it or nothing: a pool that
+# may go to zero would then never work off a message.
+LAST_REPLICA = 1
 # Upper edges of the zones, as shares of the limit: those of the system this was built for.
 ZONES = ((0.50, Zone.GREEN), (0.75, Zone.YELLOW), (0.90, Zone.ORANGE))
 
@@ -173,7 +177,7 @@ def ceiling(
         f"{'' if factor == 1 else f', times {factor:.2f} after 429s'}"
         f", at {per_replica:,.0f} {unit} per replica"
     )
-    fits = _whole(room / per_replica)
+    fits = max(_whole(room / per_replica), LAST_REPLICA if room > 0 else 0)
     return Ceiling(fits, max(_whole(edge / per_replica), fits), reason)
 
 
