@@ -105,9 +105,9 @@ SAMPLE_POOL: dict[str, Any] = {
 class Scanpool(Part):
     """The operator of this project: `pool` is the spec of a ScanWorkerPool.
 
-    `min_replicas` replaces the pool's. With `trial_burst_seconds` the limit that the probe tells is
-    raised by what the bucket holds, spread over so long: a trial of a rule that the product does
-    not have. Trials are reported, not judged.
+    `min_replicas` replaces the pool's. With `trial_burst_seconds` the room under the limit grows by
+    what the bucket held at the last probe, spread over so long: a trial of a rule that the product
+    does not have. Trials are reported, not judged.
     """
 
     kind: Literal["scanpool"]

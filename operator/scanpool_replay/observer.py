@@ -139,26 +139,28 @@ class Observer:
             return _lost("provider")
         now = epoch(self._world.engine.now)
         if self._probed is None or now - self._probed.at >= llm.probe.interval_seconds:
-            self._probed = Available(self._probe(), now, "probe")
+            self._probed = Available(self._probe(llm), now, "probe")
         return self._probed
 
-    def _probe(self) -> ProviderState:
+    def _probe(self, llm: Llm) -> ProviderState:
         provider = self._world.provider
         answer = provider.call(Caller.PROBE, PROBE_TOKENS)
         if isinstance(answer, Rejected) and answer.code == "insufficient_quota":
             return ProviderState(billing_code=answer.code)
         limiter, now = provider.limiter, self._world.engine.now
         return ProviderState(
-            tokens_per_minute=provider.limit() + self._burst_per_minute(),
+            tokens_per_minute=provider.limit() + self._burst_per_minute(llm),
             requests_per_minute=limiter.request_level(now).limit_per_minute,
             rate_limited=isinstance(answer, Rejected),
         )
 
-    def _burst_per_minute(self) -> int:
+    def _burst_per_minute(self, llm: Llm) -> int:
         if self._trial_burst_seconds is None:
             return 0
+        # The ceiling multiplies by the target: divided by it here, the room grows by the burst.
+        share = llm.target_utilization_percent / 100
         level = self._world.provider.level()
-        return int(level * SECONDS_PER_MINUTE / self._trial_burst_seconds)
+        return int(level * SECONDS_PER_MINUTE / self._trial_burst_seconds / share)
 
     def _nodes(self) -> Reading[tuple[Node, ...]]:
         worker, settings = self._world.scenario.worker, self._world.scenario.nodes
