@@ -26,10 +26,13 @@ async def ask() -> AsyncIterator[object]:
 
 async def test_the_limits_and_their_change(openai_server, ask) -> None:
     server = await openai_server(OpenAISettings(tokens_per_minute=30_000, requests_per_minute=500))
-    assert (await ask(server)).value == ProviderState(30_000, 500)
+    first = (await ask(server)).value
+    assert (first.tokens_per_minute, first.requests_per_minute) == (30_000, 500)
+    # The probe itself has been charged.
+    assert 29_900 < first.tokens_remaining < 30_000
 
     server.provider.set_limits(tokens_per_minute=60_000)
-    assert (await ask(server)).value == ProviderState(60_000, 500)
+    assert (await ask(server)).value.tokens_per_minute == 60_000
 
 
 async def test_a_probe_costs_one_request_and_a_few_tokens(openai_server, ask) -> None:
@@ -56,8 +59,12 @@ async def test_a_rate_limit_is_one_and_its_limits_are_still_known(
 ) -> None:
     server = await openai_server(settings)
     await ask(server)
-    assert (await ask(server)).value == ProviderState(
-        settings.tokens_per_minute, settings.requests_per_minute, rate_limited=True
+    state = (await ask(server)).value
+    assert state == ProviderState(
+        settings.tokens_per_minute,
+        settings.requests_per_minute,
+        tokens_remaining=state.tokens_remaining,
+        rate_limited=True,
     )
 
 

@@ -8,6 +8,7 @@ from scanpool.sources.openai_headers import (
     plausible_limit,
     requests_per_minute,
     tokens_per_minute,
+    tokens_remaining,
 )
 
 
@@ -101,6 +102,36 @@ def test_the_token_limit_is_the_smaller_one_of_a_minute(
     given: dict[str, str], limit: int | None
 ) -> None:
     assert tokens_per_minute(given) == limit
+
+
+@pytest.mark.parametrize(
+    ("headers", "level"),
+    [
+        ({"limit-tokens": "2000000", "remaining-tokens": "1500000"}, 1_500_000),
+        ({"limit-tokens": "2000000", "remaining-tokens": "0"}, 0),
+        (
+            {
+                "limit-tokens": "2000000",
+                "remaining-tokens": "1500000",
+                "limit-project-tokens": "1000000",
+                "remaining-project-tokens": "900000",
+            },
+            900_000,
+        ),
+        ({"remaining-tokens": "1500000"}, None),
+        ({"limit-tokens": "2000000", "remaining-tokens": "-1"}, None),
+        ({"limit-tokens": "2000000", "remaining-tokens": "2000001"}, None),
+        (
+            {"limit-tokens": "2000000", "remaining-tokens": "9", "reset-tokens": "23h18m29.144s"},
+            None,
+        ),
+    ],
+)
+def test_the_level_is_that_of_the_emptiest_minutes_bucket(
+    headers: dict[str, str], level: int | None
+) -> None:
+    named = {f"x-ratelimit-{name}": text for name, text in headers.items()}
+    assert tokens_remaining(named) == level
 
 
 def test_ten_thousand_requests_a_day_are_not_a_limit_per_minute() -> None:

@@ -107,6 +107,12 @@ def messages(error: ValidationError) -> list[str]:
             id="no-limit-and-no-probe",
         ),
         pytest.param(
+            {"llm": {**LLM, "burstSeconds": 100}},
+            "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
+            "often is spent before it is seen to fall",
+            id="a-burst-faster-than-it-is-seen",
+        ),
+        pytest.param(
             {"llm": {**LLM, "usage": {"prometheus": {"url": "http://prometheus"}}}},
             "set exactly one of preset and query",
             id="neither-preset-nor-query",
@@ -208,7 +214,8 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         {"model": st.just("gpt-5.2")},
         tokensPerMinute=st.just(1),
         apiKeySecretRef=refs,
-        probe=objects({}, enabled=st.booleans()),
+        probe=objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
+        burstSeconds=st.sampled_from([60, 120, 240]),
     ),
     Prometheus: objects(
         {"url": st.just("http://prometheus")},

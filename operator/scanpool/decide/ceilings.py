@@ -56,7 +56,14 @@ def _with_provider(
     factor = feedback.backoff_factor(memory, hold, now)
     target = llm.target_utilization_percent
     by_tokens = tokens.ceiling(
-        "TPM", token_limit, others.tokens, per_replica.tokens, target, factor, current
+        "TPM",
+        token_limit,
+        others.tokens,
+        per_replica.tokens,
+        target,
+        factor,
+        current,
+        tokens.burst(llm, observation, token_limit, now),
     )
     by_requests = None
     if request_limit.value is not None and per_replica.requests is not None:

@@ -21,6 +21,10 @@ from scanpool.models.spec import MOST_REPLICAS, Llm, Queue
 SECONDS_PER_MINUTE = 60
 # Three of these follow a change of the queue mix to 95%, which has to be within three minutes.
 COST_TIME_CONSTANT_SECONDS = 60.0
+# Who told a limit.
+PROBE = "probe"
+# A level that is older than this many probes may be spent already.
+FRESH_PROBES = 2
 # Where a single replica costs more than the target allows, the choice is it or nothing: a pool that
 # may go to zero would then never work off a message.
 LAST_REPLICA = 1
@@ -150,11 +154,13 @@ def ceiling(
     target_percent: int,
     factor: float,
     current: int,
+    burst: float = 0.0,
 ) -> Ceiling:
     """Return the most replicas that a limit per minute allows; `unit` is TPM or RPM.
 
     Raising goes up to the target. Lowering starts only where the use would pass the middle between
-    target and limit: the two edges keep a noisy reading from moving replicas to and fro.
+    target and limit: the two edges keep a noisy reading from moving replicas to and fro. `burst` is
+    what may be spent per minute on top, out of the provider's bucket.
     """
     if limit.value is None:
         return Ceiling(None, None, f"the {unit} limit is unknown")
@@ -170,15 +176,31 @@ def ceiling(
             "set llm.tokensPerReplicaMinute to start from a figure of your own",
         )
     # Percent times limit first: what fits exactly is not to be lost to a rounding error.
-    room = factor * (target_percent * limit.value / 100 - others)
-    edge = factor * ((100 + target_percent) * limit.value / 200 - others)
+    room = factor * (target_percent * limit.value / 100 - others + burst)
+    edge = factor * ((100 + target_percent) * limit.value / 200 - others + burst)
     reason = (
         f"{target_percent}% of {limit.value:,} {unit} less {others:,.0f} used by others"
+        f"{f' and {burst:,.0f} more from the bucket' if burst else ''}"
         f"{'' if factor == 1 else f', times {factor:.2f} after 429s'}"
         f", at {per_replica:,.0f} {unit} per replica"
     )
     fits = max(_whole(room / per_replica), LAST_REPLICA if room > 0 else 0)
     return Ceiling(fits, max(_whole(edge / per_replica), fits), reason)
+
+
+def burst(llm: Llm, observation: Observation, limit: Limit, now: float) -> float:
+    """Return what the provider's bucket adds, in tokens per minute, spread over llm.burstSeconds.
+
+    Nothing where its level is not fresh, after a 429, or where the spec's own limit is the smaller:
+    the bucket is then not the pool's to spend.
+    """
+    provider = observation.provider
+    if llm.burst_seconds is None or limit.source != PROBE or not isinstance(provider, Available):
+        return 0.0
+    stale = now - provider.at > FRESH_PROBES * llm.probe.interval_seconds
+    if stale or provider.value.rate_limited:
+        return 0.0
+    return (provider.value.tokens_remaining or 0) * SECONDS_PER_MINUTE / llm.burst_seconds
 
 
 def first_replica() -> Ceiling:
@@ -259,7 +281,7 @@ def _whole(replicas: float) -> int:
 
 def _smaller(declared: int | None, seen: int | None) -> Limit:
     if seen is not None and (declared is None or seen <= declared):
-        return Limit(seen, "probe")
+        return Limit(seen, PROBE)
     return Limit(declared, None if declared is None else "spec")
 
 

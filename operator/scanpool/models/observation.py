@@ -118,12 +118,14 @@ class QueueRates:
 class ProviderState:
     """What the provider said to the last probe.
 
-    Limits are None where its headers did not tell a plausible per-minute limit. A billing code
+    Limits are None where its headers did not tell a plausible per-minute limit. `tokens_remaining`
+    is the level of the token bucket: what may be spent at once, not unused rate. A billing code
     means that it refuses every call until someone pays.
     """
 
     tokens_per_minute: int | None = None
     requests_per_minute: int | None = None
+    tokens_remaining: int | None = None
     billing_code: str | None = None
     rate_limited: bool = False
     slow_down: bool = False

@@ -247,6 +247,13 @@ class Llm(Model):
         None,
         description="Tokens per minute that one busy replica uses, until the pool has learned it.",
     )
+    burst_seconds: (
+        Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] | None
+    ) = Field(
+        None,
+        description="Plan to spend what the provider's token bucket holds within this time, on top "
+        "of the target. Unset: the bucket is left alone.",
+    )
     on_quota_exhausted: OnQuotaExhausted = Field(
         OnQuotaExhausted.SCALE_TO_MIN,
         description="ScaleToZero keeps messages waiting in the queue instead of failing.",
@@ -263,6 +270,12 @@ class Llm(Model):
                 m.tokens_per_minute is not None
                 or (m.api_key_secret_ref is not None and m.probe.enabled)
             ),
+        ),
+        Rule(
+            "!has(self.burstSeconds) || self.burstSeconds >= 2 * self.probe.intervalSeconds",
+            "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
+            "often is spent before it is seen to fall",
+            lambda m: m.burst_seconds is None or m.burst_seconds >= 2 * m.probe.interval_seconds,
         ),
     )
 

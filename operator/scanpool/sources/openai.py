@@ -16,6 +16,7 @@ from scanpool.sources.openai_headers import (
     limit_in_message,
     requests_per_minute,
     tokens_per_minute,
+    tokens_remaining,
 )
 from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
 from scanpool.sources.urls import Address, InvalidUrlError, parse_address
@@ -121,6 +122,7 @@ def _state(answer: Answer, refusal: _Refusal) -> ProviderState | None:
     limits = ProviderState(
         tokens_per_minute=tokens_per_minute(answer.headers),
         requests_per_minute=requests_per_minute(answer.headers),
+        tokens_remaining=tokens_remaining(answer.headers),
     )
     if answer.status == httpx.codes.OK:
         return limits

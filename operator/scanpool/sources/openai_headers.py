@@ -66,6 +66,17 @@ def requests_per_minute(headers: Mapping[str, str]) -> int | None:
     return _smallest(headers, REQUEST_BUCKETS)
 
 
+def tokens_remaining(headers: Mapping[str, str]) -> int | None:
+    """Return the level of the emptiest token bucket of a minute, in tokens; None if not told."""
+    levels = []
+    for bucket in TOKEN_BUCKETS:
+        limit = _minute_limit(headers, bucket)
+        told = headers.get(f"x-ratelimit-remaining-{bucket}", "").strip()
+        if limit is not None and WHOLE_NUMBER.fullmatch(told) and 0 <= int(told) <= limit:
+            levels.append(int(told))
+    return min(levels, default=None)
+
+
 def limit_in_message(message: str) -> tuple[str, int] | None:
     """Return what a 429 message says was exceeded: ("tokens" or "requests", limit per minute).
 
