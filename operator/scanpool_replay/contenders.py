@@ -105,15 +105,14 @@ SAMPLE_POOL: dict[str, Any] = {
 class Scanpool(Part):
     """The operator of this project: `pool` is the spec of a ScanWorkerPool.
 
-    `min_replicas` replaces the pool's. With `trial_burst_seconds` the room under the limit grows by
-    what the bucket held at the last probe, spread over so long: a trial of a rule that the product
-    does not have. Trials are reported, not judged.
+    `min_replicas` and `burst_seconds` replace the pool's minReplicas and llm.burstSeconds, to see
+    what they are worth. Such variants are reported, and only the pool as given is judged.
     """
 
     kind: Literal["scanpool"]
     name: str = "scanpool"
     min_replicas: Replicas | None = None
-    trial_burst_seconds: Positive | None = None
+    burst_seconds: int | None = None
     pool: PoolSpec = PoolSpec.model_validate(SAMPLE_POOL)
 
     @field_validator("pool", mode="before")
@@ -131,15 +130,24 @@ class Scanpool(Part):
     def label(self) -> str:
         """Name in reports."""
         least = "" if self.min_replicas is None else f" min {self.min_replicas}"
-        burst = self.trial_burst_seconds
-        return f"{self.name}{least}" + ("" if burst is None else f", trial: burst in {burst:g} s")
+        burst = self.burst_seconds
+        return f"{self.name}{least}" + ("" if burst is None else f", burst in {burst} s")
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it differs from the pool as given."""
+        return self.min_replicas is not None or self.burst_seconds is not None
 
     @property
     def spec(self) -> PoolSpec:
         """The pool as it is replayed."""
-        if self.min_replicas is None:
-            return self.pool
-        return self.pool.model_copy(update={"min_replicas": self.min_replicas})
+        pool = self.pool
+        if self.min_replicas is not None:
+            pool = pool.model_copy(update={"min_replicas": self.min_replicas})
+        if self.burst_seconds is not None and pool.llm is not None:
+            llm = pool.llm.model_copy(update={"burst_seconds": self.burst_seconds})
+            pool = pool.model_copy(update={"llm": llm})
+        return pool
 
 
 Controller = Annotated[Fixed | Keda | Formula | Scanpool, Field(discriminator="kind")]

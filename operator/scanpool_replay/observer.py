@@ -44,12 +44,9 @@ def epoch(time: float) -> float:
 class Observer:
     """Reads what one pool asks for."""
 
-    def __init__(
-        self, world: World, spec: PoolSpec, trial_burst_seconds: float | None = None
-    ) -> None:
+    def __init__(self, world: World, spec: PoolSpec) -> None:
         self._world = world
         self._spec = spec
-        self._trial_burst_seconds = trial_burst_seconds
         self._probed: Available[ProviderState] | None = None
 
     def observe(self) -> Observation:
@@ -139,28 +136,21 @@ class Observer:
             return _lost("provider")
         now = epoch(self._world.engine.now)
         if self._probed is None or now - self._probed.at >= llm.probe.interval_seconds:
-            self._probed = Available(self._probe(llm), now, "probe")
+            self._probed = Available(self._probe(), now, "probe")
         return self._probed
 
-    def _probe(self, llm: Llm) -> ProviderState:
+    def _probe(self) -> ProviderState:
         provider = self._world.provider
         answer = provider.call(Caller.PROBE, PROBE_TOKENS)
         if isinstance(answer, Rejected) and answer.code == "insufficient_quota":
             return ProviderState(billing_code=answer.code)
         limiter, now = provider.limiter, self._world.engine.now
         return ProviderState(
-            tokens_per_minute=provider.limit() + self._burst_per_minute(llm),
+            tokens_per_minute=provider.limit(),
             requests_per_minute=limiter.request_level(now).limit_per_minute,
+            tokens_remaining=int(provider.level()),
             rate_limited=isinstance(answer, Rejected),
         )
-
-    def _burst_per_minute(self, llm: Llm) -> int:
-        if self._trial_burst_seconds is None:
-            return 0
-        # The ceiling multiplies by the target: divided by it here, the room grows by the burst.
-        share = llm.target_utilization_percent / 100
-        level = self._world.provider.level()
-        return int(level * SECONDS_PER_MINUTE / self._trial_burst_seconds / share)
 
     def _nodes(self) -> Reading[tuple[Node, ...]]:
         worker, settings = self._world.scenario.worker, self._world.scenario.nodes

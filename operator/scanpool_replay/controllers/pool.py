@@ -30,7 +30,7 @@ class PoolScaler:
 
     def start(self, world: World) -> None:
         """Tick every polling interval."""
-        observer = Observer(world, self._spec, self._settings.trial_burst_seconds)
+        observer = Observer(world, self._spec)
         interval = float(self._spec.polling_interval_seconds)
         first = world.engine.now + world.phases.uniform(0, interval)
         world.engine.every(interval, first, lambda: self._tick(world, observer))

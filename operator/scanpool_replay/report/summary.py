@@ -95,7 +95,7 @@ def _with_verdicts(found: Summary, scenario: Scenario, hindsights: Sequence[Hind
         title = f"{scenario.name}: {controller.label}"
         shown.append(tables.verdicts(title, verdicts))
         figures[title] = [asdict(one) for one in verdicts]
-        if controller.trial_burst_seconds is None:
+        if not controller.is_variant:
             broken += sum(not one.holds for one in verdicts)
     return Summary(
         found.results,
