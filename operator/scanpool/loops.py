@@ -34,14 +34,22 @@ class _Loop:
         reconciler: Reconciler,
         metrics: Metrics,
         monotonic: Callable[[], float],
+        forget: Callable[["_Loop"], None],
     ) -> None:
         self._pool = pool
+        self._forget = forget
+        self._is_over = False
         self._reconciler = reconciler
         self._metrics = metrics
         self._monotonic = monotonic
         self._changed = asyncio.Event()
         self._finished_at = monotonic()
         self._task = asyncio.create_task(self._run(), name=f"{pool.namespace}/{pool.name}")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name of its pool."""
+        return self._pool.namespace, self._pool.name
 
     @property
     def uid(self) -> str:
@@ -70,6 +78,10 @@ class _Loop:
             self._changed.clear()
             started = self._monotonic()
             memory = await self._tick(memory)
+            if self._is_over:
+                logger.info("%s/%s exists no more and is let go", *self.key)
+                self._forget(self)
+                return
             # From start to start: a slow source must not stretch the interval.
             rest = started + self._interval() - self._monotonic()
             # Not wait_for, which until Python 3.12 can swallow a cancellation.
@@ -83,6 +95,9 @@ class _Loop:
         outcome = "ok"
         try:
             async with asyncio.timeout(TICK_TIMEOUT_SECONDS):
+                if await self._reconciler.is_gone(pool):
+                    self._is_over = True
+                    return None
                 after, memory = await self._reconciler.tick(pool, memory)
             if self._pool is pool:
                 self.update(after)
@@ -128,7 +143,7 @@ class Loops:
         if loop is not None:
             await loop.stop()
         self._loops[pool.namespace, pool.name] = _Loop(
-            pool, self._reconciler, self._metrics, self._monotonic
+            pool, self._reconciler, self._metrics, self._monotonic, self._forget
         )
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
@@ -138,15 +153,20 @@ class Loops:
         """
         loop = self._loops.get((namespace, name))
         if loop is not None and loop.uid == uid:
-            del self._loops[namespace, name]
             await loop.stop()
-            self._metrics.forget(namespace, name)
+            self._forget(loop)
 
     async def close(self) -> None:
         """End all loops."""
         loops = list(self._loops.values())
         self._loops.clear()
         await asyncio.gather(*(loop.stop() for loop in loops))
+
+    def _forget(self, loop: _Loop) -> None:
+        """Let go of a loop that has ended, unless another has taken its place."""
+        if self._loops.get(loop.key) is loop:
+            del self._loops[loop.key]
+            self._metrics.forget(*loop.key)
 
     def stuck(self) -> list[str]:
         """Return namespace/name of the pools whose loop does not get on."""

@@ -70,6 +70,17 @@ class Reconciler:
         self._executor = executor
         self._clock = clock
 
+    async def is_gone(self, pool: Pool) -> bool:
+        """Tell whether the API server knows that the pool exists no more.
+
+        A watch does not always tell: what is deleted while it is broken, or in the moment in which
+        the CRD goes, is never heard of.
+        """
+        found = await self._blocking(self._cluster.read_pool, pool.namespace, pool.name)
+        if isinstance(found, Unavailable):
+            return found.reason is Reason.NOT_FOUND
+        return Pool.from_body(found.value).uid != pool.uid
+
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         """Bring a pool one step nearer to what it should be.
 

@@ -52,10 +52,14 @@ class Stage:
         self._background.run(self.emulator.__aexit__(None, None, None))
 
     def restart_api(self) -> None:
-        """Bring an empty API server up in the place of the old one; tokens stay valid."""
+        """Bring an empty API server up in the place of the old one.
+
+        As after the loss of etcd's history, tokens stay valid and revisions do not go back.
+        """
         port = int(self.emulator.url.rpartition(":")[2])
         emulator = KubeEmulator(NODES, port=port)
         emulator._tokens = self.emulator._tokens
+        emulator.store.revision = self.emulator.store.revision
         self._open(emulator)
 
     def close(self) -> None:

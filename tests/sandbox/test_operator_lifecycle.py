@@ -82,11 +82,16 @@ def test_the_operator_waits_for_an_api_server_that_is_away(background, tmp_path,
         stage.stop_api()
         operator.wait_ticks(3)
         assert operator.health() == httpx.codes.OK
+        assert scene.is_shown()
 
-        scene.queues.purge(QUEUE)
+        # No watch was there to tell that the pool is gone: what it scaled must be left alone.
         stage.restart_api()
         scene.create_namespace()
         scene.create_secret(**{MANAGEMENT_URL: url})
-        scaled_pool(scene)
-        assert stage.scales(scene.namespace, NAME) == [1, 3]
+        scene.create_deployment(NAME)
+        until("the operator has forgotten the pool", lambda: not scene.is_shown())
+        assert stage.scales(scene.namespace, NAME) == [1]
+
+        scene.create_pool(NAME, QUEUE)
+        scene.wait_status(NAME, replicas=3, readyReplicas=3)
         assert operator.health() == httpx.codes.OK

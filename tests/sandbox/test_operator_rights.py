@@ -7,11 +7,6 @@ from sandbox.kube_client import ROOT
 NAME = "scan-worker"
 QUEUE = "scan.vision"
 
-UNUSED = {
-    ("get", "scan.eco2.io", "scanworkerpools"): "for `scanpool explain` in the operator's pod",
-}
-"""Granted, and not used by `scanpool run`; each with its reason."""
-
 
 def granted() -> set[tuple[str, str, str]]:
     role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
@@ -40,4 +35,4 @@ def test_every_right_is_used_and_nothing_is_done_without_one(scene) -> None:
         for entry in audit
     }
     assert {entry.code for entry in audit if entry.code in (401, 403)} == set()
-    assert used == granted() - UNUSED.keys()
+    assert used == granted()

@@ -29,6 +29,7 @@ class Ticks:
     def __init__(self) -> None:
         self.seen: list[tuple[Pool, Memory | None]] = []
         self.does: Tick = unchanged
+        self.gone: set[str] = set()
         self._begun = asyncio.Condition()
 
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
@@ -36,6 +37,9 @@ class Ticks:
             self.seen.append((pool, memory))
             self._begun.notify_all()
         return await self.does(pool, memory)
+
+    async def is_gone(self, pool: Pool) -> bool:
+        return pool.uid in self.gone
 
     async def reach(self, count: int) -> None:
         """Wait until so many ticks have begun."""
@@ -400,3 +404,36 @@ async def test_a_loop_that_gets_on_is_not_stuck(loops: Loops, ticks: Ticks, cloc
     await settle()
 
     assert loops.stuck() == []
+
+
+async def test_a_pool_that_vanished_unseen_is_ticked_no_more(
+    loops: Loops, ticks: Ticks, metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    await loops.update(body("gone"))
+    await loops.update(body("kept", uid="uid-2"))
+    await ticks.reach(2)
+    for name in ("gone", "kept"):
+        metrics.record("scan", name, PoolStatus(replicas=3))
+
+    ticks.gone.add("uid-1")
+    for name, uid in (("gone", "uid-1"), ("kept", "uid-2")):
+        await loops.update(body(name, uid=uid, generation=2))
+    await ticks.reach(3)
+    await settle()
+
+    assert [pool.name for pool, _ in ticks.seen[2:]] == ["kept"]
+    shown = [
+        registry.get_sample_value("scanpool_pool_replicas", {"namespace": "scan", "pool": name})
+        for name in ("gone", "kept")
+    ]
+    assert shown == [None, 3]
+
+
+async def test_a_pool_that_vanished_unseen_may_come_back(loops: Loops, ticks: Ticks) -> None:
+    ticks.gone.add("uid-1")
+    await loops.update(body())
+    await settle()
+    assert ticks.seen == []
+
+    await loops.update(body(uid="uid-2"))
+    await ticks.reach(1)

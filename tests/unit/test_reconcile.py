@@ -52,6 +52,7 @@ class World:
     found: Reading[Target] | None = None
     refusal: Unavailable | None = None
     status_refusal: Unavailable | None = None
+    pool_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
     did: list[str] = field(default_factory=list)
     scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -83,6 +84,10 @@ class World:
         self.statuses.append(status)
         self.body["status"] = status
         return seen(self.body)
+
+    def read_pool(self, namespace: str, name: str) -> Reading[dict[str, Any]]:
+        assert (namespace, name) == ("scan", "pool")
+        return seen(self.body) if self.pool_refusal is None else self.pool_refusal
 
     def emit_event(
         self, namespace: str, name: str, uid: str, *, warning: bool, reason: str, message: str
@@ -562,3 +567,24 @@ def test_a_pool_is_what_the_api_sends_of_it() -> None:
         "scan", "pool", "u", 0, {}, {}
     )
     assert isinstance(seen(1), Available)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "uid", "is_gone"),
+    [
+        pytest.param(None, "uid-1", False, id="there"),
+        pytest.param(None, "uid-2", True, id="another-of-its-name"),
+        pytest.param(unseen(Reason.NOT_FOUND), "uid-1", True, id="deleted"),
+        pytest.param(unseen(Reason.KUBERNETES_UNAVAILABLE), "uid-1", False, id="nobody-knows"),
+        pytest.param(unseen(Reason.KUBERNETES_FORBIDDEN), "uid-1", False, id="not-allowed"),
+    ],
+)
+async def test_a_pool_is_gone_only_where_the_api_server_says_so(
+    threads: Any, refusal: Unavailable | None, uid: str, is_gone: bool
+) -> None:
+    world = World(observe())
+    operator = Operator(world, pool(), threads)
+    world.pool_refusal = refusal
+    world.body = {**world.body, "metadata": {**world.body["metadata"], "uid": uid}}
+
+    assert await operator.reconciler.is_gone(operator.pool) == is_gone
