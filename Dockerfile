@@ -10,11 +10,11 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 
 FROM build AS build-scanpool
-# Only the product's package is copied: a wheel holds the packages that are there. The sandbox's
-# command is declared for both, and goes.
+# Only the product's package is copied: a wheel holds the packages that are there. The commands of the
+# others are declared all the same, and go.
 COPY operator/scanpool operator/scanpool
 RUN pip --python /opt/scanpool install --no-cache-dir -c constraints.txt . \
-    && rm /opt/scanpool/bin/scanpool-sandbox
+    && rm /opt/scanpool/bin/scanpool-sandbox /opt/scanpool/bin/scanpool-replay
 
 FROM build AS build-sandbox
 COPY operator operator
