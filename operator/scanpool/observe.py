@@ -24,6 +24,7 @@ from scanpool.models.spec import Llm, PoolSpec, Prometheus, RabbitMQ, SecretKeyR
 from scanpool.sharing import SharedReads
 from scanpool.sources import amqp, management, openai, prometheus
 from scanpool.sources.http import HttpClients, InvalidCertificatesError
+from scanpool.threads import in_thread
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Observer:
 
     async def read_target(self, namespace: str, name: str) -> Reading[Target]:
         """Read the Deployment that a pool scales."""
-        return await self._blocking(self._cluster.read_target, namespace, name)
+        return await in_thread(self._executor, self._cluster.read_target, namespace, name)
 
     async def observe(self, namespace: str, spec: PoolSpec, target: Target) -> Observation:
         """Read what `spec` names, all at once. What is not there in time is unavailable."""
@@ -115,7 +116,14 @@ class Observer:
             raise ValueError("a pool that names no broker is refused when it is parsed")
         url = await self._secret(namespace, ref)
         read = partial(
-            self._blocking, amqp.read_ready, url, rabbitmq.vhost, ca, names, clock=self._clock
+            in_thread,
+            self._executor,
+            amqp.read_ready,
+            url,
+            rabbitmq.vhost,
+            ca,
+            names,
+            clock=self._clock,
         )
         key = ("ready", url, rabbitmq.vhost, ca, names)
         return _only(names, await self._shared.get(key, max_age, read))
@@ -158,7 +166,8 @@ class Observer:
         token = await self._optional_secret(namespace, config.bearer_token_secret_ref)
         window = llm.usage.window_seconds
         read = partial(
-            self._blocking,
+            in_thread,
+            self._executor,
             prometheus.read_usage,
             config,
             llm.model,
@@ -169,11 +178,11 @@ class Observer:
         return await self._shared.get(("usage", config, llm.model, window, token), max_age, read)
 
     async def _nodes(self) -> Reading[tuple[Node, ...]]:
-        read = partial(self._blocking, self._cluster.read_nodes)
+        read = partial(in_thread, self._executor, self._cluster.read_nodes)
         return await self._shared.get("nodes", NODES_SECONDS, read)
 
     async def _secret(self, namespace: str, ref: SecretKeyRef) -> str:
-        read = partial(self._blocking, self._cluster.read_secret, namespace, ref)
+        read = partial(in_thread, self._executor, self._cluster.read_secret, namespace, ref)
         found = await self._shared.get(("secret", namespace, ref), SECRET_SECONDS, read)
         if isinstance(found, Unavailable):
             raise _GapError(found)
@@ -191,10 +200,6 @@ class Observer:
                     Reason.TLS_FAILED, f"{error}; correct the Secret of rabbitmq.caSecretRef"
                 )
             ) from error
-
-    async def _blocking(self, read: Callable[..., T], *args: object, **kwargs: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, partial(read, *args, **kwargs))
 
 
 def _only(names: tuple[str, ...], found: Reading[Mapping[str, N]]) -> Reading[tuple[N, ...]]:

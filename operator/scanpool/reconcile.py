@@ -1,11 +1,9 @@
 """One tick of one pool, from top to bottom: parse -> observe -> decide -> act -> status."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -22,6 +20,7 @@ from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.status import PoolStatus
 from scanpool.observe import Observer
 from scanpool.status import Scaled
+from scanpool.threads import in_thread
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ class Reconciler:
         A watch does not always tell: what is deleted while it is broken, or in the moment in which
         the CRD goes, is never heard of.
         """
-        found = await self._blocking(self._cluster.read_pool, pool.namespace, pool.name)
+        found = await in_thread(self._executor, self._cluster.read_pool, pool.namespace, pool.name)
         if isinstance(found, Unavailable):
             return found.reason is Reason.NOT_FOUND
         return Pool.from_body(found.value).uid != pool.uid
@@ -124,8 +123,13 @@ class Reconciler:
         if spec.mode is Mode.OBSERVE or decision.desired == decision.current:
             return None, None
         name = spec.scale_target_ref.name
-        refusal = await self._blocking(
-            self._cluster.scale, pool.namespace, name, decision.current, decision.desired
+        refusal = await in_thread(
+            self._executor,
+            self._cluster.scale,
+            pool.namespace,
+            name,
+            decision.current,
+            decision.desired,
         )
         if refusal is not None:
             return None, refusal
@@ -153,7 +157,9 @@ class Reconciler:
         if not changes.is_news(previous, current):
             return pool
         body = current.model_dump(mode="json", by_alias=True, exclude_none=True)
-        written = await self._blocking(self._cluster.write_status, pool.namespace, pool.name, body)
+        written = await in_thread(
+            self._executor, self._cluster.write_status, pool.namespace, pool.name, body
+        )
         if isinstance(written, Unavailable):
             if written.reason is not Reason.NOT_FOUND:
                 logger.warning(
@@ -171,7 +177,8 @@ class Reconciler:
         return Pool.from_body(written.value)
 
     async def _event(self, pool: Pool, *, warning: bool, reason: str, message: str) -> None:
-        refusal = await self._blocking(
+        refusal = await in_thread(
+            self._executor,
             self._cluster.emit_event,
             pool.namespace,
             pool.name,
@@ -182,10 +189,6 @@ class Reconciler:
         )
         if refusal is not None:
             logger.warning("An Event was not written: %s", refusal.message)
-
-    async def _blocking(self, call: Callable[..., T], *args: object, **kwargs: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
 
 
 def parse(pool: Pool) -> PoolSpec | Unavailable:
