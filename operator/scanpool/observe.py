@@ -93,7 +93,8 @@ class Observer:
                 reads["provider"] = self._provider(namespace, llm, llm.api_key_secret_ref)
             if llm.usage.prometheus is not None:
                 reads["usage"] = self._usage(namespace, llm, llm.usage.prometheus, max_age)
-        return Observation(target=target, **await _all_in_time(reads))
+        found: dict[str, Any] = {**await _all_in_time(reads)}
+        return Observation(target=target, **found)
 
     async def _depths(
         self, namespace: str, rabbitmq: RabbitMQ, max_age: float
@@ -155,9 +156,9 @@ class Observer:
     ) -> Reading[ProviderState]:
         api_key = await self._secret(namespace, ref)
         read = partial(
-            openai.probe, self._client(None), llm.base_url, api_key, llm.model, clock=self._clock
+            openai.probe, self._client(None), llm.api_base, api_key, llm.model, clock=self._clock
         )
-        key = ("provider", llm.base_url, api_key, llm.model)
+        key = ("provider", llm.api_base, api_key, llm.model)
         return await self._shared.get(key, llm.probe.interval_seconds, read)
 
     async def _usage(

@@ -33,7 +33,7 @@ def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
         missing += (
             Unavailable(
                 Reason.LIMIT_UNKNOWN,
-                f"{spec.llm.base_url} tells no tokens-per-minute limit for model "
+                f"{spec.llm.api_base} tells no tokens-per-minute limit for model "
                 f"{spec.llm.model}: set llm.tokensPerMinute",
             ),
         )

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     PROMETHEUS_QUERY_FAILED = "PrometheusQueryFailed"
     USAGE_NOT_FOUND = "UsageNotFound"
     USAGE_IMPLAUSIBLE = "UsageImplausible"
+    USAGE_FROZEN = "UsageFrozen"
     # Any source.
     TLS_FAILED = "TLSFailed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -71,6 +72,7 @@ class Reason(StrEnum):
     TOKEN_CEILING = "TokenCeiling"
     REQUEST_CEILING = "RequestCeiling"
     MEMORY_CEILING = "MemoryCeiling"
+    FLOOR_ABOVE_CEILING = "FloorAboveCeiling"
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scanpool.models.budget import BudgetReport, Claim
 from scanpool.models.memory import Quota
+from scanpool.models.observation import Refusals
 from scanpool.models.reading import Unavailable
 
 
@@ -69,8 +71,22 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the report by name: who told it, and when, in seconds since the epoch."""
+
+    name: str
+    source: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TokenReport:
-    """The provider's limit and its use, in tokens per minute; None is unknown."""
+    """The provider's limit and its use, in tokens per minute; None is unknown.
+
+    `cost_confidence` is the share, 0 to 1, of the cost per replica that rests on what was measured.
+    `probe` is what the operator's own probe uses, and `calls_per_task` how many calls the workers
+    make for one message: more than one are retries.
+    """
 
     limit: int | None
     limit_source: str | None
@@ -85,6 +101,14 @@ class TokenReport:
     rate_limited_per_minute: float | None
     backoff_factor: float
     zone: Zone | None
+    cost_confidence: float = 0.0
+    input_limit: int | None = None
+    output_limit: int | None = None
+    probe: float | None = None
+    calls_per_task: float | None = None
+    refusals: tuple[Refusals, ...] = ()
+    budget: BudgetReport | None = None
+    figures: tuple[Figure, ...] = ()
 
     @property
     def headroom(self) -> float | None:
@@ -118,6 +142,7 @@ class Decision:
 
     `gaps` are the readings that failed: while there are any, the pool holds. `current` is what the
     Deployment asked for when it was observed. `first_expiry` is the pool's shortest message TTL.
+    `claim` is what the pool asks of the limits that it shares with others.
     """
 
     current: int
@@ -136,6 +161,7 @@ class Decision:
     tokens: TokenReport | None = None
     memory: MemoryReport | None = None
     reverts: int = 0
+    claim: Claim | None = None
 
     @property
     def reason(self) -> str:

@@ -4,11 +4,13 @@
 process.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from scanpool.models.base import Model
+from scanpool.models.budget import Unit
 
 
 class Quota(StrEnum):
@@ -44,18 +46,52 @@ class WorkingSet(NamedTuple):
     memory: int
 
 
+class Level(NamedTuple):
+    """The level of the provider's token bucket at a time, and the bucket's limit, in tokens."""
+
+    at: float
+    tokens: int
+    limit: int
+
+
+class KnownLimit(NamedTuple):
+    """A limit per minute that is believed, since when and from whom.
+
+    `higher` was told by one answer at `higher_at`: it counts once a later answer agrees.
+    """
+
+    value: int
+    source: str
+    at: float
+    higher: int | None = None
+    higher_at: float | None = None
+
+
+class UseSample(NamedTuple):
+    """Tokens per minute that the whole key used at a time."""
+
+    at: float
+    tokens: float
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """State between decisions. Times are seconds since the epoch.
 
     No recommendations: the first tick of a process. A replica's cost is learned only while
-    the same number of replicas has been busy since `busy_since`.
+    the same number of replicas has been busy since `busy_since`, and `learned_seconds` of such
+    time went into it. `limits` are those of the provider, by unit. `levels` are the last two of
+    its bucket, `level_use` the use of the whole key that they told last. `same_use` is the last
+    reading of use and when it was first the same; `silent_since` tells since when it has shown
+    nothing although messages were worked off. `uses` are those of the ramp's period. The breaker
+    was refused `quota_refusals` times since it opened, and closed at `quota_closed_at`.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
     scalings: tuple[Scaling, ...] = ()
     tokens_per_replica: float | None = None
     learned_at: float | None = None
+    learned_seconds: float = 0.0
     busy_since: float | None = None
     busy_replicas: int = 0
     rate_limited_at: float | None = None
@@ -65,16 +101,35 @@ class Memory:
     quota: Quota = Quota.CLOSED
     quota_code: str | None = None
     quota_since: float | None = None
+    quota_refusals: int = 0
+    quota_closed_at: float | None = None
+    limits: Mapping[Unit, KnownLimit] = field(default_factory=dict)
+    levels: tuple[Level, ...] = ()
+    level_use: UseSample | None = None
+    same_use: UseSample | None = None
+    silent_since: float | None = None
+    uses: tuple[UseSample, ...] = ()
     working_sets: tuple[WorkingSet, ...] = ()
     failed_depth_readings: int = 0
     last_desired: int | None = None
     reverted_at: tuple[float, ...] = ()
 
 
+class LimitCheckpoint(Model):
+    """A limit of the provider that was believed."""
+
+    unit: Unit
+    value: int
+    source: str
+    at: float
+
+
 class Checkpoint(Model):
     """The part of a pool's memory that must survive the process, in the status."""
 
     tokens_per_replica_minute: int | None = None
+    learned_seconds: int | None = None
+    limits: tuple[LimitCheckpoint, ...] = ()
     rate_limited_at: float | None = None
     backoff_at: float | None = None
     backoff_factor: float | None = None
@@ -82,4 +137,6 @@ class Checkpoint(Model):
     quota: Quota = Quota.CLOSED
     quota_code: str | None = None
     quota_since: float | None = None
+    quota_refusals: int | None = None
+    quota_closed_at: float | None = None
     working_set_bytes: int | None = None

@@ -7,6 +7,7 @@ per minute for LLM rates, messages per second for queue rates.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scanpool.models.budget import Claim
 from scanpool.models.reading import Reading
 
 
@@ -118,24 +119,46 @@ class QueueRates:
 class ProviderState:
     """What the provider said to the last probe.
 
-    Limits are None where its headers did not tell a plausible per-minute limit. `tokens_remaining`
-    is the level of the token bucket: what may be spent at once, not unused rate. A billing code
-    means that it refuses every call until someone pays.
+    Limits are None where its headers did not tell a plausible per-minute limit; those of input and
+    output tokens are told by providers that count them apart. `tokens_remaining` is the level of
+    the token bucket: what may be spent at once, not unused rate. A billing code means that it
+    refuses every call until someone pays. `tokens_spent` is what the probe itself took.
     """
 
     tokens_per_minute: int | None = None
     requests_per_minute: int | None = None
     tokens_remaining: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    tokens_spent: int | None = None
     billing_code: str | None = None
     rate_limited: bool = False
     slow_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredLimits:
+    """The limits that the provider's administration says a project has; None is not said."""
+
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Calls refused with one code, per minute."""
+
+    code: str
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyUsage:
     """What everyone on the key and model uses, averaged over the usage window.
 
-    `own_` is the pool's part of it, where the source can tell it apart.
+    `own_` is the pool's part of it, where the source can tell it apart. `rate_limited_per_minute`
+    are the refusals that say that a limit is reached; `refusals` are all, by code. None: the source
+    does not count it.
     """
 
     tokens_per_minute: float
@@ -143,11 +166,18 @@ class KeyUsage:
     rate_limited_per_minute: float | None = None
     own_tokens_per_minute: float | None = None
     own_requests_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+    own_output_tokens_per_minute: float | None = None
+    own_refused_per_minute: float | None = None
+    refusals: tuple[Refusals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything that one decision is based on. None: the pool does not ask for this reading."""
+    """Everything that one decision is based on. None: the pool does not ask for this reading.
+
+    `peers` are the claims of the other pools on the same key and model, as of their last ticks.
+    """
 
     target: Target
     queues: Reading[tuple[QueueDepth, ...]]
@@ -155,3 +185,5 @@ class Observation:
     provider: Reading[ProviderState] | None = None
     usage: Reading[KeyUsage] | None = None
     nodes: Reading[tuple[Node, ...]] | None = None
+    configured: Reading[ConfiguredLimits] | None = None
+    peers: tuple[Claim, ...] = ()

@@ -44,6 +44,15 @@ class Provider(StrEnum):
     """Whose limits the pool's workers run into."""
 
     OPENAI = "openai"
+    AZURE_OPENAI = "azure-openai"
+    ANTHROPIC = "anthropic"
+
+
+# Where a provider's API is when the spec names no base URL. Azure's is each customer's own.
+BASE_URLS = {
+    Provider.OPENAI: "https://api.openai.com/v1",
+    Provider.ANTHROPIC: "https://api.anthropic.com/v1",
+}
 
 
 class UsagePreset(StrEnum):
@@ -212,7 +221,10 @@ class Usage(Model):
 
 
 class Probe(Model):
-    """The smallest call that shows the provider's limits: one request, a few tokens."""
+    """The smallest call that shows the provider's limits: one request, a few tokens.
+
+    Pools of one key and model share it.
+    """
 
     enabled: bool = True
     interval_seconds: Annotated[
@@ -220,14 +232,56 @@ class Probe(Model):
     ] = 60
 
 
+class Admin(Model):
+    """OpenAI's Admin API, which tells the limits that a project is configured with."""
+
+    api_key_secret_ref: SecretKeyRef = Field(
+        description="An admin key, which is not the key that the workers use."
+    )
+    project_id: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="The project of the workers' key, such as proj_abc.",
+        ),
+    ]
+
+
+class Ramp(Model):
+    """How fast the key's use may be planned to grow, as providers ask of traffic that is new."""
+
+    percent: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Growth that is allowed within the period.",
+            json_schema_extra={"format": "int32"},
+        ),
+    ] = 50
+    period_seconds: Annotated[
+        int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})
+    ] = 900
+    above_tokens_per_minute: PerMinute = Field(
+        1_000_000, description="Up to this use growth is free."
+    )
+
+
 class Llm(Model):
     """The provider's limits and how near to them the pool may go."""
 
     provider: Provider = Provider.OPENAI
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    base_url: HttpUrl = Field(
-        "https://api.openai.com/v1",
-        description="Base URL of the API that the workers call, for a gateway or a stand-in.",
+    base_url: HttpUrl | None = Field(
+        None,
+        description="Base URL of the API that the workers call: for Azure, a gateway or a "
+        "stand-in. Unset: the provider's own.",
+    )
+    api_version: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9.-]+$")] | None = Field(
+        None,
+        description="Azure only: the api-version of paths that name the deployment, such as "
+        "2024-10-21. Unset: the v1 API.",
     )
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="The key that the workers burn; the probe uses it to read the limits."
@@ -247,6 +301,21 @@ class Llm(Model):
         None,
         description="Tokens per minute that one busy replica uses, until the pool has learned it.",
     )
+    weight: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Share of the limit beside other pools of the same key and model.",
+            json_schema_extra={"format": "int32"},
+        ),
+    ] = 1
+    ramp: Ramp | None = Field(
+        None, description="Limit the growth of use. Unset: only a slow_down of the provider does."
+    )
+    admin: Admin | None = Field(
+        None, description="Read the limits where the provider's answers do not tell them."
+    )
     burst_seconds: (
         Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] | None
     ) = Field(
@@ -261,15 +330,38 @@ class Llm(Model):
     usage: Usage = Usage()
     probe: Probe = Probe()
 
+    @property
+    def api_base(self) -> str:
+        """The base URL of the API."""
+        return self.base_url or BASE_URLS[self.provider]
+
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "has(self.tokensPerMinute) || (has(self.apiKeySecretRef) && self.probe.enabled)",
+            "has(self.tokensPerMinute) || has(self.admin) || "
+            "(has(self.apiKeySecretRef) && self.probe.enabled)",
             "the token limit cannot be known: set tokensPerMinute, "
             "or apiKeySecretRef with the probe enabled",
             lambda m: (
                 m.tokens_per_minute is not None
+                or m.admin is not None
                 or (m.api_key_secret_ref is not None and m.probe.enabled)
             ),
+        ),
+        Rule(
+            "self.provider != 'azure-openai' || has(self.baseUrl)",
+            "Azure has no common address: set baseUrl to your resource's, "
+            "such as https://NAME.openai.azure.com/openai/v1",
+            lambda m: m.provider is not Provider.AZURE_OPENAI or m.base_url is not None,
+        ),
+        Rule(
+            "self.provider == 'azure-openai' || !has(self.apiVersion)",
+            "apiVersion goes with provider azure-openai: leave it out",
+            lambda m: m.provider is Provider.AZURE_OPENAI or m.api_version is None,
+        ),
+        Rule(
+            "self.provider == 'openai' || !has(self.admin)",
+            "admin goes with provider openai: leave it out",
+            lambda m: m.provider is Provider.OPENAI or m.admin is None,
         ),
         Rule(
             "!has(self.burstSeconds) || self.burstSeconds >= 2 * self.probe.intervalSeconds",

@@ -21,6 +21,39 @@ class CeilingsStatus(Model):
     memory: Count | None = None
 
 
+class RefusalStatus(Model):
+    """Calls that were refused with one code."""
+
+    code: str
+    per_minute: Tokens
+
+
+class ClaimantStatus(Model):
+    """A pool's part of a shared limit."""
+
+    pool: str
+    weight: Count
+    claim_tokens_per_minute: Tokens
+    grant_tokens_per_minute: Tokens
+
+
+class BudgetStatus(Model):
+    """What there is for all pools on the key, this pool's part, and the other claimants."""
+
+    tokens_per_minute: Tokens
+    claim_tokens_per_minute: Tokens
+    grant_tokens_per_minute: Tokens
+    others: tuple[ClaimantStatus, ...] = ()
+
+
+class FigureStatus(Model):
+    """Who told one of the numbers above, and when."""
+
+    name: str
+    source: str
+    at: str
+
+
 class LlmStatus(Model):
     """The provider's limit, its use and what is left, in tokens per minute."""
 
@@ -40,6 +73,27 @@ class LlmStatus(Model):
     rate_limited_per_minute: Tokens | None = None
     backoff_percent: Count | None = Field(
         None, description="Share of the ceiling in force after rate-limit 429s; 100 is all of it."
+    )
+    tokens_per_replica_confidence_percent: Count | None = Field(
+        None,
+        description="How much of the cost per replica rests on what was measured; 0 is a guess.",
+    )
+    input_tokens_per_minute_limit: Tokens | None = None
+    output_tokens_per_minute_limit: Tokens | None = None
+    probe_tokens_per_minute: Tokens | None = Field(
+        None, description="What the operator's own probe uses, for all pools of the key together."
+    )
+    calls_per_task: float | None = Field(
+        None, description="LLM calls that the workers make for one message; more are retries."
+    )
+    refusals: tuple[RefusalStatus, ...] = Field(
+        (), description="Calls on the key that were refused, by the provider's code."
+    )
+    budget: BudgetStatus | None = Field(
+        None, description="How the limit is shared with other pools of the same key and model."
+    )
+    figures: tuple[FigureStatus, ...] = Field(
+        (), description="Where each of these numbers came from, and when it was read."
     )
     quota: Quota | None = None
     observed_at: str | None = Field(
