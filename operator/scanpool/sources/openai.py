@@ -11,6 +11,7 @@ import httpx
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.sources.billing import is_billing
 from scanpool.sources.http import Answer, exchange
 from scanpool.sources.openai_headers import (
     limit_in_message,
@@ -28,11 +29,6 @@ PROMPT: Final = "1"
 MAX_COMPLETION_TOKENS: Final = 16
 """The least that models accept. With the prompt it is what a probe takes from the limit."""
 
-BILLING_CODES: Final = frozenset(
-    {"insufficient_quota", "credit_balance_exhausted", "organization_usage_limit_exceeded"}
-)
-BILLING_SUFFIX: Final = "_spend_limit_exceeded"
-"""Refusals that only a payment or a higher budget ends."""
 SLOW_DOWN: Final = "slow_down"
 RATE_LIMIT_EXCEEDED: Final = "rate_limit_exceeded"
 
@@ -112,7 +108,7 @@ class _Refusal:
     def billing_code(self) -> str | None:
         """The code or type that means that someone must pay."""
         for word in (self.code, self.type):
-            if word in BILLING_CODES or word.endswith(BILLING_SUFFIX):
+            if is_billing(word):
                 return quoted(without_secrets(word, self._api_key))
         return None
 
