@@ -1,6 +1,6 @@
 import pytest
 
-from scanpool.sources.billing import is_billing
+from scanpool.models.billing import is_billing
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""The refusals that only a payment or a higher budget ends, whoever reports them."""
+
+from typing import Final
+
+BILLING_CODES: Final = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_usage_limit_exceeded",
+        "billing_error",
+    }
+)
+"""`error.code` or `error.type` of OpenAI and, the last, of Anthropic."""
+BILLING_SUFFIX: Final = "_spend_limit_exceeded"
+"""OpenAI has one for each kind of budget: organization, project, and so on."""
+
+
+def is_billing(code: str) -> bool:
+    """Return whether a provider's code or type of error means that someone must pay."""
+    return code in BILLING_CODES or code.endswith(BILLING_SUFFIX)
