@@ -46,9 +46,13 @@ class Broker:
         """Return the messages of a queue, ready and unacked."""
         return len(self._queues[stage]) + self.unacked[stage]
 
+    def waiting(self) -> int:
+        """Return the messages that no consumer has."""
+        return sum(map(len, self._queues))
+
     def backlog(self) -> int:
         """Return all messages."""
-        return sum(map(len, self._queues)) + sum(self.unacked)
+        return self.waiting() + sum(self.unacked)
 
     def subscribe(self, consumer: Consumer) -> None:
         """Deliver to one more consumer, from now on."""

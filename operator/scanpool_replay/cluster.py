@@ -1,7 +1,7 @@
 """Nodes, the scheduler, and the Deployment that an autoscaler scales."""
 
 from scanpool_replay.pod import Notices, Phase, Pod
-from scanpool_replay.provider import Caller
+from scanpool_replay.provider import Account, Caller
 from scanpool_replay.settings import Nodes, Worker
 from scanpool_replay.work import Shop
 
@@ -52,7 +52,7 @@ class Cluster:
     def __init__(self, shop: Shop, nodes: Nodes, worker: Worker, replicas: int) -> None:
         self._shop = shop
         self._worker = worker
-        self._numbers: dict[Caller, int] = {}
+        self._numbers = dict.fromkeys(Caller, 0)
         self.settings = nodes
         self.nodes = {
             name: Node(name, nodes) for name in (f"node-{one}" for one in range(nodes.count))
@@ -61,9 +61,9 @@ class Cluster:
         self.oom_kills = 0
         self.desired = replicas
         for _ in range(worker.outside_pods):
-            self._place(self._create(Caller.CANARY), is_old=True)
+            self._place(self._create(shop.canary), is_old=True)
         for _ in range(replicas):
-            pod = self._create(Caller.POOL)
+            pod = self._create(shop.pool)
             self.pods.append(pod)
             self._place(pod, is_old=True)
 
@@ -90,7 +90,7 @@ class Cluster:
         self.desired = replicas
         members = self.members()
         for _ in range(replicas - len(members)):
-            pod = self._create(Caller.POOL)
+            pod = self._create(self._shop.pool)
             self.pods.append(pod)
             self._place(pod, is_old=False)
         surplus = len(members) - replicas
@@ -106,11 +106,12 @@ class Cluster:
         if ready:
             max(ready, key=lambda pod: pod.in_hand).kill()
 
-    def _create(self, caller: Caller) -> Pod:
-        number = self._numbers[caller] = self._numbers.get(caller, 0) + 1
-        name = f"scan-worker-{number}" if caller is Caller.POOL else f"scan-worker-canary-{number}"
+    def _create(self, account: Account) -> Pod:
+        self._numbers[account.caller] += 1
+        kind = "scan-worker" if account.caller is Caller.POOL else "scan-worker-canary"
+        name = f"{kind}-{self._numbers[account.caller]}"
         return Pod(
-            name, caller, self._shop, self._worker, Notices(self._grown, self._gone, self._busy)
+            name, account, self._shop, self._worker, Notices(self._grown, self._gone, self._busy)
         )
 
     def _place(self, pod: Pod, *, is_old: bool) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from scanpool.models.spec import PoolSpec
-from scanpool_replay.settings import Part, Positive, Seconds
+from scanpool_replay.settings import Part, Positive, Seconds, Tenant
 
 Replicas = Annotated[int, Field(ge=0, le=10_000)]
 MostReplicas = Annotated[int, Field(ge=1, le=10_000)]
@@ -58,18 +58,23 @@ class Keda(Part):
 
 
 class Formula(Part):
-    """KEDA's scalingModifiers with min(queue / target, headroom / tokens per replica)."""
+    """KEDA's scalingModifiers with min(queue / target, headroom / tokens per replica).
+
+    Headroom is the limit less the measured use (`rate`), or what the provider's header says is
+    remaining (`remaining`): the level of its bucket.
+    """
 
     kind: Literal["formula"]
     min_replicas: Replicas = 1
     max_replicas: MostReplicas = 10
     tokens_per_replica: Annotated[int, Field(ge=1)] = 500_000
+    headroom: Literal["rate", "remaining"] = "rate"
     targets: Annotated[tuple[Target, ...], Field(min_length=1)] = SCAN_TARGETS
 
     @property
     def label(self) -> str:
         """Name in reports."""
-        return "min(queue, headroom)"
+        return f"min(queue, {'headroom' if self.headroom == 'rate' else self.headroom})"
 
 
 # The sample pool, with the canary told apart by its label.
@@ -105,8 +110,9 @@ SAMPLE_POOL: dict[str, Any] = {
 class Scanpool(Part):
     """The operator of this project: `pool` is the spec of a ScanWorkerPool.
 
-    `min_replicas` and `burst_seconds` replace the pool's minReplicas and llm.burstSeconds, to see
-    what they are worth. Such variants are reported, and only the pool as given is judged.
+    `change` is a merge patch (RFC 7386) on it: what a scenario wants otherwise. `min_replicas` and
+    `burst_seconds` replace the pool's minReplicas and llm.burstSeconds, to see what they are worth.
+    Such variants are reported, and only the pool as given is judged.
     """
 
     kind: Literal["scanpool"]
@@ -114,17 +120,20 @@ class Scanpool(Part):
     min_replicas: Replicas | None = None
     burst_seconds: int | None = None
     pool: PoolSpec = PoolSpec.model_validate(SAMPLE_POOL)
+    change: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("pool", mode="before")
     @classmethod
     def _refuse_unknown_fields(cls, given: object) -> object:
         """Name fields that the API server would prune: in a file they are mistakes."""
         if isinstance(given, dict):
-            spec = PoolSpec.model_validate(given)
-            unknown = sorted(_unknown(given, spec.model_dump(by_alias=True, mode="json")))
-            if unknown:
-                raise ValueError(f"a ScanWorkerPool has no field {', '.join(unknown)}")
+            _parse(given)
         return given
+
+    @model_validator(mode="after")
+    def _change_is_valid(self) -> "Scanpool":
+        _parse(self._changed())
+        return self
 
     @property
     def label(self) -> str:
@@ -141,7 +150,7 @@ class Scanpool(Part):
     @property
     def spec(self) -> PoolSpec:
         """The pool as it is replayed."""
-        pool = self.pool
+        pool = PoolSpec.model_validate(self._changed()) if self.change else self.pool
         if self.min_replicas is not None:
             pool = pool.model_copy(update={"min_replicas": self.min_replicas})
         if self.burst_seconds is not None and pool.llm is not None:
@@ -149,8 +158,57 @@ class Scanpool(Part):
             pool = pool.model_copy(update={"llm": llm})
         return pool
 
+    def _changed(self) -> dict[str, Any]:
+        given = self.pool.model_dump(by_alias=True, mode="json", exclude_unset=True)
+        changed: dict[str, Any] = merged(given, self.change)
+        return changed
+
 
 Controller = Annotated[Fixed | Keda | Formula | Scanpool, Field(discriminator="kind")]
+
+
+def adapted(controller: Controller, tenant: Tenant) -> Controller:
+    """Return an autoscaler as one of several pipelines has it."""
+    bounds = {"minReplicas": tenant.min_replicas, "maxReplicas": tenant.max_replicas}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    match controller:
+        case Fixed():
+            return controller
+        case Scanpool():
+            weight = {} if tenant.weight is None else {"llm": {"weight": tenant.weight}}
+            change = merged(controller.change, {**given, **weight})
+            return controller.model_copy(update={"change": change})
+        case Keda() | Formula():
+            return controller.model_validate(
+                {**controller.model_dump(by_alias=True, exclude_unset=True), **given}
+            )
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """Return `target` with a merge patch applied (RFC 7386): objects merge, null removes."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def _parse(given: dict[str, Any]) -> PoolSpec:
+    """Read the spec of a pool, in which fields that there are not are mistakes.
+
+    Raises:
+        ValueError: if it is not valid.
+
+    """
+    spec = PoolSpec.model_validate(given)
+    unknown = sorted(_unknown(given, spec.model_dump(by_alias=True, mode="json")))
+    if unknown:
+        raise ValueError(f"a ScanWorkerPool has no field {', '.join(unknown)}")
+    return spec
 
 
 def _unknown(given: object, known: object, path: str = "") -> list[str]:

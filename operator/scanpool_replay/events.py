@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scanpool_replay.settings import Part, PerMinute, Positive, Seconds, Tokens
+from scanpool_replay.settings import Name, Part, PerMinute, Positive, Seconds, Tokens
 
 
 class SetLimit(Part):
@@ -34,10 +34,33 @@ class Neighbor(Part):
 
 
 class KillPod(Part):
-    """A busy worker's container is killed, as a failed liveness probe does, and starts again."""
+    """A busy worker's container is killed, as a failed liveness probe does, and starts again.
+
+    Without the name of a pipeline it happens in each: so it is with all events of a pipeline.
+    """
 
     kind: Literal["killPod"]
     at_seconds: Seconds
+    pipeline: Name | None = None
+
+
+class SetReplicas(Part):
+    """A person scales the Deployment by hand."""
+
+    kind: Literal["setReplicas"]
+    at_seconds: Seconds
+    replicas: Annotated[int, Field(ge=0, le=10_000)]
+    pipeline: Name | None = None
+
+
+class SetMix(Part):
+    """From now on a share of the scans enters at a later queue, such as questions without image."""
+
+    kind: Literal["setMix"]
+    at_seconds: Seconds
+    queue: str
+    share: Annotated[float, Field(ge=0, le=1)]
+    pipeline: Name | None = None
 
 
 class LoseReading(Part):
@@ -56,7 +79,9 @@ class RestartController(Part):
     at_seconds: Seconds
 
 
+# What happens to one pipeline; the rest happens to all.
+PipelineEvent = KillPod | SetReplicas | SetMix
 Event = Annotated[
-    SetLimit | SetQuota | Neighbor | KillPod | LoseReading | RestartController,
+    SetLimit | SetQuota | Neighbor | LoseReading | RestartController | PipelineEvent,
     Field(discriminator="kind"),
 ]

@@ -16,41 +16,32 @@ from scanpool.models.observation import (
     ProviderState,
     QueueDepth,
     QueueRates,
+    Refusals,
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Llm, PoolSpec
 from scanpool_replay.controllers.keda import FIGURES_PER_QUEUE
+from scanpool_replay.operator import Operator, epoch
+from scanpool_replay.pipeline import Pipeline
 from scanpool_replay.pod import Phase
 from scanpool_replay.pod import Pod as WorkerPod
-from scanpool_replay.provider import Caller
-from scanpool_replay.world import World
-from scanpool_sandbox.limiter import Rejected
 
 T = TypeVar("T")
 
 MEBIBYTE = 1024 * 1024
-SECONDS_PER_MINUTE = 60
-# Any moment: decisions count in seconds since the epoch.
-EPOCH_SECONDS = 1_800_000_000.0
-PROBE_TOKENS = 10
-
-
-def epoch(time: float) -> float:
-    """Return a simulated time in seconds since the epoch."""
-    return EPOCH_SECONDS + time
 
 
 class Observer:
-    """Reads what one pool asks for."""
+    """Reads what one pool asks for; `operator` is the process that it shares reads with."""
 
-    def __init__(self, world: World, spec: PoolSpec) -> None:
-        self._world = world
+    def __init__(self, pipeline: Pipeline, spec: PoolSpec, operator: Operator) -> None:
+        self._pipeline = pipeline
         self._spec = spec
-        self._probed: Available[ProviderState] | None = None
+        self._operator = operator
 
-    def observe(self) -> Observation:
-        """Read everything, now."""
+    def observe(self, probe_age: float) -> Observation:
+        """Read everything, now. A probe is shared until it is `probe_age` seconds old."""
         spec = self._spec
         observation = Observation(
             target=self._target(),
@@ -66,19 +57,20 @@ class Observer:
             rates=self._reading("rates", self._rates(spec.llm))
             if spec.rabbitmq.management_url_secret_ref is not None
             else None,
-            provider=self._provider(spec.llm)
+            provider=self._provider(probe_age)
             if spec.llm.api_key_secret_ref is not None and spec.llm.probe.enabled
             else None,
             usage=self._reading("usage", self._usage(spec.llm))
             if spec.llm.usage.prometheus is not None
             else None,
+            peers=self._operator.peers(self._pipeline.name),
         )
 
     def _reading(self, name: str, found: Reading[T]) -> Reading[T]:
-        return found if self._world.can_read(name) else _lost(name)
+        return found if self._pipeline.outages.can_read(name) else _lost(name)
 
     def _target(self) -> Target:
-        worker, cluster = self._world.scenario.worker, self._world.cluster
+        worker, cluster = self._pipeline.scenario.worker, self._pipeline.cluster
         template = PodTemplate(
             memory_request=worker.memory_request_mebibytes * MEBIBYTE,
             cpu_request=worker.cpu_request_millicores,
@@ -89,73 +81,60 @@ class Observer:
 
     def _depths(self) -> Reading[tuple[QueueDepth, ...]]:
         """Return the totals call's answer: it does not lag."""
-        broker = self._world.broker
+        broker = self._pipeline.broker
         depths = []
         for queue in self._spec.rabbitmq.queues:
-            stage = self._world.stage(queue.name)
+            stage = self._pipeline.stage(queue.name)
             depths.append(QueueDepth(queue.name, broker.ready(stage), broker.unacked[stage]))
         return self._now(tuple(depths))
 
     def _rates(self, llm: Llm) -> Reading[tuple[QueueRates, ...]]:
-        found = self._world.statistics.per_second(llm.usage.window_seconds)
+        found = self._pipeline.statistics.per_second(llm.usage.window_seconds)
         if found is None:
             return self._now(())
         at, figures = found
         rates = []
         for queue in self._spec.rabbitmq.queues:
-            first = self._world.stage(queue.name) * FIGURES_PER_QUEUE
+            first = self._pipeline.stage(queue.name) * FIGURES_PER_QUEUE
             _, published, acked = figures[first : first + FIGURES_PER_QUEUE]
-            consumers = self._world.cluster.ready()
+            consumers = self._pipeline.cluster.ready()
             rates.append(QueueRates(queue.name, published, acked, consumers))
         return Available(tuple(rates), epoch(at), "management")
 
     def _usage(self, llm: Llm) -> Reading[KeyUsage]:
-        found = self._world.scrapes.per_second(llm.usage.window_seconds)
+        found = self._pipeline.used_per_minute(llm.usage.window_seconds)
         prometheus = llm.usage.prometheus
         if found is None or prometheus is None:
             return Unavailable(Reason.USAGE_NOT_FOUND, "not scraped twice yet: wait")
-        at, per_second = found
-        tokens, calls, own_tokens, own_calls, refused = (
-            figure * SECONDS_PER_MINUTE for figure in per_second
+        at, used = found
+        is_told = prometheus.preset is not None  # a query of one's own tells one number
+        is_own = bool(prometheus.own_labels)
+        refused = prometheus.rate_limited_query is not None or is_told
+        usage = KeyUsage(
+            used.tokens,
+            used.calls if is_told else None,
+            used.rate_refusals if refused else None,
+            used.own_tokens if is_own else None,
+            used.own_calls if is_own else None,
+            own_refused_per_minute=used.own_refusals if is_own else None,
+            refusals=(
+                Refusals("rate_limit_exceeded", used.rate_refusals),
+                Refusals("insufficient_quota", used.quota_refusals),
+            )
+            if is_told
+            else (),
         )
-        return Available(
-            KeyUsage(
-                tokens,
-                calls,
-                refused if prometheus.rate_limited_query is not None else None,
-                own_tokens if prometheus.own_labels else None,
-                own_calls if prometheus.own_labels else None,
-            ),
-            epoch(at),
-            "prometheus",
-        )
+        return Available(usage, epoch(at), "prometheus")
 
-    def _provider(self, llm: Llm) -> Reading[ProviderState]:
-        """Probe, unless the last answer is fresh enough to be shared."""
-        if not self._world.can_read("provider"):
+    def _provider(self, max_age: float) -> Reading[ProviderState]:
+        if not self._pipeline.outages.can_read("provider"):
             return _lost("provider")
-        now = epoch(self._world.engine.now)
-        if self._probed is None or now - self._probed.at >= llm.probe.interval_seconds:
-            self._probed = Available(self._probe(), now, "probe")
-        return self._probed
-
-    def _probe(self) -> ProviderState:
-        provider = self._world.provider
-        answer = provider.call(Caller.PROBE, PROBE_TOKENS)
-        if isinstance(answer, Rejected) and answer.code == "insufficient_quota":
-            return ProviderState(billing_code=answer.code)
-        limiter, now = provider.limiter, self._world.engine.now
-        return ProviderState(
-            tokens_per_minute=provider.limit(),
-            requests_per_minute=limiter.request_level(now).limit_per_minute,
-            tokens_remaining=int(provider.level()),
-            rate_limited=isinstance(answer, Rejected),
-        )
+        return self._operator.probe(self._pipeline, max_age)
 
     def _nodes(self) -> Reading[tuple[Node, ...]]:
-        worker, settings = self._world.scenario.worker, self._world.scenario.nodes
+        worker, settings = self._pipeline.scenario.worker, self._pipeline.scenario.nodes
         nodes = []
-        for node in self._world.cluster.nodes.values():
+        for node in self._pipeline.cluster.nodes.values():
             count = len(node.pods)
             nodes.append(
                 Node(
@@ -172,7 +151,7 @@ class Observer:
         return self._now(tuple(nodes))
 
     def _now(self, value: T) -> Available[T]:
-        return Available(value, epoch(self._world.engine.now), "replay")
+        return Available(value, epoch(self._pipeline.engine.now), "replay")
 
 
 def _pod(pod: WorkerPod) -> Pod:

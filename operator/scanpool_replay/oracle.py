@@ -80,7 +80,7 @@ def bucket_scans(scenario: Scenario) -> float:
     upper bound.
     """
     limit = scenario.provider.tokens_per_minute
-    minutes = scenario.load.end_seconds / SECONDS_PER_MINUTE
+    minutes = scenario.end_seconds / SECONDS_PER_MINUTE
     return limit * (1 + minutes) / sum(stage.tokens for stage in scenario.stages)
 
 

@@ -83,13 +83,13 @@ def expect(scenario: Scenario, seed: int) -> Expected:
     """Simulate the plan once."""
     result = run(scenario, scenario.controllers[0], seed)
     stop = scenario.load.stop_seconds
-    during = [one for one in result.samples if one.seconds <= stop]
+    during = [one for one in result.tracks[0].samples if one.seconds <= stop]
     window = SECONDS_PER_MINUTE
     tokens = [float(one.tokens) for one in during]
     peaks = [after - before for before, after in zip(tokens, tokens[window:], strict=False)] or [
         tokens[-1] * window / stop
     ]
-    limits = [one for one in result.limits if one[1] in LIMITS]
+    limits = [one for one in result.tracks[0].limits if one[1] in LIMITS]
     first = limits[0] if limits else None
     return Expected(
         replicas_mean=mean(one.ready for one in during),

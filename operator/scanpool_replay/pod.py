@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scanpool_replay.cpu import Cpu
-from scanpool_replay.provider import Caller
+from scanpool_replay.provider import Account
 from scanpool_replay.scans import Task
 from scanpool_replay.settings import Worker
 from scanpool_replay.work import Shop, Work
@@ -37,12 +37,12 @@ class Pod:
     """One pod. Memory in MiB, times in seconds."""
 
     def __init__(
-        self, name: str, caller: Caller, shop: Shop, settings: Worker, notices: Notices
+        self, name: str, account: Account, shop: Shop, settings: Worker, notices: Notices
     ) -> None:
         self._shop = shop
         self._settings = settings
         self._notices = notices
-        self._caller = caller
+        self._account = account
         self._in_hand: dict[Work, None] = {}  # a set that keeps its order
         self.cpu = Cpu(
             shop.engine,
@@ -96,7 +96,7 @@ class Pod:
     def deliver(self, task: Task) -> None:
         """Work on a message."""
         growth = 1 + self._settings.cpu_growth_per_task_in_hand * len(self._in_hand)
-        work = Work(self._shop, task, self._caller, self.cpu, growth, self._finished)
+        work = Work(self._shop, task, self._account, self.cpu, growth, self._finished)
         self._in_hand[work] = None
         work.start()
         self._notices.grown(self)

@@ -8,15 +8,12 @@ from scanpool_sandbox.limiter import Admitted, Limiter, Quota, Rejected
 
 
 class Caller(StrEnum):
-    """Who calls. Pool and canary are workers of the pipeline; the others share their key."""
+    """Who calls. Pool and canary are workers of a pipeline; the others share their key."""
 
     POOL = "pool"
     CANARY = "canary"
     NEIGHBOR = "neighbor"
     PROBE = "probe"
-
-
-WORKERS = (Caller.POOL, Caller.CANARY)
 
 
 class Account:
@@ -25,19 +22,26 @@ class Account:
     __slots__ = (
         "answered_calls",
         "answered_tokens",
+        "caller",
         "calls",
         "quota_refusals",
         "rate_refusals",
         "tokens",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
         self.calls = 0
         self.tokens = 0  # charged, when a call was admitted
         self.answered_calls = 0
         self.answered_tokens = 0  # counted when the answer came, as an exporter does
         self.rate_refusals = 0
         self.quota_refusals = 0
+
+    @property
+    def refusals(self) -> int:
+        """Calls refused, for whatever reason."""
+        return self.rate_refusals + self.quota_refusals
 
 
 class LLMProvider:
@@ -52,12 +56,16 @@ class LLMProvider:
             quota=Quota(settings.quota_tokens),
             now=engine.now,
         )
-        self.accounts = {caller: Account() for caller in Caller}
+        self.accounts: list[Account] = []
         self.first_rate_refusal: float | None = None
 
-    def call(self, caller: Caller, tokens: int) -> Admitted | Rejected:
+    def open(self, caller: Caller) -> Account:
+        """Account for one more caller from now on."""
+        self.accounts.append(Account(caller))
+        return self.accounts[-1]
+
+    def call(self, account: Account, tokens: int) -> Admitted | Rejected:
         """Ask for a completion now."""
-        account = self.accounts[caller]
         account.calls += 1
         answer = self.limiter.admit(tokens, self._engine.now)
         if isinstance(answer, Admitted):
@@ -70,9 +78,8 @@ class LLMProvider:
                 self.first_rate_refusal = self._engine.now
         return answer
 
-    def answered(self, caller: Caller, tokens: int) -> None:
+    def answered(self, account: Account, tokens: int) -> None:
         """Count a completion that arrived."""
-        account = self.accounts[caller]
         account.answered_calls += 1
         account.answered_tokens += tokens
 

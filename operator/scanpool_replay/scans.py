@@ -20,10 +20,18 @@ class Outcome(StrEnum):
 class Scan:
     """One scan. `latencies` are drawn in advance: a scan meets the same under every autoscaler."""
 
-    __slots__ = ("charged", "ended_at", "latencies", "number", "on_end", "outcome", "submitted_at")
+    __slots__ = ("charged", "ended_at", "first_stage", "latencies", "number", "on_end", "outcome",
+                 "submitted_at")  # fmt: skip
 
-    def __init__(self, number: int, submitted_at: float, latencies: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        number: int,
+        submitted_at: float,
+        latencies: tuple[float, ...],
+        first_stage: int = 0,
+    ) -> None:
         self.number = number
+        self.first_stage = first_stage
         self.submitted_at = submitted_at
         self.latencies = latencies
         self.charged = 0
@@ -50,7 +58,6 @@ class Book:
         self._stages = stages
         self._sigma = provider.latency_sigma
         self._rng = rng
-        self._cost = sum(stage.tokens for stage in stages)
         self.submitted = 0
         self.completed = 0
         self.failed = 0
@@ -64,21 +71,22 @@ class Book:
         """Scans that have not ended."""
         return self.submitted - self.completed - self.failed
 
-    def submit(self, now: float) -> Scan:
-        """Open a scan."""
+    def submit(self, now: float, first_stage: int = 0) -> Scan:
+        """Open a scan that begins with this stage."""
         self.submitted += 1
         draw = self._rng.lognormvariate
         latencies = tuple(
             stage.latency_seconds * draw(0.0, self._sigma) if stage.latency_seconds else 0.0
             for stage in self._stages
         )
-        return Scan(self.submitted, now, latencies)
+        return Scan(self.submitted, now, latencies, first_stage)
 
     def complete(self, scan: Scan, now: float) -> None:
         """Close a scan; what was charged beyond one call a stage was wasted."""
         self.completed += 1
-        self.useful_tokens += self._cost
-        self.wasted_tokens += scan.charged - self._cost
+        needed = sum(stage.tokens for stage in self._stages[scan.first_stage :])
+        self.useful_tokens += needed
+        self.wasted_tokens += scan.charged - needed
         self._end(scan, Outcome.COMPLETED, now)
 
     def fail(self, scan: Scan, reason: str, now: float) -> None:

@@ -2,22 +2,27 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from scanpool_replay.contenders import Controller, Fixed, Formula, Keda, Scanpool
-from scanpool_replay.events import Event
+from scanpool_replay.bounds import Bounds
+from scanpool_replay.contenders import Controller, Fixed, Formula, Keda, Scanpool, merged
+from scanpool_replay.events import Event, PipelineEvent, SetMix
 from scanpool_replay.settings import (
+    ALONE,
     SCAN,
     ClosedLoad,
+    Name,
     Nodes,
     OpenLoad,
     Part,
     Provider,
     Retries,
     Stage,
+    Telemetry,
+    Tenant,
     Worker,
 )
 
@@ -29,19 +34,24 @@ class ScenarioError(Exception):
 class Scenario(Part):
     """Everything that a run depends on, besides its seed."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    name: Name
     description: str = ""
     load: ClosedLoad | OpenLoad
+    # Several pipelines on the provider's key, each with an autoscaler of its own; none: one.
+    pipelines: tuple[Tenant, ...] = ()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20)] = SCAN
     provider: Provider = Provider()
     nodes: Nodes = Nodes()
     worker: Worker = Worker()
     retries: Retries = Retries()
+    telemetry: Telemetry = Telemetry()
     controllers: Annotated[tuple[Controller, ...], Field(min_length=1)]
     # Where set: every fixed number of replicas up to it is tried, and the best one reported.
     oracle_max_replicas: Annotated[int, Field(ge=1, le=100)] | None = None
     # Where true: no scan may fail or stay in flight under scanpool.
     every_scan_completes: bool = False
+    # Where set: a closed-loop case, that scanpool is judged by.
+    bounds: Bounds | None = None
     events: tuple[Event, ...] = ()
     # Autoscalers run this long on an idle pipeline before the load starts.
     lead_seconds: Annotated[float, Field(ge=0, le=3_600)] = 60.0
@@ -60,7 +70,37 @@ class Scenario(Part):
                     f"{controller.label} watches {', '.join(missing)}, but the stages use "
                     f"{', '.join(queues)}"
                 )
+        for event in self.events:
+            if isinstance(event, SetMix) and event.queue not in queues:
+                raise ValueError(f"setMix names {event.queue}, which is no stage's queue")
         return self
+
+    @model_validator(mode="after")
+    def _pipelines_are_known(self) -> "Scenario":
+        names = [one.name for one in self.pipelines]
+        if len(set(names)) != len(names) or "" in names:
+            raise ValueError("each pipeline needs a name of its own")
+        for event in self.events:
+            if isinstance(event, PipelineEvent):
+                named = event.pipeline
+                if named is not None and named not in names:
+                    raise ValueError(f"{event.kind} names pipeline {named}, which there is not")
+        return self
+
+    @property
+    def tenants(self) -> tuple[Tenant, ...]:
+        """Its pipelines: at least one."""
+        return self.pipelines or (ALONE,)
+
+    @property
+    def loads(self) -> tuple[ClosedLoad | OpenLoad, ...]:
+        """The load of each pipeline."""
+        return tuple(one.load or self.load for one in self.tenants)
+
+    @property
+    def end_seconds(self) -> float:
+        """When the last load ends."""
+        return max(load.end_seconds for load in self.loads)
 
 
 def queues_of(controller: Fixed | Keda | Formula | Scanpool) -> tuple[str, ...]:
@@ -88,8 +128,7 @@ def load(name_or_path: str) -> Scenario:
 
     """
     if name_or_path in shipped():
-        file = resources.files("scanpool_replay") / "scenarios" / f"{name_or_path}.yaml"
-        return parse(file.read_text("utf-8"), name_or_path)
+        return parse(_shipped_text(name_or_path), name_or_path)
     try:
         text = Path(name_or_path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -102,16 +141,13 @@ def load(name_or_path: str) -> Scenario:
 def parse(text: str, source: str) -> Scenario:
     """Read a scenario from YAML; `source` names it in messages.
 
+    With `extends`, the name of a scenario that comes along, it is a merge patch (RFC 7386) on that.
+
     Raises:
         ScenarioError: if it is not one; every wrong field is named.
 
     """
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{source} is no YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ScenarioError(f"{source} is no scenario: it has no fields")
+    document = _document(text, source)
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:
@@ -121,3 +157,25 @@ def parse(text: str, source: str) -> Scenario:
             for one in error.errors(include_url=False, include_input=False)
         ]
         raise ScenarioError("\n".join([f"{source} is no valid scenario:", *lines])) from error
+
+
+def _shipped_text(name: str) -> str:
+    file = resources.files("scanpool_replay") / "scenarios" / f"{name}.yaml"
+    return file.read_text("utf-8")
+
+
+def _document(text: str, source: str) -> dict[str, Any]:
+    """Return the fields of a scenario and of those that it extends."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{source} is no YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ScenarioError(f"{source} is no scenario: it has no fields")
+    base = document.pop("extends", None)
+    if base is None:
+        return document
+    if base not in shipped():
+        raise ScenarioError(f"{source} extends {base}, which is none of {', '.join(shipped())}")
+    found: dict[str, Any] = merged(_document(_shipped_text(base), base), document)
+    return found

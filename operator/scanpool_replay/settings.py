@@ -4,7 +4,7 @@ The defaults are the one set of parameters that every published load test is rep
 docs/replay.md tells where each comes from and how it was fitted.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -13,6 +13,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Positive = Annotated[float, Field(gt=0, le=86_400)]
 PerMinute = Annotated[int, Field(ge=1, le=10**12)]
 Tokens = Annotated[int, Field(ge=0, le=10**12)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
 class Part(BaseModel):
@@ -27,6 +28,7 @@ class ClosedLoad(Part):
     """Virtual users: each submits a scan, polls until it ends, and submits the next."""
 
     virtual_users: Annotated[int, Field(ge=1, le=20_000)]
+    start_seconds: Seconds = 0.0
     ramp_up_seconds: Positive = 30.0
     hold_seconds: Seconds = 120.0
     ramp_down_seconds: Positive = 60.0
@@ -38,7 +40,8 @@ class ClosedLoad(Part):
     @property
     def stop_seconds(self) -> float:
         """When the last user submits no more."""
-        return self.ramp_up_seconds + self.hold_seconds + self.ramp_down_seconds
+        work = self.ramp_up_seconds + self.hold_seconds + self.ramp_down_seconds
+        return self.start_seconds + work
 
     @property
     def end_seconds(self) -> float:
@@ -50,17 +53,35 @@ class OpenLoad(Part):
     """Scans that arrive whether or not earlier ones are done, at random times."""
 
     arrivals_per_minute: Annotated[float, Field(gt=0, le=1_000_000)]
+    start_seconds: Seconds = 0.0
     seconds: Positive = 600.0
 
     @property
     def stop_seconds(self) -> float:
         """When the last scan arrives."""
-        return self.seconds
+        return self.start_seconds + self.seconds
 
     @property
     def end_seconds(self) -> float:
         """When the load ends."""
-        return self.seconds
+        return self.stop_seconds
+
+
+class Tenant(Part):
+    """One of several pipelines on the provider's key, with a Deployment on nodes of its own.
+
+    What is left out is as the scenario, or its autoscaler, has it; `weight` is the pool's.
+    """
+
+    name: Name | Literal[""]
+    load: ClosedLoad | OpenLoad | None = None
+    weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+# The pipeline of a scenario that has only one.
+ALONE = Tenant(name="")
 
 
 class Stage(Part):
@@ -125,6 +146,12 @@ class Worker(Part):
     # caches that many greenlets share. Fitted.
     cpu_growth_per_task_in_hand: Annotated[float, Field(ge=0, le=1)] = 0.001
     outside_pods: Annotated[int, Field(ge=0, le=100)] = 1
+
+
+class Telemetry(Part):
+    """How late figures are: metrics of use show up so long after they were scraped."""
+
+    usage_delay_seconds: Seconds = 0.0
 
 
 class Retries(Part):

@@ -1,4 +1,4 @@
-"""Figures that lag: snapshots of counters at a fixed interval, and rates between them."""
+"""Figures that lag or fail: snapshots of counters, rates between them, and outages of a source."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -10,6 +10,22 @@ STATISTICS_SECONDS = 5.0
 STATISTICS_DELAY_SECONDS = 1.0
 # Prometheus' usual scrape interval in the field for workers that matter.
 SCRAPE_SECONDS = 15.0
+
+
+class Outages:
+    """Which sources of an autoscaler's readings answer nothing for a while."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lost_until: dict[str, float] = {}
+
+    def lose(self, reading: str, seconds: float) -> None:
+        """Let a source answer nothing from now on, for some seconds."""
+        self._lost_until[reading] = self._engine.now + seconds
+
+    def can_read(self, reading: str) -> bool:
+        """Tell whether a source answers now."""
+        return self._engine.now >= self._lost_until.get(reading, self._engine.now)
 
 
 class Snapshots:

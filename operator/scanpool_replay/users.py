@@ -45,18 +45,29 @@ class Sightings:
 class Load:
     """What every kind of load does."""
 
-    def __init__(self, engine: Engine, broker: Broker, book: Book) -> None:
+    def __init__(self, engine: Engine, broker: Broker, book: Book, rng: Random) -> None:
         self._engine = engine
         self._broker = broker
         self._book = book
+        self._rng = rng
+        self._entry = 0
+        self._entry_share = 0.0
         self.seen = Sightings()
+
+    def enter_at(self, stage: int, share: float) -> None:
+        """Submit this share of scans at a later stage from now on: the rest begin with the first.
+
+        What comes before it was done elsewhere, or is not needed: a question without an image.
+        """
+        self._entry, self._entry_share = stage, share
 
     def submit(self, on_end: Callable[[Scan], None]) -> Scan:
         """Submit a scan now."""
-        scan = self._book.submit(self._engine.now)
+        is_late = self._entry_share > 0 and self._rng.random() < self._entry_share
+        scan = self._book.submit(self._engine.now, self._entry if is_late else 0)
         scan.on_end = on_end
         self.seen.submitted += 1
-        self._broker.publish(Task(scan, 0))
+        self._broker.publish(Task(scan, scan.first_stage))
         return scan
 
 
@@ -65,7 +76,7 @@ def start_users(load: Load, engine: Engine, settings: ClosedLoad) -> None:
     count = settings.virtual_users
     load.seen.users = count
     for number in range(count):
-        begin = settings.ramp_up_seconds * number / count
+        begin = settings.start_seconds + settings.ramp_up_seconds * number / count
         leave = settings.stop_seconds - settings.ramp_down_seconds * number / count
         user = _User(load, engine, settings, leave)
         engine.at(begin, user.submit)
@@ -80,11 +91,11 @@ def start_arrivals(load: Load, engine: Engine, settings: OpenLoad, rng: Random) 
         load.seen.saw(scan, scan.ended_at - scan.submitted_at)
 
     def arrive() -> None:
-        if engine.now <= settings.seconds:
+        if engine.now <= settings.stop_seconds:
             load.submit(on_end)
             engine.after(rng.expovariate(per_second), arrive)
 
-    engine.at(rng.expovariate(per_second), arrive)
+    engine.at(settings.start_seconds + rng.expovariate(per_second), arrive)
     engine.at(settings.end_seconds, lambda: load.seen.end(engine.now))
 
 

@@ -11,7 +11,7 @@ from random import Random
 from scanpool_replay.broker import Broker
 from scanpool_replay.cpu import Cpu
 from scanpool_replay.engine import Engine
-from scanpool_replay.provider import Caller, LLMProvider
+from scanpool_replay.provider import Account, LLMProvider
 from scanpool_replay.scans import Book, Task
 from scanpool_replay.settings import Retries, Stage
 from scanpool_sandbox.limiter import Admitted, Rejected
@@ -26,7 +26,7 @@ SDK_LONGEST_OBEYED_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What all workers work with."""
+    """What all workers of a pipeline work with; `pool` and `canary` pay for what they call."""
 
     engine: Engine
     broker: Broker
@@ -35,25 +35,27 @@ class Shop:
     stages: tuple[Stage, ...]
     retries: Retries
     rng: Random
+    pool: Account
+    canary: Account
 
 
 class Work:
     """A task between its delivery and its acknowledgement."""
 
-    __slots__ = ("_caller", "_cpu", "_cpu_seconds", "_finished", "_given_up", "_is_answered",
+    __slots__ = ("_account", "_cpu", "_cpu_seconds", "_finished", "_given_up", "_is_answered",
                  "_shop", "_stage", "task")  # fmt: skip
 
     def __init__(
         self,
         shop: Shop,
         task: Task,
-        caller: Caller,
+        account: Account,
         cpu: Cpu,
         cpu_growth: float,
         finished: Callable[["Work"], None],
     ) -> None:
         self._shop = shop
-        self._caller = caller
+        self._account = account
         self._cpu = cpu
         self._finished = finished
         self._stage = shop.stages[task.stage]
@@ -83,7 +85,7 @@ class Work:
         if self._given_up:
             return
         shop, tokens = self._shop, self._stage.tokens
-        answer = shop.provider.call(self._caller, tokens)
+        answer = shop.provider.call(self._account, tokens)
         if isinstance(answer, Admitted):
             self.task.scan.charged += tokens
             shop.engine.after(self.task.scan.latencies[self.task.stage], self._answer)
@@ -98,7 +100,7 @@ class Work:
     def _answer(self) -> None:
         if self._given_up:
             return
-        self._shop.provider.answered(self._caller, self._stage.tokens)
+        self._shop.provider.answered(self._account, self._stage.tokens)
         self._is_answered = True
         self._cpu.add(self._cpu_seconds * 0.5, self)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from scanpool_replay.controllers import build
-from scanpool_replay.provider import WORKERS, LLMProvider
+from scanpool_replay.provider import LLMProvider
 from scanpool_replay.scans import Book, Scan
 from scanpool_replay.scenario import Scenario
 from scanpool_replay.world import World
@@ -37,22 +37,35 @@ SMALL_NODE = {
         {"kind": "scanpool"},
     ],
 }
+SHARED_KEY = {
+    **SMALL_NODE,
+    "name": "shared-key",
+    "pipelines": [
+        {"name": "early", "weight": 2},
+        {"name": "late", "load": {"arrivalsPerMinute": 300, "startSeconds": 40, "seconds": 100}},
+    ],
+    "controllers": [{"kind": "scanpool"}],
+    "events": [
+        *TROUBLE["events"],  # type: ignore[misc]
+        {"kind": "setMix", "atSeconds": 40, "queue": "scan.answer", "share": 0.5},
+        {"kind": "setReplicas", "atSeconds": 70, "replicas": 3, "pipeline": "late"},
+    ],
+}
 WORLDS = [
     pytest.param(scenario, number, id=f"{scenario['name']}-{number}")
-    for scenario, count in ((TROUBLE, 1), (SMALL_NODE, 3))
+    for scenario, count in ((TROUBLE, 1), (SMALL_NODE, 3), (SHARED_KEY, 1))
     for number in range(count)
 ]
 
 
 def begin(document: dict[str, object], number: int) -> World:
     scenario = Scenario.model_validate(document)
-    autoscaler, replicas = build(scenario.controllers[number])
-    return World(scenario, autoscaler, replicas, seed=7)
+    return World(scenario, build(scenario.controllers[number], scenario.tenants), seed=7)
 
 
 def moments(world: World) -> Iterator[float]:
     """Let the world go on, a little at a time, until two minutes after the load."""
-    while world.engine.now < world.scenario.load.end_seconds + 120:
+    while world.engine.now < world.scenario.end_seconds + 120:
         world.engine.run(world.engine.now + 0.7)
         yield world.engine.now
 
@@ -63,13 +76,15 @@ def test_every_scan_is_completed_or_failed_or_in_exactly_one_place(
 ) -> None:
     world = begin(document, number)
     for _ in moments(world):
-        book, broker = world.book, world.broker
-        assert book.submitted == book.completed + book.failed + book.in_flight
-        assert book.in_flight == broker.backlog() + broker.delayed
-        in_hand = sum(pod.in_hand for node in world.cluster.nodes.values() for pod in node.pods)
-        assert sum(broker.unacked) == in_hand
-    assert world.book.failed > 0
-    assert world.book.completed > 0
+        for pipeline in world.pipelines:
+            book, broker = pipeline.book, pipeline.broker
+            assert book.submitted == book.completed + book.failed + book.in_flight
+            assert book.in_flight == broker.backlog() + broker.delayed
+            nodes = pipeline.cluster.nodes.values()
+            assert sum(broker.unacked) == sum(pod.in_hand for node in nodes for pod in node.pods)
+    for pipeline in world.pipelines:
+        assert pipeline.book.failed > 0
+        assert pipeline.book.completed > 0
 
 
 @pytest.mark.parametrize(("document", "number"), WORLDS)
@@ -86,21 +101,22 @@ def test_tokens_charged_are_the_sum_over_admitted_calls(
             admitted.append(answer.tokens)
         return answer
 
-    def listed_submit(self: Book, now: float) -> Scan:
-        scans.append(submit(self, now))
+    def listed_submit(self: Book, now: float, first_stage: int) -> Scan:
+        scans.append(submit(self, now, first_stage))
         return scans[-1]
 
     monkeypatch.setattr(LLMProvider, "call", listed_call)
     monkeypatch.setattr(Book, "submit", listed_submit)
     world = begin(document, number)
     for _ in moments(world):
-        accounts = world.provider.accounts
-        assert sum(one.tokens for one in accounts.values()) == sum(admitted)
+        assert sum(one.tokens for one in world.provider.accounts) == sum(admitted)
         assert world.provider.limiter.quota.spent == sum(admitted)
-        assert sum(accounts[one].tokens for one in WORKERS) == sum(one.charged for one in scans)
+        workers = [account for one in world.pipelines for account in one.workers]
+        assert sum(one.tokens for one in workers) == sum(one.charged for one in scans)
     ended = [one for one in scans if one.outcome is not None]
     assert len(ended) > 100
-    booked = world.book.useful_tokens + world.book.wasted_tokens
+    books = [one.book for one in world.pipelines]
+    booked = sum(one.useful_tokens + one.wasted_tokens for one in books)
     assert booked == sum(one.charged for one in ended)
 
 
@@ -130,21 +146,23 @@ def test_no_node_holds_more_pods_than_the_scheduler_has_room_for(
     world = begin(document, number)
     worker, room = world.scenario.worker, world.scenario.nodes
     for _ in moments(world):
-        placed = 0
-        for node in world.cluster.nodes.values():
-            count = len(node.pods)
-            placed += count
-            assert count * worker.memory_request_mebibytes <= room.memory_mebibytes
-            assert count * worker.cpu_request_millicores <= room.cpu_millicores
-        assert placed <= world.cluster.capacity() + worker.outside_pods
-        assert world.cluster.ready() <= world.cluster.capacity()
+        for cluster in (one.cluster for one in world.pipelines):
+            placed = 0
+            for node in cluster.nodes.values():
+                count = len(node.pods)
+                placed += count
+                assert count * worker.memory_request_mebibytes <= room.memory_mebibytes
+                assert count * worker.cpu_request_millicores <= room.cpu_millicores
+            assert placed <= cluster.capacity() + worker.outside_pods
+            assert cluster.ready() <= cluster.capacity()
 
 
 @pytest.mark.parametrize("limit", [700, 1_024])
 def test_neither_a_pod_nor_a_node_stays_above_its_memory(limit: int) -> None:
     world = begin({**SMALL_NODE, "worker": {"memoryLimitMebibytes": limit}}, 0)
+    (cluster,) = (one.cluster for one in world.pipelines)
     for _ in moments(world):
-        for node in world.cluster.nodes.values():
+        for node in cluster.nodes.values():
             assert node.memory() <= world.scenario.nodes.memory_mebibytes
             assert all(pod.memory <= limit for pod in node.pods)
-    assert world.cluster.oom_kills > 0
+    assert cluster.oom_kills > 0

@@ -9,6 +9,8 @@ from scanpool_replay.controllers.fixed import FixedReplicas
 from scanpool_replay.controllers.hpa import Hpa, Metric
 from scanpool_replay.controllers.pool import PoolScaler
 from scanpool_replay.observer import Observer
+from scanpool_replay.operator import Operator
+from scanpool_replay.pipeline import Pipeline
 from scanpool_replay.provider import Caller
 from scanpool_replay.scans import Scan, Task
 from scanpool_replay.scenario import Scenario
@@ -45,53 +47,52 @@ def test_hpa_goes_down_only_when_five_minutes_agree() -> None:
     assert hpa.decide(8, [Metric(10.0, 10.0)], 315.0) == 1
 
 
-def world_with(controller: dict[str, object], **changes: object) -> World:
+def pipeline_with(controller: dict[str, object], **changes: object) -> Pipeline:
     scenario = Scenario.model_validate(
         {"name": "still", "load": NOTHING_HAPPENS, "controllers": [controller], **changes}
     )
-    autoscaler, replicas = build(scenario.controllers[0])
-    return World(scenario, autoscaler, replicas, 1)
+    return World(scenario, build(scenario.controllers[0], scenario.tenants), 1).pipelines[0]
 
 
-def publish(world: World, messages: int, stage: int = 0) -> None:
+def publish(pipeline: Pipeline, messages: int, stage: int = 0) -> None:
     for number in range(messages):
-        world.broker.publish(Task(Scan(number, 0.0, (500.0,) * 4), stage))
+        pipeline.broker.publish(Task(Scan(number, 0.0, (500.0,) * 4), stage))
 
 
 def test_keda_counts_unacked_messages_and_stops_at_its_maximum() -> None:
-    world = world_with({"kind": "keda", "maxReplicas": 3, "firstSyncSeconds": 10})
-    publish(world, 60)  # all in hand at once: none is ready
-    assert world.broker.ready(0) == 0
-    world.engine.run(9.9)
-    assert world.cluster.desired == 1
-    world.engine.run(10.1)
-    assert world.cluster.desired == 3
-    assert world.cluster.ready() == 1
-    world.engine.run(40.2)
-    assert world.cluster.ready() == 3
+    pipeline = pipeline_with({"kind": "keda", "maxReplicas": 3, "firstSyncSeconds": 10})
+    publish(pipeline, 60)  # all in hand at once: none is ready
+    assert pipeline.broker.ready(0) == 0
+    pipeline.engine.run(9.9)
+    assert pipeline.cluster.desired == 1
+    pipeline.engine.run(10.1)
+    assert pipeline.cluster.desired == 3
+    assert pipeline.cluster.ready() == 1
+    pipeline.engine.run(40.2)
+    assert pipeline.cluster.ready() == 3
 
 
 def test_keda_leaves_and_reaches_zero() -> None:
-    world = world_with(
+    pipeline = pipeline_with(
         {"kind": "keda", "minReplicas": 0, "cooldownSeconds": 60, "pollingSeconds": 10},
         worker={"outsidePods": 0},
         load={"virtualUsers": 1, "rampUpSeconds": 1, "holdSeconds": 100, "rampDownSeconds": 1},
     )
-    world.engine.run(-1.0)
-    assert world.cluster.desired == 0
-    world.engine.run(30.0)
-    assert world.cluster.desired >= 1
-    world.engine.run(700.0)
-    assert (world.book.in_flight, world.cluster.desired) == (0, 0)
+    pipeline.engine.run(-1.0)
+    assert pipeline.cluster.desired == 0
+    pipeline.engine.run(30.0)
+    assert pipeline.cluster.desired >= 1
+    pipeline.engine.run(700.0)
+    assert (pipeline.book.in_flight, pipeline.cluster.desired) == (0, 0)
 
 
 def test_the_formula_counts_headroom_and_fails_as_a_whole() -> None:
-    world = world_with({"kind": "formula", "tokensPerReplica": 500_000})
-    world.engine.run(-5.0)  # scraped twice by now
-    publish(world, 60)
-    world.engine.run(20.0)
-    assert world.cluster.desired == 4  # 2 M TPM over half a million
-    blind = world_with(
+    pipeline = pipeline_with({"kind": "formula", "tokensPerReplica": 500_000})
+    pipeline.engine.run(-5.0)  # scraped twice by now
+    publish(pipeline, 60)
+    pipeline.engine.run(20.0)
+    assert pipeline.cluster.desired == 4  # 2 M TPM over half a million
+    blind = pipeline_with(
         {"kind": "formula"},
         events=[{"kind": "loseReading", "atSeconds": 0, "seconds": 600, "reading": "usage"}],
     )
@@ -102,78 +103,81 @@ def test_the_formula_counts_headroom_and_fails_as_a_whole() -> None:
 
 
 def test_fixed_replicas_change_when_they_are_told_to() -> None:
-    world = world_with({"kind": "fixed", "replicas": 2, "then": [[20, 5]]})
-    world.engine.run(19.0)
-    assert world.cluster.desired == 2
-    world.engine.run(21.0)
-    assert world.cluster.desired == 5
+    pipeline = pipeline_with({"kind": "fixed", "replicas": 2, "then": [[20, 5]]})
+    pipeline.engine.run(19.0)
+    assert pipeline.cluster.desired == 2
+    pipeline.engine.run(21.0)
+    assert pipeline.cluster.desired == 5
     assert FixedReplicas(Fixed(kind="fixed", replicas=1)).ceilings() == {}
 
 
 def test_scanpool_sees_depth_at_once_and_use_as_prometheus_scrapes_it() -> None:
-    world = world_with({"kind": "scanpool"})
-    observer = Observer(world, Scanpool(kind="scanpool").spec)
-    world.engine.run(-25.0)
-    publish(world, 60)
-    seen = observer.observe()
+    pipeline = pipeline_with({"kind": "scanpool"})
+    observer = Observer(pipeline, Scanpool(kind="scanpool").spec, Operator())
+    pipeline.engine.run(-25.0)
+    publish(pipeline, 60)
+    seen = observer.observe(60.0)
     assert isinstance(seen.queues, Available)
     assert sum(depth.messages for depth in seen.queues.value) == 60
     before = seen.usage
     assert isinstance(before, Available)
-    world.provider.call(Caller.NEIGHBOR, 6_000)
-    world.provider.answered(Caller.NEIGHBOR, 6_000)
-    assert observer.observe().usage == before
-    world.engine.run(-9.0)
-    after = observer.observe().usage
+    neighbor = pipeline.provider.open(Caller.NEIGHBOR)
+    pipeline.provider.call(neighbor, 6_000)
+    pipeline.provider.answered(neighbor, 6_000)
+    assert observer.observe(60.0).usage == before
+    pipeline.engine.run(-9.0)
+    after = observer.observe(60.0).usage
     assert isinstance(after, Available)
     assert after.value.tokens_per_minute > 0
     assert after.value.own_tokens_per_minute == 0
 
 
 def test_a_reading_that_is_lost_is_unavailable_and_only_that() -> None:
-    world = world_with(
+    pipeline = pipeline_with(
         {"kind": "scanpool"},
         events=[{"kind": "loseReading", "atSeconds": 0, "seconds": 10, "reading": "queues"}],
     )
-    world.engine.run(5.0)
-    seen = Observer(world, Scanpool(kind="scanpool").spec).observe()
+    pipeline.engine.run(5.0)
+    seen = Observer(pipeline, Scanpool(kind="scanpool").spec, Operator()).observe(60.0)
     assert isinstance(seen.queues, Unavailable)
     assert isinstance(seen.nodes, Available)
-    world.engine.run(10.0)
-    again = Observer(world, Scanpool(kind="scanpool").spec).observe()
+    pipeline.engine.run(10.0)
+    again = Observer(pipeline, Scanpool(kind="scanpool").spec, Operator()).observe(60.0)
     assert isinstance(again.queues, Available)
 
 
 def test_the_probe_is_shared_until_its_interval_is_over_and_tells_a_billing_error() -> None:
-    world = world_with({"kind": "scanpool"})
-    observer = Observer(world, Scanpool(kind="scanpool").spec)
-    world.engine.run(-59.0)
-    first = observer.observe().provider
-    world.provider.limiter.quota.set_remaining(0)
-    world.engine.run(-1.0)
-    assert observer.observe().provider == first
-    world.engine.run(2.0)
-    second = observer.observe().provider
+    pipeline = pipeline_with({"kind": "scanpool"})
+    observer = Observer(pipeline, Scanpool(kind="scanpool").spec, Operator())
+    pipeline.engine.run(-59.0)
+    first = observer.observe(60.0).provider
+    pipeline.provider.limiter.quota.set_remaining(0)
+    pipeline.engine.run(-1.0)
+    assert observer.observe(60.0).provider == first
+    pipeline.engine.run(2.0)
+    second = observer.observe(60.0).provider
     assert isinstance(second, Available)
     assert second.value.billing_code == "insufficient_quota"
 
 
 def test_a_restart_keeps_what_the_status_keeps() -> None:
-    world = world_with({"kind": "scanpool"}, events=[{"kind": "restartController", "atSeconds": 1}])
-    publish(world, 500)
-    world.engine.run(30.0)
-    assert isinstance(world.autoscaler, PoolScaler)
-    first_after = next(one for one in world.autoscaler.ticks if one.seconds > 1)
+    pipeline = pipeline_with(
+        {"kind": "scanpool"}, events=[{"kind": "restartController", "atSeconds": 1}]
+    )
+    publish(pipeline, 500)
+    pipeline.engine.run(30.0)
+    assert isinstance(pipeline.autoscaler, PoolScaler)
+    first_after = next(one for one in pipeline.autoscaler.ticks if one.seconds > 1)
     assert first_after.decision.limited_by == "Hold"
 
 
 def test_scanpool_stays_below_its_token_ceiling() -> None:
-    world = world_with({"kind": "scanpool"}, nodes={"count": 6})
-    world.engine.run(-5.0)
-    publish(world, 500)
-    world.engine.run(20.0)
-    assert world.cluster.desired == 3  # 85% of 2 M TPM, at 0.55 M a replica
-    assert world.autoscaler.ceilings()["tokens"] == 3
+    pipeline = pipeline_with({"kind": "scanpool"}, nodes={"count": 6})
+    pipeline.engine.run(-5.0)
+    publish(pipeline, 500)
+    pipeline.engine.run(20.0)
+    assert pipeline.cluster.desired == 3  # 85% of 2 M TPM, at 0.55 M a replica
+    assert pipeline.autoscaler.ceilings()["tokens"] == 3
 
 
 def test_least_replicas_replace_those_of_the_pool() -> None:

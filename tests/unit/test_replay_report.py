@@ -60,7 +60,7 @@ def test_json_has_every_run_and_no_nan(results: list[Result]) -> None:
 
 
 def test_panels_show_every_second_of_a_short_run(results: list[Result]) -> None:
-    replicas = panels(results[1])[0]
+    replicas = panels(results[1].tracks[0].samples)[0]
     assert {line.name for line in replicas.lines} == {
         "desired", "ready", "max", "tokens", "requests", "memory",
     }  # fmt: skip

@@ -126,12 +126,12 @@ def test_a_delayed_message_arrives_later() -> None:
 def test_the_provider_accounts_for_refusals_by_their_kind() -> None:
     engine = Engine()
     provider = LLMProvider(engine, Provider(tokens_per_minute=1_000, quota_tokens=1_500))
-    provider.call(Caller.POOL, 900)
-    provider.call(Caller.POOL, 900)  # the bucket holds 100
+    pool, canary = provider.open(Caller.POOL), provider.open(Caller.CANARY)
+    provider.call(pool, 900)
+    provider.call(pool, 900)  # the bucket holds 100
     engine.run(60.0)
-    provider.call(Caller.CANARY, 900)
-    provider.call(Caller.CANARY, 10)  # the quota is overdrawn
-    pool, canary = (provider.accounts[one] for one in (Caller.POOL, Caller.CANARY))
+    provider.call(canary, 900)
+    provider.call(canary, 10)  # the quota is overdrawn
     assert (pool.calls, pool.tokens, pool.rate_refusals, pool.quota_refusals) == (2, 900, 1, 0)
     assert (canary.tokens, canary.rate_refusals, canary.quota_refusals) == (900, 0, 1)
     assert provider.first_rate_refusal == 0.0
@@ -157,13 +157,12 @@ def test_one_failing_task_makes_nine_calls() -> None:
             "controllers": [{"kind": "fixed", "replicas": 1}],
         }
     )
-    autoscaler, replicas = build(scenario.controllers[0])
-    world = World(scenario, autoscaler, replicas, 1)
-    while not world.book.failed:
+    world = World(scenario, build(scenario.controllers[0], scenario.tenants), 1)
+    (pipeline,) = world.pipelines
+    while not pipeline.book.failed:
         world.engine.run(world.engine.now + 1)
-    calls = [world.provider.accounts[one].calls for one in (Caller.POOL, Caller.CANARY)]
-    assert sum(calls) == 9
-    assert world.book.reasons == {"insufficient_quota": 1}
+    assert sum(one.calls for one in pipeline.workers) == 9
+    assert pipeline.book.reasons == {"insufficient_quota": 1}
 
 
 def test_snapshots_lag_and_average() -> None:
@@ -200,13 +199,13 @@ def test_pods_that_fit_nowhere_wait(nodes: dict[str, int], room: int) -> None:
             "controllers": [{"kind": "fixed", "replicas": 1, "then": [[1, 9], [60, 1], [130, 2]]}],
         }
     )
-    autoscaler, replicas = build(scenario.controllers[0])
-    world = World(scenario, autoscaler, replicas, 1)
+    world = World(scenario, build(scenario.controllers[0], scenario.tenants), 1)
+    (pipeline,) = world.pipelines
     world.engine.run(50.0)
     # One place on the nodes is the canary's.
-    assert (world.cluster.ready(), world.cluster.capacity()) == (room, room)
-    assert len(world.cluster.members()) == 9
+    assert (pipeline.cluster.ready(), pipeline.cluster.capacity()) == (room, room)
+    assert len(pipeline.cluster.members()) == 9
     world.engine.run(129.0)
-    assert len(world.cluster.pods) == 1
+    assert len(pipeline.cluster.pods) == 1
     world.engine.run(200.0)
-    assert world.cluster.ready() == min(2, room)
+    assert pipeline.cluster.ready() == min(2, room)

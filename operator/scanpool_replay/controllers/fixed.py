@@ -1,7 +1,7 @@
 """Replicas that somebody has set."""
 
 from scanpool_replay.contenders import Fixed
-from scanpool_replay.world import World
+from scanpool_replay.pipeline import Pipeline
 
 
 class FixedReplicas:
@@ -10,10 +10,10 @@ class FixedReplicas:
     def __init__(self, settings: Fixed) -> None:
         self._settings = settings
 
-    def start(self, world: World) -> None:
+    def start(self, pipeline: Pipeline) -> None:
         """Plan the changes."""
         for seconds, replicas in self._settings.then:
-            world.engine.at(seconds, world.cluster.scale, replicas)
+            pipeline.engine.at(seconds, pipeline.cluster.scale, replicas)
 
     def restart(self) -> None:
         """There is no process."""

@@ -2,7 +2,7 @@
 
 from scanpool_replay.contenders import Keda
 from scanpool_replay.controllers.hpa import SYNC_SECONDS, Hpa, Metric
-from scanpool_replay.world import World
+from scanpool_replay.pipeline import Pipeline
 
 # Figures per queue in the broker's statistics: messages, published, acknowledged.
 FIGURES_PER_QUEUE = 3
@@ -16,17 +16,17 @@ class KedaScaler:
         self._hpa = Hpa(settings.min_replicas, settings.max_replicas)
         self._active_at: float | None = None
 
-    def start(self, world: World) -> None:
+    def start(self, pipeline: Pipeline) -> None:
         """Let the HPA sync and KEDA poll, each at a phase of its own."""
-        settings, engine = self._settings, world.engine
-        phase = world.phases.uniform
+        settings, engine = self._settings, pipeline.engine
+        phase = pipeline.phases.uniform
         first = settings.first_sync_seconds
         if first is None:
             first = engine.now + phase(0, SYNC_SECONDS)
-        engine.every(SYNC_SECONDS, first, lambda: self._sync(world))
+        engine.every(SYNC_SECONDS, first, lambda: self._sync(pipeline))
         if settings.min_replicas == 0:
             poll = engine.now + phase(0, settings.polling_seconds)
-            engine.every(settings.polling_seconds, poll, lambda: self._poll(world))
+            engine.every(settings.polling_seconds, poll, lambda: self._poll(pipeline))
 
     def restart(self) -> None:
         """Forget the recommendations."""
@@ -36,38 +36,38 @@ class KedaScaler:
         """Return its only one."""
         return {"max": self._settings.max_replicas}
 
-    def _sync(self, world: World) -> None:
-        depths = queue_depths(world, [target.queue for target in self._settings.targets])
+    def _sync(self, pipeline: Pipeline) -> None:
+        depths = queue_depths(pipeline, [target.queue for target in self._settings.targets])
         metrics = [
             Metric(total, target.messages_per_replica)
             for total, target in zip(depths, self._settings.targets, strict=True)
         ]
-        scale(world, self._hpa.decide(world.cluster.desired, metrics, world.engine.now))
+        scale(pipeline, self._hpa.decide(pipeline.cluster.desired, metrics, pipeline.engine.now))
 
-    def _poll(self, world: World) -> None:
+    def _poll(self, pipeline: Pipeline) -> None:
         """Activate as soon as anything waits; deactivate once nothing has for the cooldown."""
-        now = world.engine.now
-        depths = queue_depths(world, [target.queue for target in self._settings.targets])
+        now = pipeline.engine.now
+        depths = queue_depths(pipeline, [target.queue for target in self._settings.targets])
         if any(depth for depth in depths):
             self._active_at = now
-            if world.cluster.desired == 0:
-                scale(world, 1)
-        elif None not in depths and world.cluster.desired > 0:
+            if pipeline.cluster.desired == 0:
+                scale(pipeline, 1)
+        elif None not in depths and pipeline.cluster.desired > 0:
             if self._active_at is None:
                 self._active_at = now
             elif now - self._active_at >= self._settings.cooldown_seconds:
-                scale(world, 0)
+                scale(pipeline, 0)
 
 
-def queue_depths(world: World, queues: list[str]) -> list[float | None]:
+def queue_depths(pipeline: Pipeline, queues: list[str]) -> list[float | None]:
     """Return the messages of each queue, ready and unacked, as the statistics show them."""
-    seen = world.statistics.latest() if world.can_read("queues") else None
+    seen = pipeline.statistics.latest() if pipeline.outages.can_read("queues") else None
     if seen is None:
         return [None] * len(queues)
-    return [seen[1][world.stage(queue) * FIGURES_PER_QUEUE] for queue in queues]
+    return [seen[1][pipeline.stage(queue) * FIGURES_PER_QUEUE] for queue in queues]
 
 
-def scale(world: World, replicas: int) -> None:
+def scale(pipeline: Pipeline, replicas: int) -> None:
     """Set the Deployment's replicas where they differ."""
-    if replicas != world.cluster.desired:
-        world.cluster.scale(replicas)
+    if replicas != pipeline.cluster.desired:
+        pipeline.cluster.scale(replicas)

@@ -7,8 +7,9 @@ from scanpool.models.decision import Decision
 from scanpool.models.memory import Memory
 from scanpool_replay.contenders import Scanpool
 from scanpool_replay.controllers.keda import scale
-from scanpool_replay.observer import Observer, epoch
-from scanpool_replay.world import World
+from scanpool_replay.observer import Observer
+from scanpool_replay.operator import Operator, epoch
+from scanpool_replay.pipeline import Pipeline
 
 
 class Tick(NamedTuple):
@@ -19,24 +20,25 @@ class Tick(NamedTuple):
 
 
 class PoolScaler:
-    """The operator with one pool. Memory is carried from tick to tick as the process does."""
+    """One pool of an operator. Memory is carried from tick to tick as the process does."""
 
-    def __init__(self, settings: Scanpool) -> None:
-        self._settings = settings
+    def __init__(self, settings: Scanpool, operator: Operator) -> None:
         self._spec = settings.spec
+        self._operator = operator
         self._memory = Memory()
         self._now = 0.0
         self.ticks: list[Tick] = []
 
-    def start(self, world: World) -> None:
+    def start(self, pipeline: Pipeline) -> None:
         """Tick every polling interval."""
-        observer = Observer(world, self._spec)
+        observer = Observer(pipeline, self._spec, self._operator)
         interval = float(self._spec.polling_interval_seconds)
-        first = world.engine.now + world.phases.uniform(0, interval)
-        world.engine.every(interval, first, lambda: self._tick(world, observer))
+        first = pipeline.engine.now + pipeline.phases.uniform(0, interval)
+        pipeline.engine.every(interval, first, lambda: self._tick(pipeline, observer))
 
     def restart(self) -> None:
         """Keep what the status keeps."""
+        self._operator.forget()
         self._memory = restore(checkpoint(self._memory), self._now)
 
     def ceilings(self) -> dict[str, int | None]:
@@ -53,12 +55,18 @@ class PoolScaler:
         met = {name: one.replicas for name, one in named.items() if one is not None}
         return {**found, **met}
 
-    def _tick(self, world: World, observer: Observer) -> None:
-        observation = observer.observe()
-        self._now = now = epoch(world.engine.now)
+    def _tick(self, pipeline: Pipeline, observer: Observer) -> None:
+        observation = observer.observe(self._probe_age())
+        self._now = now = epoch(pipeline.engine.now)
         decision, memory = decide(self._spec, observation, self._memory, now)
         if decision.desired != decision.current:
             memory = after_scaling(memory, decision.current, decision.desired, now)
-            scale(world, decision.desired)
+            scale(pipeline, decision.desired)
         self._memory = memory
-        self.ticks.append(Tick(world.engine.now, decision))
+        self._operator.claim(pipeline.name, decision.claim)
+        self.ticks.append(Tick(pipeline.engine.now, decision))
+
+    def _probe_age(self) -> float:
+        """Return how old the probe's answer may be, in seconds."""
+        llm = self._spec.llm
+        return 0.0 if llm is None else float(llm.probe.interval_seconds)

@@ -31,7 +31,7 @@ def as_json(results: Sequence[Result], extra: dict[str, Any]) -> str:
     runs = []
     for one in results:
         document = asdict(one)
-        del document["samples"], document["limits"]
+        del document["tracks"]
         for name in ("at_end", "final"):
             totals = getattr(one, name)
             document[name] |= {
@@ -44,11 +44,16 @@ def as_json(results: Sequence[Result], extra: dict[str, Any]) -> str:
 
 
 def as_svg(results: Sequence[Result], rows: Sequence[int] | None = None) -> str:
-    """Return plots of runs of one scenario, side by side; `rows` picks and orders the panels."""
+    """Return plots of runs of one scenario, side by side; `rows` picks and orders the panels.
+
+    Of a scenario with several pipelines, each has plots of its own.
+    """
     columns = []
     for one in results:
-        found = panels(one)
-        columns.append((one.controller, found if rows is None else [found[row] for row in rows]))
+        for track in one.tracks:
+            name = f"{one.controller}: {track.pipeline}" if track.pipeline else one.controller
+            found = panels(track.samples)
+            columns.append((name, found if rows is None else [found[row] for row in rows]))
     return charts.grid(columns)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scanpool_replay.run import Result, Sample
+from scanpool_replay.run import Sample
 
 # Charged tokens and completions come in lumps: their rates are shown over this window.
 RATE_WINDOW_SECONDS = 15
@@ -32,9 +32,9 @@ class Panel:
     lines: tuple[Line, ...]
 
 
-def panels(result: Result) -> tuple[Panel, ...]:
-    """Return all panels of a run, in the order in which they are read."""
-    samples = thinned(result.samples)
+def panels(recorded: Sequence[Sample]) -> tuple[Panel, ...]:
+    """Return all panels of a pipeline in a run, in the order in which they are read."""
+    samples = thinned(recorded)
     return (
         Panel("replicas and ceilings", _replicas(samples)),
         Panel("backlog (messages)", (_line("backlog", samples, lambda one: one.backlog),)),
@@ -46,7 +46,10 @@ def panels(result: Result) -> tuple[Panel, ...]:
                 _line("left in the bucket", samples, lambda one: one.bucket / 1e6),
             ),
         ),
-        Panel("429s per second", (_rate("429s", samples, lambda one: one.refusals, 1.0),)),
+        Panel(
+            "429s per second",
+            (_rate("429s", samples, lambda one: one.rate_refusals + one.quota_refusals, 1.0),),
+        ),
         Panel("completed scans", (_line("completed", samples, lambda one: one.completed),)),
         Panel(
             "memory of the largest pod (MiB)", (_line("memory", samples, lambda one: one.memory),)
