@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client import Counter as MetricCounter
 
 from scanpool_sandbox.openai_wire import Charge
 
@@ -18,8 +17,10 @@ LOG_ENTRIES = 20_000
 """About eight minutes at the sandbox's busiest, 40 calls per second."""
 RATE_WINDOW_SECONDS = 60.0
 
+PROVIDER = "openai"
 TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
-"""The bounds that OpenTelemetry's GenAI conventions advise for token usage."""
+SECONDS_BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96)
+"""The bounds that OpenTelemetry's GenAI conventions advise for token usage and for durations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,11 @@ class Ledger:
             buckets=TOKEN_BUCKETS,
             registry=self._registry,
         )
-        self._requests = MetricCounter(
-            "gen_ai_server_requests",
-            "Requests answered, by HTTP status and by error code (empty if accepted).",
-            ["code", "error_code", "consumer", "model"],
+        self._duration = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of calls, by the code of their error (empty if answered).",
+            ["error_type", "gen_ai_request_model", "gen_ai_provider_name", "consumer"],
+            buckets=SECONDS_BUCKETS,
             registry=self._registry,
         )
 
@@ -100,12 +102,15 @@ class Ledger:
         self._log.append(entry)
         self.total.add(entry)
         self.consumers.setdefault(entry.consumer, Tally()).add(entry)
-        self._requests.labels(str(entry.status), entry.code, entry.consumer, entry.model).inc()
 
     def record_usage(self, consumer: str, model: str, charge: Charge) -> None:
         """Observe the tokens of an answer, as a gateway does once the answer has passed."""
         for kind, tokens in (("input", charge.input_tokens), ("output", charge.output_tokens)):
-            self._usage.labels(kind, model, "openai", consumer).observe(tokens)
+            self._usage.labels(kind, model, PROVIDER, consumer).observe(tokens)
+
+    def record_duration(self, consumer: str, model: str, seconds: float, code: str = "") -> None:
+        """Observe how long a call took, with the error's code as its type if it was refused."""
+        self._duration.labels(code, model, PROVIDER, consumer).observe(seconds)
 
     def entries(self, *, limit: int, consumer: str | None = None) -> list[LogEntry]:
         """Return the last calls, oldest first."""

@@ -66,7 +66,10 @@ class Faults:
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way through; `headers` are due on its answer, whatever that is."""
+    """One request on its way through; `headers` are due on its answer, whatever that is.
+
+    `started_at` is in the monotonic clock's seconds.
+    """
 
     endpoint: Endpoint
     authorization: str
@@ -74,6 +77,12 @@ class Call:
     consumer: str
     model: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been on its way."""
+        return time.monotonic() - self.started_at
 
 
 class Provider:
@@ -106,13 +115,15 @@ class Provider:
             charged = self._admit(call)
         except ApiError as error:
             self._record(call, 0, error.status, error.code, error.kind)
+            self.ledger.record_duration(call.consumer, call.model, call.seconds, error.code)
             raise
         self._record(call, charged.total, HTTPStatus.OK)
         return charged, self._settings.latency.sample(self._random)
 
     def finish(self, call: Call, charged: Charge) -> None:
-        """Count the usage of a call whose answer leaves now."""
+        """Count the usage and the duration of a call whose answer leaves now."""
         self.ledger.record_usage(call.consumer, call.model, charged)
+        self.ledger.record_duration(call.consumer, call.model, call.seconds)
 
     def set_limits(
         self,

@@ -276,12 +276,12 @@ async def test_the_metrics_sum_to_what_was_charged(openai_server) -> None:
         (s.labels["gen_ai_request_model"], s.labels["gen_ai_provider_name"], s.labels["consumer"])
         for s in used
     } == {("gpt-5.2", "openai", "scan-worker")}
-    answered = {
-        (s.labels["code"], s.labels["error_code"]): s.value
+    ended = {
+        (s.labels["error_type"], s.labels["gen_ai_request_model"]): s.value
         for s in samples
-        if s.name == "gen_ai_server_requests_total"
+        if s.name == "gen_ai_client_operation_duration_seconds_count"
     }
-    assert answered == {("200", ""): 2, ("429", "rate_limit_exceeded"): 1}
+    assert ended == {("", "gpt-5.2"): 2, ("rate_limit_exceeded", "gpt-5.2"): 1}
 
 
 async def test_only_accepted_calls_take_their_time(openai_server) -> None:

@@ -1,17 +1,17 @@
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
 from scanpool.models.conditions import Reason
-from scanpool.models.observation import KeyUsage
+from scanpool.models.observation import KeyUsage, Refusals
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Prometheus
-from scanpool.sources import prometheus as source
+from scanpool.sources import prometheus_api
 from scanpool.sources.prometheus import read_usage
 
 NOW = 1_000.0
@@ -38,7 +38,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)["query"][0]
+        assert self.path == "/api/v1/query"
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        query = parse_qs(body)["query"][0]
         self.server.queries.append(query)
         self.server.authorizations.append(self.headers["Authorization"])
         status, body = self.server.answer(query)
@@ -67,6 +69,19 @@ def serving(answer: Callable[[str], tuple[int, str]]) -> Iterator[Server]:
 
 def vector(*values: object, at: float = NOW) -> str:
     return data([{"metric": {"i": str(i)}, "value": [at, v]} for i, v in enumerate(values)])
+
+
+def labeled(label: str, values: Mapping[str, object]) -> str:
+    return data([{"metric": {label: name}, "value": [NOW, str(v)]} for name, v in values.items()])
+
+
+def figures(refused: Mapping[str, object] | None = None, **values: object) -> str:
+    """Return the answer to a preset's query; the name "" stands for calls that were answered."""
+    result = [{"metric": {"figure": name}, "value": [NOW, str(v)]} for name, v in values.items()]
+    for code, value in (refused or {}).items():
+        metric = {"figure": "refused"} | ({"error_type": code} if code else {})
+        result.append({"metric": metric, "value": [NOW, str(value)]})
+    return data(result)
 
 
 def data(result: object) -> str:
@@ -156,37 +171,222 @@ def test_a_failed_query_is_asked_once() -> None:
 
 
 def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "ANSWER_SECONDS", -1.0)
+    monkeypatch.setattr(prometheus_api, "READING_SECONDS", -1.0)
     reading = reading_of(200, vector("1"))
     assert isinstance(reading, Unavailable)
     assert reading.reason is Reason.PROMETHEUS_UNREACHABLE
     assert "in time" in reading.message
 
 
-@pytest.mark.parametrize(("refused", "expected"), [(vector("30"), 30.0), (vector(), 0.0)])
-def test_no_series_of_refused_calls_means_none_were_refused(refused: str, expected: float) -> None:
-    with serving(lambda query: (200, refused if query == "refused" else vector("5"))) as server:
-        reading = read(server.url, query="tokens", rateLimitedQuery="refused")
-    assert reading == Available(KeyUsage(5.0, None, expected), NOW, "prometheus")
+@pytest.mark.parametrize(
+    ("refused", "limited", "by_code"),
+    [
+        (vector(), 0.0, {}),
+        (vector("0"), 0.0, {}),
+        (vector("30"), 30.0, {"429": 30.0}),
+        (data([NOW, "30"]), 30.0, {"429": 30.0}),
+        (labeled("code", {"rate_limit_exceeded": 30}), 30.0, {"rate_limit_exceeded": 30.0}),
+        (labeled("model", {"gpt-5.2": 30}), 30.0, {"429": 30.0}),
+        (
+            labeled("code", {"503": 2, "rate_limit_exceeded": 30, "insufficient_quota": 7}),
+            30.0,
+            {"503": 2.0, "insufficient_quota": 7.0, "rate_limit_exceeded": 30.0},
+        ),
+    ],
+)
+@pytest.mark.parametrize("preset", [False, True])
+def test_what_a_users_query_finds_of_refused_calls(
+    refused: str, limited: float, by_code: dict[str, float], *, preset: bool
+) -> None:
+    whole = figures({"": 9, "429": 99}, tokens=5, sampled_at=NOW) if preset else vector("5")
+    config = {"preset": "otel-genai"} if preset else {"query": "tokens"}
+    with serving(lambda query: (200, refused if query == "refused" else whole)) as server:
+        reading = read(server.url, rateLimitedQuery="refused", **config)
+        assert len(server.queries) == 2
+    expected = tuple(Refusals(code, value) for code, value in by_code.items())
+    assert isinstance(reading, Available)
+    assert reading.value == KeyUsage(5.0, rate_limited_per_minute=limited, refusals=expected)
 
 
-def test_a_query_for_refused_calls_that_fails_is_not_zero() -> None:
-    with serving(lambda query: (400, "") if query == "refused" else (200, vector("5"))) as server:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((400, ""), Reason.PROMETHEUS_QUERY_FAILED),
+        ((200, "<html>"), Reason.PROMETHEUS_QUERY_FAILED),
+        ((200, vector("NaN")), Reason.USAGE_IMPLAUSIBLE),
+        ((200, labeled("code", {"429": "-1"})), Reason.USAGE_IMPLAUSIBLE),
+        ((200, vector("1", at=NOW - 121)), Reason.USAGE_IMPLAUSIBLE),
+        ((200, labeled("instance", {"a": 1, "b": 2})), Reason.USAGE_IMPLAUSIBLE),
+        ((200, data("429")), Reason.USAGE_IMPLAUSIBLE),
+    ],
+)
+def test_a_query_for_refused_calls_that_fails_is_not_zero(
+    answer: tuple[int, str], reason: Reason
+) -> None:
+    with serving(lambda query: answer if query == "refused" else (200, vector("5"))) as server:
         reading = read(server.url, query="tokens", rateLimitedQuery="refused")
     assert isinstance(reading, Unavailable)
-    assert reading.reason is Reason.PROMETHEUS_QUERY_FAILED
+    assert reading.reason is reason
 
 
-def test_a_preset_reads_tokens_and_requests() -> None:
-    with serving(lambda query: (200, vector("3" if "_count" in query else "4500"))) as server:
-        reading = read(server.url, preset="otel-genai")
-    assert reading == Available(KeyUsage(4_500.0, 3.0), NOW, "prometheus")
+def by_preset(body: str, preset: str = "otel-genai", **config: object) -> Reading[KeyUsage]:
+    with serving(lambda _: (200, body)) as server:
+        reading = read(server.url, preset=preset, **config)
+        assert len(server.queries) == 1
+    return reading
 
 
-def test_a_preset_without_a_request_series_reads_tokens_alone() -> None:
-    with serving(lambda q: (200, vector() if "_count" in q else vector("4500"))) as server:
-        reading = read(server.url, preset="otel-genai")
-    assert reading == Available(KeyUsage(4_500.0, None), NOW, "prometheus")
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"tokens": 4_500}, KeyUsage(4_500.0)),
+        ({"tokens": 4_500, "requests": 3}, KeyUsage(4_500.0, 3.0)),
+        (
+            {"tokens": 4_500, "requests": 3, "output_tokens": 500},
+            KeyUsage(4_500.0, 3.0, output_tokens_per_minute=500.0),
+        ),
+        # Calls are counted, and none was refused.
+        ({"tokens": 1, "refused": {"": 3}}, KeyUsage(1.0, rate_limited_per_minute=0.0)),
+        (
+            {"tokens": 1, "refused": {"rate_limit_exceeded": 0}},
+            KeyUsage(1.0, rate_limited_per_minute=0.0),
+        ),
+        (
+            {
+                "tokens": 1,
+                "refused": {
+                    "": 3,
+                    "server_error": 1,
+                    "RateLimitError": 2,
+                    "rate_limit_exceeded": 4,
+                    "insufficient_quota": 8,
+                    "slow_down": 16,
+                },
+            },
+            KeyUsage(
+                1.0,
+                rate_limited_per_minute=6.0,
+                refusals=(
+                    Refusals("RateLimitError", 2.0),
+                    Refusals("insufficient_quota", 8.0),
+                    Refusals("rate_limit_exceeded", 4.0),
+                    Refusals("server_error", 1.0),
+                    Refusals("slow_down", 16.0),
+                ),
+            ),
+        ),
+    ],
+)
+def test_a_preset_reads_all_figures_at_once(answer: dict[str, object], usage: KeyUsage) -> None:
+    reading = by_preset(figures(**answer, sampled_at=NOW))
+    assert reading == Available(usage, NOW, "prometheus")
+
+
+@pytest.mark.parametrize(
+    ("sampled_at", "at"),
+    [
+        (NOW - 15, NOW - 15),
+        (NOW - 120, NOW - 120),
+        (NOW + 5, NOW),
+        # Somewhere within the window, or there would be no rate.
+        (None, NOW - 60),
+    ],
+)
+def test_a_preset_is_as_old_as_its_newest_sample(sampled_at: float | None, at: float) -> None:
+    given = {} if sampled_at is None else {"sampled_at": sampled_at}
+    assert by_preset(figures(tokens=1, **given)) == Available(KeyUsage(1.0), at, "prometheus")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "words"),
+    [
+        ({}, Reason.USAGE_NOT_FOUND, "there are no series"),
+        ({"refused": {"429": 1}}, Reason.USAGE_NOT_FOUND, "there are no series"),
+        ({"sampled_at": NOW - 7}, Reason.USAGE_NOT_FOUND, "the newest is 7 s old"),
+        ({"sampled_at": NOW - 121}, Reason.USAGE_IMPLAUSIBLE, "stale: their newest sample is 121"),
+        ({"tokens": 1, "sampled_at": NOW - 121}, Reason.USAGE_IMPLAUSIBLE, "stale"),
+        *(
+            ({"tokens": 1, "sampled_at": NOW} | broken, Reason.USAGE_IMPLAUSIBLE, words)
+            for broken, words in (
+                ({"tokens": "NaN"}, "nan (figure=tokens)"),
+                ({"requests": "-1"}, "-1 (figure=requests)"),
+                ({"output_tokens": "+Inf"}, "inf (figure=output_tokens)"),
+                ({"sampled_at": "NaN"}, "nan"),
+                ({"refused": {"a": "NaN"}}, "nan"),
+                ({"refused": {"": "NaN"}}, "nan"),
+            )
+        ),
+    ],
+)
+def test_a_preset_without_fresh_use_is_unavailable(
+    answer: dict[str, object], reason: Reason, words: str
+) -> None:
+    reading = by_preset(figures(**answer))
+    assert isinstance(reading, Unavailable)
+    assert reading.reason is reason
+    assert words in reading.message
+    assert len(reading.message) < 600
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [{"metric": {"figure": "tokens"}, "value": [NOW, "1"]}] * 2,
+        [{"metric": {}, "value": [NOW, "1"]}],
+        [NOW, "1"],
+    ],
+)
+def test_an_answer_to_another_question_is_implausible(result: object) -> None:
+    reading = by_preset(data(result))
+    assert isinstance(reading, Unavailable)
+    assert reading.reason is Reason.USAGE_IMPLAUSIBLE
+
+
+OWN = {"preset": "otel-genai", "ownLabels": [{"name": "job", "value": "scan"}]}
+WHOLE = figures({"": 1, "429": 3}, tokens=9, requests=5, output_tokens=4, sampled_at=NOW - 1)
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "expected"),
+    [
+        (WHOLE, figures({"": 1, "429": 2, "insufficient_quota": 1, "500": 9},
+                        tokens=6, requests=3, output_tokens=2, sampled_at=NOW - 30),
+         (6.0, 3.0, 2.0, 3.0)),
+        # It has made no call yet.
+        (WHOLE, vector(), (0.0, 0.0, 0.0, 0.0)),
+        # What is not counted for all is not known for it.
+        (figures(tokens=9, sampled_at=NOW - 1), figures(tokens=6), (6.0, None, None, None)),
+    ],
+)  # fmt: skip
+def test_the_pools_part_is_what_has_its_labels(
+    whole: str, own: str, expected: tuple[float | None, ...]
+) -> None:
+    with serving(lambda q: (200, own if 'job="scan"' in q else whole)) as server:
+        reading = read(server.url, **OWN)
+        assert len(server.queries) == 2
+    assert isinstance(reading, Available)
+    use = reading.value
+    assert reading.at == NOW - 1
+    assert use.tokens_per_minute == 9.0
+    assert expected == (
+        use.own_tokens_per_minute,
+        use.own_requests_per_minute,
+        use.own_output_tokens_per_minute,
+        use.own_refused_per_minute,
+    )
+
+
+@pytest.mark.parametrize("answer", [(503, ""), (200, figures(tokens="NaN"))])
+def test_a_part_that_cannot_be_read_is_not_zero(answer: tuple[int, str]) -> None:
+    with serving(lambda q: answer if 'job="scan"' in q else (200, WHOLE)) as server:
+        assert isinstance(read(server.url, **OWN), Unavailable)
+
+
+def test_without_own_labels_the_pools_part_is_unknown() -> None:
+    reading = by_preset(WHOLE)
+    assert isinstance(reading, Available)
+    assert reading.value.own_tokens_per_minute is None
+    assert reading.value.own_refused_per_minute is None
 
 
 @pytest.mark.parametrize(("token", "sent"), [(None, None), ("abc\n", "Bearer abc")])

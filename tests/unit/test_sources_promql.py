@@ -2,47 +2,106 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.models.spec import UsagePreset
-from scanpool.sources.promql import UsageQueries, preset_queries, string_literal
+from scanpool.models.spec import Label, UsagePreset
+from scanpool.sources.promql import preset_query, string_literal
+
+OTEL_GENAI = """
+label_replace(sum(
+  rate(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"}[60s])
+) * 60, "figure", "tokens", "figure", "")
+or label_replace(sum(
+  rate(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type="output"}[60s])
+) * 60, "figure", "output_tokens", "figure", "")
+or label_replace(sum(
+  rate(gen_ai_client_token_usage_count{MODEL,gen_ai_token_type="input"}[60s])
+) * 60, "figure", "requests", "figure", "")
+or label_replace(max(
+  timestamp(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"})
+  or max_over_time(
+    timestamp(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"})[60s:5s]
+  )
+), "figure", "sampled_at", "figure", "")
+or label_replace(sum by (error_type) (
+  rate(gen_ai_client_operation_duration_seconds_count{MODEL}[60s])
+  or rate(gen_ai_client_operation_duration_count{MODEL}[60s])
+) * 60, "figure", "refused", "figure", "")
+"""
+
+LITELLM = """
+label_replace(sum(
+  rate(litellm_total_tokens_metric_total{MODEL}[60s])
+  or rate(litellm_total_tokens_metric{MODEL}[60s])
+) * 60, "figure", "tokens", "figure", "")
+or label_replace(sum(
+  rate(litellm_output_tokens_metric_total{MODEL}[60s])
+  or rate(litellm_output_tokens_metric{MODEL}[60s])
+) * 60, "figure", "output_tokens", "figure", "")
+or label_replace(sum(
+  rate(litellm_requests_metric_total{MODEL}[60s])
+) * 60, "figure", "requests", "figure", "")
+or label_replace(max(
+  timestamp(litellm_total_tokens_metric_total{MODEL})
+  or timestamp(litellm_total_tokens_metric{MODEL})
+  or max_over_time(timestamp(litellm_total_tokens_metric_total{MODEL})[60s:5s])
+  or max_over_time(timestamp(litellm_total_tokens_metric{MODEL})[60s:5s])
+), "figure", "sampled_at", "figure", "")
+or label_replace(sum by (exception_status) (
+  rate(litellm_deployment_failure_responses_total{litellm_model_name="gpt-5.2"}[60s])
+  or rate(litellm_deployment_failure_responses{litellm_model_name="gpt-5.2"}[60s])
+  or rate(litellm_deployment_success_responses_total{litellm_model_name="gpt-5.2"}[60s])
+  or rate(litellm_deployment_success_responses{litellm_model_name="gpt-5.2"}[60s])
+) * 60, "figure", "refused", "figure", "")
+"""
+
+KONG = """
+label_replace(sum(
+  rate(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"}[60s])
+) * 60, "figure", "tokens", "figure", "")
+or label_replace(sum(
+  rate(kong_ai_llm_tokens_total{MODEL,token_type="completion_tokens"}[60s])
+) * 60, "figure", "output_tokens", "figure", "")
+or label_replace(sum(
+  rate(kong_ai_llm_requests_total{MODEL}[60s])
+) * 60, "figure", "requests", "figure", "")
+or label_replace(max(
+  timestamp(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"})
+  or max_over_time(
+    timestamp(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"})[60s:5s]
+  )
+), "figure", "sampled_at", "figure", "")
+"""
 
 
 @pytest.mark.parametrize(
-    ("preset", "queries"),
+    ("preset", "model_label", "query"),
     [
-        (
-            UsagePreset.OTEL_GENAI,
-            UsageQueries(
-                tokens='sum(rate(gen_ai_client_token_usage_sum{gen_ai_request_model="gpt-5.2",'
-                'gen_ai_token_type=~"input|output"}[60s])) * 60',
-                requests='sum(rate(gen_ai_client_token_usage_count{gen_ai_request_model="gpt-5.2",'
-                'gen_ai_token_type="input"}[60s])) * 60',
-            ),
-        ),
-        (
-            UsagePreset.LITELLM,
-            UsageQueries(
-                tokens='sum(rate(litellm_total_tokens_metric_total{model="gpt-5.2"}[60s])'
-                ' or rate(litellm_total_tokens_metric{model="gpt-5.2"}[60s])) * 60',
-                requests='sum(rate(litellm_requests_metric_total{model="gpt-5.2"}[60s])) * 60',
-            ),
-        ),
-        (
-            UsagePreset.KONG,
-            UsageQueries(
-                tokens='sum(rate(kong_ai_llm_tokens_total{ai_model="gpt-5.2",'
-                'token_type="total_tokens"}[60s])) * 60',
-                requests='sum(rate(kong_ai_llm_requests_total{ai_model="gpt-5.2"}[60s])) * 60',
-            ),
-        ),
+        ("otel-genai", "gen_ai_request_model", OTEL_GENAI),
+        ("litellm", "model", LITELLM),
+        ("kong", "ai_model", KONG),
     ],
 )
-def test_what_each_preset_asks(preset: UsagePreset, queries: UsageQueries) -> None:
-    assert preset_queries(preset, "gpt-5.2", 60) == queries
+def test_what_each_preset_asks(preset: str, model_label: str, query: str) -> None:
+    expected = query.replace("MODEL", f'{model_label}="gpt-5.2"')
+    asked = preset_query(UsagePreset(preset), "gpt-5.2", 60)
+    # Only the lines are broken differently.
+    assert "".join(asked.split()) == "".join(expected.split())
 
 
-def test_every_preset_has_queries() -> None:
-    for preset in UsagePreset:
-        assert preset_queries(preset, "m", 60).tokens
+def test_kong_counts_no_refused_calls_of_a_model() -> None:
+    assert "refused" not in preset_query(UsagePreset.KONG, "gpt-5.2", 60)
+
+
+@pytest.mark.parametrize("preset", list(UsagePreset))
+def test_every_selector_has_the_model_and_the_labels(preset: UsagePreset) -> None:
+    labels = (Label(name="job", value='scan"}'), Label(name="ns", value="a"))
+    query = preset_query(preset, "m", 60, labels)
+    assert query.count("{") == query.count('="m",job="scan\\"}",ns="a"')
+    assert query.count("{") >= len(["tokens", "output", "requests", "sampled_at"])
+
+
+@pytest.mark.parametrize(("window", "steps"), [(10, "[10s:1s]"), (60, "[60s:5s]")])
+def test_the_search_for_the_newest_sample_covers_the_window(window: int, steps: str) -> None:
+    assert steps in preset_query(UsagePreset.KONG, "m", window)
 
 
 @pytest.mark.parametrize(

@@ -1,51 +1,35 @@
-"""What everyone on a key uses, by a query to Prometheus."""
+"""What everyone on a key uses, by queries to Prometheus.
 
-import io
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+A reading asks at most three times: for the whole key, for the pool's part of it, and for what the
+user's own query finds of refused calls. If any of them fails, the reading fails: a figure that is
+missing must not pass for zero.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import requests
-from prometheus_api_client import PrometheusConnect
-from urllib3.util import Retry
 
 from scanpool.models import spec
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.sources.failures import connection_failure
-from scanpool.sources.promql import UsageQueries, preset_queries
-from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
-from scanpool.sources.urls import Address, InvalidUrlError, parse_address
+from scanpool.sources.prometheus_api import PrometheusApi, Sample
+from scanpool.sources.promql import FIGURE_LABEL, Figure, preset_query
+from scanpool.sources.refusals import (
+    codes,
+    rate_limited_per_minute,
+    refusals,
+    refused_per_minute,
+)
+from scanpool.sources.text import HEADER_TOKEN, quoted
+from scanpool.sources.urls import InvalidUrlError, parse_address
 
-SOURCE: Final = "prometheus"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
-TIMEOUT_SECONDS: Final = 5
-"""To connect, and for each piece of the answer."""
-ANSWER_SECONDS: Final = 10.0
-"""For the whole answer to one query: a server that trickles must not hold one of our threads."""
-MAX_ANSWER_BYTES: Final = 2**20
-"""One number is asked for; a query for thousands of series is a mistake."""
-CHUNK_BYTES: Final = 2**14
-
-MAX_PLAUSIBLE_PER_MINUTE: Final = 1e12
-"""Far above any limit that is sold; beyond it the query counts something else."""
-MAX_AGE_WINDOWS: Final = 2
-"""Prometheus stamps its answer with its own time: older means that its clock is wrong, or that a
-cache answered."""
-MAX_QUERY_CHARACTERS: Final = 120
-"""Of a query in a message: enough to tell which one it is."""
-
-
-class _RefusedError(Exception):
-    """Prometheus answered with an error, or with what nobody should read."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.words = words
+ByCode = Sequence[tuple[str, float]]
+"""Refused calls per minute, by code."""
 
 
 def read_usage(
@@ -57,6 +41,8 @@ def read_usage(
     clock: Callable[[], float],
 ) -> Reading[KeyUsage]:
     """Read the tokens, requests and refused requests per minute of everyone on the key. Blocks.
+
+    A preset's reading is of the time of the newest sample, a user's query of its evaluation.
 
     Args:
         config: where Prometheus is, and the preset or queries.
@@ -79,222 +65,149 @@ def read_usage(
                 "has; correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
             )
     with requests.Session() as session:
-        prometheus = _Prometheus(session, address, bearer_token, window_seconds, clock)
-        whole = _usage(
-            prometheus, _queries(config, model, window_seconds), config.rate_limited_query
-        )
-        if isinstance(whole, Unavailable) or config.preset is None or not config.own_labels:
-            return whole
-        own = preset_queries(config.preset, model, window_seconds, config.own_labels)
-        return _with_own(prometheus, whole, own)
+        api = PrometheusApi(session, address, bearer_token, window_seconds, clock)
+        if config.preset is None:
+            usage = _by_query(api, config.query or "")
+        else:
+            usage = _by_preset(api, config.preset, model, window_seconds, config.own_labels)
+        if isinstance(usage, Unavailable) or config.rate_limited_query is None:
+            return usage
+        return _with_refused(api, usage, config.rate_limited_query)
 
 
-def _usage(
-    prometheus: "_Prometheus", queries: UsageQueries, rate_limited_query: str | None
-) -> Reading[KeyUsage]:
-    tokens = prometheus.number(queries.tokens)
+def _by_query(api: PrometheusApi, query: str) -> Reading[KeyUsage]:
+    tokens = api.number(query)
     if isinstance(tokens, Unavailable):
         return tokens
-    requests_per_minute = _number_or(None, prometheus, queries.requests)
-    if isinstance(requests_per_minute, Unavailable):
-        return requests_per_minute
+    return Available(KeyUsage(tokens.value), tokens.at, tokens.source)
+
+
+def _with_refused(api: PrometheusApi, usage: Available[KeyUsage], query: str) -> Reading[KeyUsage]:
+    """Put what the user's query finds of refused calls in the place of what the preset found."""
+    found = api.ask(query)
+    if isinstance(found, Unavailable):
+        return found
     # A counter of 429s comes into being with the first of them. Where the query works and finds
     # none, no call was refused: this zero is known.
-    refused_per_minute = _number_or(0.0, prometheus, rate_limited_query)
-    if isinstance(refused_per_minute, Unavailable):
-        return refused_per_minute
-    usage = KeyUsage(tokens.value, requests_per_minute, refused_per_minute)
-    return Available(usage, at=tokens.at, source=SOURCE)
+    by_code = codes([(sample.labels, sample.value) for sample in found.value])
+    if by_code is None:
+        return api.implausible(query, "several numbers that no code tells apart")
+    return replace(usage, value=_refused(usage.value, by_code))
 
 
-def _with_own(
-    prometheus: "_Prometheus", whole: Available[KeyUsage], own: UsageQueries
+def _by_preset(
+    api: PrometheusApi,
+    preset: spec.UsagePreset,
+    model: str,
+    window_seconds: int,
+    own_labels: Sequence[spec.Label],
 ) -> Reading[KeyUsage]:
+    whole = _figures(api, preset_query(preset, model, window_seconds))
+    if isinstance(whole, Unavailable):
+        return whole
+    figures = whole.value
+    # Ended series of which the search for the newest sample finds none still have one somewhere
+    # within the window, or there would be no rate.
+    oldest = None if figures.tokens is None else whole.at - window_seconds
+    sampled_at = oldest if figures.sampled_at is None else figures.sampled_at
+    of = f"of the model '{quoted(model)}' for the preset {preset} at {api.origin}"
+    if sampled_at is None:
+        return Unavailable(
+            Reason.USAGE_NOT_FOUND,
+            f"there are no series {of}; they appear with the first call that the exporter counts: "
+            "check that it is scraped, and that the preset's metric and the model's name are the "
+            "exporter's",
+        )
+    age = api.age_seconds(sampled_at)
+    if not api.is_fresh(sampled_at):
+        return Unavailable(
+            Reason.USAGE_IMPLAUSIBLE,
+            f"the series {of} are stale: their newest sample is {age:.0f} s old; check that the "
+            "exporter runs and is scraped, that remote writes arrive, and the clocks",
+        )
+    if figures.tokens is None:
+        return Unavailable(
+            Reason.USAGE_NOT_FOUND,
+            f"the series {of} have no two samples within {window_seconds} s, the newest is "
+            f"{age:.0f} s old; wait for the next scrape, or make llm.usage.windowSeconds at least "
+            "twice the scrape interval",
+        )
+    usage = KeyUsage(
+        figures.tokens, figures.requests, output_tokens_per_minute=figures.output_tokens
+    )
+    if figures.refused is not None:
+        usage = _refused(usage, figures.refused)
+    if own_labels:
+        own = _figures(api, preset_query(preset, model, window_seconds, own_labels))
+        if isinstance(own, Unavailable):
+            return own
+        usage = _with_own(usage, own.value, figures)
+    return Available(usage, min(sampled_at, whole.at), whole.source)
+
+
+def _refused(usage: KeyUsage, by_code: ByCode) -> KeyUsage:
+    return replace(
+        usage,
+        rate_limited_per_minute=rate_limited_per_minute(by_code),
+        refusals=refusals(by_code),
+    )
+
+
+def _with_own(usage: KeyUsage, own: "_Figures", whole: "_Figures") -> KeyUsage:
     """Add the pool's part. Where nothing has its labels, it has made no call yet: zero is known.
 
     Labels that are wrong look the same; all use then counts as others', which lowers the ceiling
-    and never raises it.
+    and never raises it. What is not counted for the whole key is unknown for the pool.
     """
-    tokens = _number_or(0.0, prometheus, own.tokens)
-    if isinstance(tokens, Unavailable):
-        return tokens
-    requests_per_minute = _number_or(0.0, prometheus, own.requests)
-    if isinstance(requests_per_minute, Unavailable):
-        return requests_per_minute
-    usage = replace(
-        whole.value, own_tokens_per_minute=tokens, own_requests_per_minute=requests_per_minute
+    refused = refused_per_minute(own.refused or ())
+    return replace(
+        usage,
+        own_tokens_per_minute=own.tokens or 0.0,
+        own_requests_per_minute=None if whole.requests is None else own.requests or 0.0,
+        own_output_tokens_per_minute=(
+            None if whole.output_tokens is None else own.output_tokens or 0.0
+        ),
+        own_refused_per_minute=None if whole.refused is None else refused,
     )
-    return replace(whole, value=usage)
 
 
-def _number_or(
-    if_nothing: float | None, prometheus: "_Prometheus", query: str | None
-) -> float | Unavailable | None:
-    """Ask a query that may be missing (None) or may find nothing; it must not fail."""
-    if query is None:
-        return None
-    answer = prometheus.number(query)
-    if isinstance(answer, Available):
-        return answer.value
-    return if_nothing if answer.reason is Reason.USAGE_NOT_FOUND else answer
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What a preset's query finds; None is what it does not find."""
+
+    tokens: float | None
+    output_tokens: float | None
+    requests: float | None
+    sampled_at: float | None
+    refused: ByCode | None
 
 
-def _queries(config: spec.Prometheus, model: str, window_seconds: int) -> UsageQueries:
-    if config.preset is not None:
-        return preset_queries(config.preset, model, window_seconds)
-    return UsageQueries(tokens=config.query or "")
-
-
-class _Prometheus:
-    """Asks one Prometheus for single numbers."""
-
-    def __init__(
-        self,
-        session: requests.Session,
-        address: Address,
-        bearer_token: str | None,
-        window_seconds: int,
-        clock: Callable[[], float],
-    ) -> None:
-        session.stream = True
-        session.auth = _authorization(address, bearer_token)
-        session.hooks["response"] = [_read_bounded]
-        self._address = address
-        self._secrets = (bearer_token, address.password)
-        self._max_age_seconds = MAX_AGE_WINDOWS * window_seconds
-        self._clock = clock
-        self._client: Any = PrometheusConnect(
-            url=address.origin + address.path.rstrip("/"),
-            session=session,
-            # The next tick is the retry.
-            retry=Retry(total=0),
-            timeout=TIMEOUT_SECONDS,
-            # A query may be longer than a proxy lets a URL be.
-            method="POST",
-        )
-
-    def number(self, query: str) -> Reading[float]:
-        """Ask for one number that may be a count per minute."""
-        try:
-            result: object = self._client.custom_query(query)
-        except _RefusedError as error:
-            return self._failed(query, error.words)
-        except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
-            return self._failed(query, "this is not Prometheus' API")
-        except (requests.RequestException, OSError, ValueError) as error:
-            return connection_failure(
-                error,
-                origin=self._address.origin,
-                unreachable=Reason.PROMETHEUS_UNREACHABLE,
-                timeout=isinstance(error, requests.Timeout),
-            )
-        return self._plausible(result, query)
-
-    def _failed(self, query: str, words: str) -> Unavailable:
-        words = quoted(without_secrets(words, *self._secrets))
-        return Unavailable(
-            Reason.PROMETHEUS_QUERY_FAILED,
-            f"{self._address.origin} does not answer the query {_named(query)} ({words}); correct "
-            "llm.usage.prometheus",
-        )
-
-    def _plausible(self, result: object, query: str) -> Reading[float]:
-        where = f"{_named(query)} at {self._address.origin}"
-        if result == []:
-            return Unavailable(
-                Reason.USAGE_NOT_FOUND,
-                f"the query {where} returns nothing; its series appear with the first call that "
-                "the exporter counts: check that it is scraped, and that the preset's metric and "
-                "the model's name are the exporter's",
-            )
-        sample = _single_sample(result)
-        if sample is None:
-            return self._implausible(where, "more than one number")
-        at, value = sample
-        now = self._clock()
-        if not 0 <= value <= MAX_PLAUSIBLE_PER_MINUTE:  # nor NaN, nor infinite
-            return self._implausible(where, f"{value:g}")
-        if not now - at <= self._max_age_seconds:
-            return self._implausible(where, "a sample that is older than two windows")
-        return Available(value, at=min(at, now), source=SOURCE)
-
-    def _implausible(self, where: str, what: str) -> Unavailable:
-        return Unavailable(
-            Reason.USAGE_IMPLAUSIBLE,
-            f"the query {where} returns {what}, not one number per minute of a fresh sample; "
-            "aggregate it with sum(), and check the clocks",
-        )
-
-
-def _named(query: str) -> str:
-    return f"`{quoted(query, limit=MAX_QUERY_CHARACTERS)}`"
-
-
-def _single_sample(result: object) -> tuple[float, float] | None:
-    """Return time and value of a vector of one series or of a scalar; None for anything else."""
-    match result:
-        case [{"value": [at, value]}]:
-            pass
-        case [int() | float() as at, str() as value]:
-            pass
-        case _:
-            return None
-    try:
-        return float(at), float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _authorization(
-    address: Address, bearer_token: str | None
-) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Return what signs a request. Always something: without it requests looks into ~/.netrc."""
-    if bearer_token is None and address.user is not None:
-        basic: Callable[[requests.PreparedRequest], requests.PreparedRequest]
-        basic = requests.auth.HTTPBasicAuth(
-            address.user.encode(), (address.password or "").encode()
-        )
-        return basic
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if bearer_token is not None:
-            request.headers["Authorization"] = f"Bearer {bearer_token}"
-        return request
-
-    return sign
-
-
-def _read_bounded(response: requests.Response, **_: object) -> requests.Response:
-    """Read an answer within bounds of size and time, and stop at anything but success.
-
-    As a hook it runs before a redirect would be followed.
-
-    Raises:
-        _RefusedError: if the status is not 200, or the answer is too large.
-        requests.Timeout: if it takes too long.
-
-    """
-    deadline = time.monotonic() + ANSWER_SECONDS
-    body = bytearray()
-    with response:
-        for chunk in response.iter_content(CHUNK_BYTES):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise _RefusedError("the answer is too large")
-            if time.monotonic() > deadline:
-                raise requests.Timeout
-    if response.status_code != requests.codes.ok:
-        raise _RefusedError(_error_text(response.status_code, bytes(body)))
-    read = requests.Response()
-    read.status_code = response.status_code
-    read.raw = io.BytesIO(body)
-    return read
-
-
-def _error_text(status: int, body: bytes) -> str:
-    try:
-        answer: object = json.loads(body)
-    except (ValueError, RecursionError):
-        answer = None
-    said = answer.get("error") if isinstance(answer, Mapping) else None
-    return str(said) if said else f"HTTP {status}"
+def _figures(api: PrometheusApi, query: str) -> Reading[_Figures]:
+    found = api.ask(query)
+    if isinstance(found, Unavailable):
+        return found
+    numbers: dict[str, float] = {}
+    calls: list[Sample] = []
+    for sample in found.value:
+        figure = sample.labels.get(FIGURE_LABEL)
+        if figure == Figure.REFUSED:
+            calls.append(sample)
+        elif figure is None or figure in numbers:
+            return api.implausible(query, "numbers that it was not asked for")
+        else:
+            numbers[figure] = sample.value
+    figures = _Figures(
+        tokens=numbers.get(Figure.TOKENS),
+        output_tokens=numbers.get(Figure.OUTPUT_TOKENS),
+        requests=numbers.get(Figure.REQUESTS),
+        sampled_at=numbers.get(Figure.SAMPLED_AT),
+        refused=[
+            (code, sample.value)
+            for sample in calls
+            for name, code in sample.labels.items()
+            if name != FIGURE_LABEL
+        ]
+        if calls
+        else None,
+    )
+    return Available(figures, found.at, found.source)

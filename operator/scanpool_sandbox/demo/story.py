@@ -283,11 +283,9 @@ class Story:
         return all(claim.held for claim in self._claims)
 
     def _pool_patch(self) -> dict[str, Any]:
-        refused = 'gen_ai_server_requests_total{error_code="rate_limit_exceeded"}'
         prometheus = {
             "url": self._world.prometheus.url,
             "ownLabels": [{"name": "consumer", "value": CONSUMER}],
-            "rateLimitedQuery": f"sum(rate({refused}[15s])) * 60",
         }
         return {
             "spec": {

@@ -1,0 +1,92 @@
+"""What the codes of refused calls mean, as exporters count them.
+
+A code is whatever an exporter puts into its label: the provider's `error.code`, an HTTP status, or
+the class that a client library raises. Client libraries raise one class for every 429, and a status
+is one for all of them: there a billing refusal looks like a rate limit.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from scanpool.models.observation import Refusals
+from scanpool.sources.billing import is_billing
+from scanpool.sources.text import quoted
+
+UNNAMED: Final = "429"
+"""The code of refused calls that are counted as one number."""
+SLOW_DOWN: Final = "slow_down"
+"""OpenAI's refusal of traffic that grew too fast inside the limit: a 429, but not at the limit."""
+
+MAX_CODES: Final = 20
+"""Codes to report, the most frequent ones: an exporter that puts a text into the label has more
+than anyone reads, and each takes room in the status."""
+MAX_CODE_CHARACTERS: Final = 60
+"""Longer than any provider's code or library's class; a sentence is cut."""
+
+CODE_LABEL: Final = re.compile(r"code|status|error|exception|reason", re.IGNORECASE)
+"""What is in the name of a label that holds codes. In `model` or `instance` there is no code."""
+STATUS_429: Final = re.compile(r"\b429\b")
+LIMIT_NAMES: Final = ("ratelimit", "toomanyrequests")
+"""In a code's letters: rate_limit_exceeded, openai.RateLimitError, RateLimitReached, and so on."""
+
+
+def codes(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[tuple[str, float]] | None:
+    """Return each sample's code and value; None if it is not clear what the samples count.
+
+    A single sample is all refused calls together, unless its only label holds a code. Several are
+    told apart by one label each, which holds a code.
+    """
+    by_code = [(_code(labels), value) for labels, value in samples]
+    if len(by_code) == 1:
+        return [(by_code[0][0] or UNNAMED, by_code[0][1])]
+    coded = [(code, value) for code, value in by_code if code is not None]
+    return coded if len(coded) == len(by_code) else None
+
+
+def means_rate_limit(code: str) -> bool:
+    """Return whether a refusal says that the tokens or requests per minute are used up.
+
+    Where the code does not tell billing from rate limits, it is taken for a rate limit.
+    """
+    if _is_other_429(code):
+        return False
+    letters = re.sub(r"[^a-z]", "", code.lower())
+    return STATUS_429.search(code) is not None or any(name in letters for name in LIMIT_NAMES)
+
+
+def means_refusal(code: str) -> bool:
+    """Return whether the provider refused the call with a 429, for whatever reason."""
+    return _is_other_429(code) or means_rate_limit(code)
+
+
+def rate_limited_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
+    """Return the calls per minute that a rate limit refused."""
+    return sum(value for code, value in by_code if means_rate_limit(code))
+
+
+def refused_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
+    """Return the calls per minute that were refused with any 429."""
+    return sum(value for code, value in by_code if means_refusal(code))
+
+
+def refusals(by_code: Iterable[tuple[str, float]]) -> tuple[Refusals, ...]:
+    """Return the codes that occur, in alphabetical order, fit to be shown and bounded in number."""
+    totals: defaultdict[str, float] = defaultdict(float)
+    for code, value in by_code:
+        totals[quoted(code, limit=MAX_CODE_CHARACTERS)] += value
+    # Of equally frequent ones the first by name, so that the choice does not change by itself.
+    frequent = sorted(totals, key=lambda code: (-totals[code], code))[:MAX_CODES]
+    return tuple(Refusals(code, totals[code]) for code in sorted(frequent) if totals[code] > 0)
+
+
+def _code(labels: Mapping[str, str]) -> str | None:
+    if len(labels) != 1:
+        return None
+    ((name, value),) = labels.items()
+    return value if CODE_LABEL.search(name) else None
+
+
+def _is_other_429(code: str) -> bool:
+    return any(is_billing(word) or word == SLOW_DOWN for word in re.split(r"[^\w]+", code))
