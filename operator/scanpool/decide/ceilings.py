@@ -2,22 +2,27 @@
 
 from dataclasses import dataclass, replace
 
-from scanpool.decide import feedback, gaps, room, tokens
+from scanpool.decide import budget, cost, feedback, gaps, limits, ramp, report, room, tokens, use
+from scanpool.decide.limits import TOKEN_UNITS
+from scanpool.models.budget import Claim, Unit
 from scanpool.models.decision import Ceiling, LimitedBy, MemoryReport, TokenReport
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
-from scanpool.models.spec import Llm, PoolSpec
+from scanpool.models.spec import Llm, Mode, PoolSpec
+
+NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The ceilings that apply to a pool, with their reports."""
+    """The ceilings that apply to a pool, with their reports and the pool's claim on them."""
 
     tokens: Ceiling | None = None
     requests: Ceiling | None = None
     memory: Ceiling | None = None
     token_report: TokenReport | None = None
     memory_report: MemoryReport | None = None
+    claim: Claim | None = None
 
     def named(self) -> tuple[tuple[LimitedBy, Ceiling], ...]:
         """Return the ceilings that apply, in the order in which they are reported."""
@@ -29,14 +34,30 @@ class Ceilings:
         return tuple((name, one) for name, one in pairs if one is not None)
 
 
-def measure(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Ceilings:
-    """Return the ceilings that the spec asks for, as this tick's readings and the memory say."""
+def measure(
+    spec: PoolSpec, observation: Observation, memory: Memory, wanted: int, now: float
+) -> Ceilings:
+    """Return the ceilings that the spec asks for, as this tick's readings and the memory say.
+
+    `wanted` are the replicas that the pool would have without them.
+    """
     found = Ceilings()
+    current = observation.target.replicas
     if spec.memory.enabled and (pair := room.memory_ceiling(spec.memory, observation, memory, now)):
         found = replace(found, memory=pair[0], memory_report=pair[1])
+        wanted = min(wanted, pair[0].allows(current))
     if spec.llm is None:
         return found
-    return _with_provider(spec.llm, spec, observation, memory, now, found)
+    claim = Claim(
+        pool=observation.pool,
+        weight=spec.llm.weight,
+        floor=spec.min_replicas,
+        # A pool that only observes takes no more than it has.
+        wanted=wanted if spec.mode is Mode.ENFORCE else current,
+        held=current,
+        needs={},
+    )
+    return _with_provider(spec.llm, spec, observation, memory, claim, now, found)
 
 
 def _with_provider(
@@ -44,38 +65,41 @@ def _with_provider(
     spec: PoolSpec,
     observation: Observation,
     memory: Memory,
+    claim: Claim,
     now: float,
     found: Ceilings,
 ) -> Ceilings:
     queues, current = spec.rabbitmq.queues, observation.target.replicas
-    whole, own = tokens.flows(queues, observation)
-    others = tokens.others(observation, whole, own)
-    token_limit, request_limit = tokens.limits(llm, observation)
-    per_replica = tokens.cost(memory, llm, queues, own)
-    hold = feedback.hold_seconds(llm.usage.window_seconds, observation)
+    used = use.measure(queues, observation, memory, now)
+    per_replica = cost.cost(memory, llm, queues, used.own)
+    in_force = limits.in_force(llm, memory)
+    hold = feedback.hold_seconds(llm.usage.window_seconds, observation, now)
     factor = feedback.backoff_factor(memory, hold, now)
+
+    bursts = {Unit.TOKENS: tokens.burst(llm, observation, in_force.get(Unit.TOKENS), now)}
+    most = {} if llm.ramp is None else {Unit.TOKENS: ramp.most(llm.ramp, memory)}
     target = llm.target_utilization_percent
-    by_tokens = tokens.ceiling(
-        "TPM",
-        token_limit,
-        others.tokens,
-        per_replica.tokens,
-        target,
-        factor,
-        current,
-        tokens.burst(llm, observation, token_limit, now),
-    )
-    by_requests = None
-    if request_limit.value is not None and per_replica.requests is not None:
-        by_requests = tokens.ceiling(
-            "RPM",
-            request_limit,
-            others.requests,
-            per_replica.requests,
-            target,
-            factor,
-            current,
+    needs = {
+        unit: tokens.need(
+            unit, limit, used, per_replica, observation.peers, target, factor,
+            bursts.get(unit, 0.0), most.get(unit),
         )
+        for unit, limit in in_force.items()
+    }  # fmt: skip
+    claim = replace(claim, needs={unit: one for unit, one in needs.items() if one is not None})
+    shares = {unit: budget.entitlement(unit, claim, observation.peers) for unit in in_force}
+    ceilings = {}
+    for unit, limit in in_force.items():
+        if (entitled := shares[unit]) is not None:
+            ceilings[unit] = tokens.ceiling(
+                unit, limit, entitled, used, claim.needs[unit].per_replica, target, factor,
+                bursts.get(unit, 0.0),
+            )  # fmt: skip
+        elif unit in TOKEN_UNITS:
+            ceilings[unit] = tokens.unknown(unit, used, current)
+
+    by_tokens = tokens.smallest(ceilings, TOKEN_UNITS) or NO_LIMIT
+    by_requests = ceilings.get(Unit.REQUESTS)
     if gaps.awaits_first_call(observation):
         by_tokens, by_requests = tokens.first_replica(), None
     if feedback.growth_stopped(memory, now):
@@ -84,7 +108,16 @@ def _with_provider(
         found,
         tokens=by_tokens,
         requests=by_requests,
-        token_report=tokens.report(
-            observation, token_limit, request_limit, whole, own, per_replica, factor
+        claim=claim,
+        token_report=report.of(
+            llm,
+            queues,
+            observation,
+            memory,
+            in_force,
+            used,
+            per_replica,
+            factor,
+            shares.get(Unit.TOKENS),
         ),
     )

@@ -5,6 +5,7 @@ Billing errors and 503 teach nothing here: neither says that the pool is too lar
 
 from dataclasses import replace
 
+from scanpool.decide import quota
 from scanpool.models.decision import Ceiling
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
@@ -36,12 +37,15 @@ def pod_start_seconds(observation: Observation) -> float:
     return max(starts, default=POD_START_SECONDS)
 
 
-def hold_seconds(window_seconds: int, observation: Observation) -> float:
+def hold_seconds(window_seconds: int, observation: Observation, now: float) -> float:
     """Return how long a back-off must stand before its effect can be measured.
 
-    The rates lag by the usage window, and a pod that was starting spends only once it is ready.
+    The rates are averages over the usage window, their newest sample is some seconds old, and a pod
+    that was starting spends only once it is ready.
     """
-    return window_seconds + pod_start_seconds(observation)
+    usage = observation.usage
+    delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
+    return window_seconds + delay + pod_start_seconds(observation)
 
 
 def backoff_factor(memory: Memory, hold: float, now: float) -> float:
@@ -66,14 +70,20 @@ def without_growth(ceiling: Ceiling, current: int) -> Ceiling:
 
 
 def learn_from_refusals(
-    memory: Memory, observation: Observation, hold: float, now: float
+    memory: Memory, observation: Observation, window_seconds: int, now: float
 ) -> Memory:
-    """Return the memory after this tick's 429s, one back-off per `hold` seconds at most."""
+    """Return the memory after this tick's 429s, one back-off per `hold_seconds` at most.
+
+    Clients call refusals for billing reasons 429s too: around an exhausted quota the workers' 429s
+    say nothing of the limit.
+    """
+    hold = hold_seconds(window_seconds, observation, now)
     provider = observation.provider
     if isinstance(provider, Available) and provider.value.slow_down:
         memory = replace(memory, growth_stopped_until=provider.at + SLOW_DOWN_SECONDS)
     factor = backoff_factor(memory, hold, now)
-    if not _rate_limited(memory, observation):
+    counted = not quota.taints_refusals(memory, window_seconds, now)
+    if not _rate_limited(memory, observation, counted=counted):
         if factor < 1.0 or memory.rate_limited_at is None:
             return memory
         return replace(memory, rate_limited_at=None, backoff_at=None, backoff_factor=1.0)
@@ -83,9 +93,10 @@ def learn_from_refusals(
     return replace(memory, backoff_at=now, backoff_factor=max(factor * BACKOFF, LEAST_FACTOR))
 
 
-def _rate_limited(memory: Memory, observation: Observation) -> bool:
+def _rate_limited(memory: Memory, observation: Observation, *, counted: bool) -> bool:
     usage, provider = observation.usage, observation.provider
-    if isinstance(usage, Available) and (usage.value.rate_limited_per_minute or 0) > 0:
+    refused = isinstance(usage, Available) and (usage.value.rate_limited_per_minute or 0) > 0
+    if counted and refused:
         return True
     # A probe's answer is shared until the next probe: its 429 counts once.
     return (

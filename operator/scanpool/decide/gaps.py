@@ -1,5 +1,6 @@
 """Which of the readings that a pool asks for are missing: while any is, the pool holds."""
 
+from scanpool.decide import limits
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
@@ -9,8 +10,9 @@ from scanpool.models.spec import PoolSpec
 def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
     """Return the missing readings, the queues' first; each says why and what to do.
 
-    A provider that answers but tells no limit, where the spec tells none either, is a gap too: its
-    ceiling is unknown. While it refuses to be paid it tells no limit, and the breaker decides.
+    A provider that answers but tells no limit, where neither the spec nor the Admin API tells one,
+    is a gap too: its ceiling is unknown. While it refuses to be paid it tells no limit, and the
+    breaker decides. The Admin API is missed only where nobody else tells the limit.
     """
     readings = (
         observation.queues,
@@ -23,13 +25,11 @@ def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
     if awaits_first_call(observation):
         missing = tuple(reading for reading in missing if reading is not observation.usage)
     provider = observation.provider
-    if (
-        spec.llm is not None
-        and spec.llm.tokens_per_minute is None
-        and isinstance(provider, Available)
-        and provider.value.tokens_per_minute is None
-        and provider.value.billing_code is None
-    ):
+    if spec.llm is None or limits.is_told(spec.llm, observation):
+        return missing
+    if isinstance(observation.configured, Unavailable):
+        return (*missing, observation.configured)
+    if isinstance(provider, Available) and provider.value.billing_code is None:
         missing += (
             Unavailable(
                 Reason.LIMIT_UNKNOWN,

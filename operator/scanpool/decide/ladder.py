@@ -12,16 +12,17 @@ any                                | open    | as above, then onQuotaExhausted, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanpool.decide import behavior, gaps, quota, recall
 from scanpool.decide.ceilings import Ceilings, measure
 from scanpool.decide.demand import Demand, demand, within_tolerance
+from scanpool.models.budget import Claim
 from scanpool.models.decision import Decision, LimitedBy, Step
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
-from scanpool.models.spec import PoolSpec
+from scanpool.models.spec import Mode, PoolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,13 @@ def decide(
     `now` is in seconds since the epoch. The same arguments always give the same answer.
     """
     current = observation.target.replicas
+    observation, memory = recall.before(spec, observation, memory, now)
     missing = gaps.find(spec, observation)
-    memory = recall.before(spec, observation, memory, now)
-    ceilings = measure(spec, observation, memory, now)
     wanted = _wanted(spec, observation)
 
     if missing or wanted is None or not memory.recommendations:
         asked = current
+        ceilings = measure(spec, observation, memory, current, now)
         rungs = _hold(
             spec, tuple(dict.fromkeys(gap.message for gap in missing)), ceilings, memory, current
         )
@@ -57,8 +58,11 @@ def decide(
         near = within_tolerance(wanted, current, spec.behavior)
         asked = current if near else wanted.replicas
         memory = recall.recommend(spec, memory, asked, now)
-        rungs = [*_ask(wanted, asked), *_climb(spec, ceilings, memory, current, asked, now)]
-    rungs += _breaker(spec, memory, current, rungs[-1].replicas)
+        rungs = [*_ask(wanted, asked), *_pace(spec, memory, current, asked, now)]
+        ceilings = measure(spec, observation, memory, rungs[-1].replicas, now)
+        rungs += _below(spec, ceilings, current, rungs[-1].replicas)
+    cap = _quota_cap(spec, memory, current, now)
+    rungs += _breaker(spec, memory, cap, rungs[-1].replicas)
 
     decision = Decision(
         current=current,
@@ -69,6 +73,10 @@ def decide(
         gaps=missing,
         quota=memory.quota,
         quota_code=memory.quota_code,
+        quota_cap=cap,
+        next_probe_seconds=quota.probe_age(spec.llm, memory)
+        if spec.llm is not None and memory.quota is Quota.OPEN
+        else None,
         provider_answered=isinstance(observation.provider, Available),
         first_expiry=quota.first_expiry(observation),
         token_ceiling=ceilings.tokens,
@@ -77,6 +85,7 @@ def decide(
         tokens=ceilings.token_report,
         memory=ceilings.memory_report,
         reverts=len(memory.reverted_at),
+        claim=_claim(spec, ceilings, current, rungs[-1].replicas),
     )
     return decision, memory
 
@@ -99,15 +108,15 @@ def _ask(wanted: Demand, asked: int) -> list[_Rung]:
     ]
 
 
-def _climb(
-    spec: PoolSpec, ceilings: Ceilings, memory: Memory, current: int, asked: int, now: float
+def _pace(
+    spec: PoolSpec, memory: Memory, current: int, asked: int, now: float
 ) -> list[_Rung]:
-    """Take what is asked for through every rule below the billing breaker."""
+    """Take what is asked for through the pool's own rules."""
     stable = behavior.stabilize(memory.recommendations, current, asked, spec.behavior, now)
     paced = behavior.apply_policies(stable, current, spec.behavior, memory.scalings, now)
     bounded = min(max(paced, spec.min_replicas), spec.max_replicas)
     bound = LimitedBy.MIN_REPLICAS if bounded > paced else LimitedBy.MAX_REPLICAS
-    rungs = [
+    return [
         _Rung(
             "stabilization",
             stable,
@@ -127,9 +136,14 @@ def _climb(
             f"between minReplicas {spec.min_replicas} and maxReplicas {spec.max_replicas}",
             bound,
         ),
-        *_capped(ceilings, current, bounded),
     ]
-    floor = max(rungs[-1].replicas, spec.min_replicas)
+
+
+def _below(spec: PoolSpec, ceilings: Ceilings, current: int, replicas: int) -> list[_Rung]:
+    """Take replicas below the ceilings, and not below the floor."""
+    rungs = _capped(ceilings, current, replicas)
+    capped = rungs[-1].replicas if rungs else replicas
+    floor = max(capped, spec.min_replicas)
     return [*rungs, _Rung("floor", floor, "minReplicas holds even under a ceiling")]
 
 
@@ -162,19 +176,24 @@ def _hold(
     return [*rungs, _Rung("floor", kept, "a reading that fails lowers nothing")]
 
 
-def _breaker(spec: PoolSpec, memory: Memory, current: int, replicas: int) -> list[_Rung]:
+def _quota_cap(spec: PoolSpec, memory: Memory, current: int, now: float) -> int | None:
     if spec.llm is None:
+        return None
+    return quota.cap(memory, spec.llm.on_quota_exhausted, current, spec.min_replicas, now)
+
+
+def _breaker(spec: PoolSpec, memory: Memory, cap: int | None, replicas: int) -> list[_Rung]:
+    if spec.llm is None or cap is None:
         return []
-    cap = quota.cap(memory.quota, spec.llm.on_quota_exhausted, current, spec.min_replicas)
-    if cap is None:
-        return []
-    reason = (
-        f"the provider refuses every call ({memory.quota_code}): "
-        f"onQuotaExhausted is {spec.llm.on_quota_exhausted}"
-        if memory.quota is Quota.OPEN
-        else f"the provider answers again: no more than {cap} replicas try it at first"
-    )
+    reason = quota.reason(memory, spec.llm.on_quota_exhausted, spec.min_replicas)
     return [_Rung("billing breaker", min(replicas, cap), reason, LimitedBy.QUOTA)]
+
+
+def _claim(spec: PoolSpec, ceilings: Ceilings, current: int, desired: int) -> Claim | None:
+    """Return what the pool asks of the limits that it shares: it holds what it is about to have."""
+    if ceilings.claim is None or spec.mode is not Mode.ENFORCE:
+        return ceilings.claim
+    return replace(ceilings.claim, held=max(current, desired))
 
 
 def _steps(rungs: Sequence[_Rung], current: int) -> tuple[Step, ...]:

@@ -2,21 +2,35 @@
 
 from dataclasses import replace
 
-from scanpool.decide import behavior, feedback, quota, room, tokens
-from scanpool.models.memory import Checkpoint, Memory, Quota, Scaling, WorkingSet
+from scanpool.decide import behavior, cost, feedback, limits, quota, ramp, room, use
+from scanpool.models.memory import (
+    Checkpoint,
+    KnownLimit,
+    LimitCheckpoint,
+    Memory,
+    Quota,
+    Scaling,
+    WorkingSet,
+)
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import PoolSpec
+from scanpool.models.spec import Llm, PoolSpec
 
 # Replicas that someone else sets back within this time are contested, not adjusted.
 REVERT_WINDOW_SECONDS = 600
 # Figures in the checkpoint are rounded, so that noise in them does not cost a write to the API.
 COST_DIGITS = 2
+LEARNED_STEP_SECONDS = 60
 WORKING_SET_STEP = 32 * room.MEBIBYTE
 
 
-def before(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Memory:
-    """Return the memory with all that this tick's readings teach, before anything is decided."""
+def before(
+    spec: PoolSpec, observation: Observation, memory: Memory, now: float
+) -> tuple[Observation, Memory]:
+    """Return the memory with all that this tick's readings teach, before anything is decided.
+
+    And the observation, less what the memory shows not to be one.
+    """
     memory = _notice_reverts(memory, observation.target.replicas, now)
     memory = room.remember_working_set(memory, observation.target.pods, now)
     known = isinstance(observation.queues, Available)
@@ -26,22 +40,12 @@ def before(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         failed_depth_readings=failures,
         scalings=behavior.forget_scalings(memory.scalings, now),
     )
-    memory = quota.trip(memory, observation)
+    memory = quota.trip(spec.llm, observation, memory, now)
     if spec.llm is None:
-        return memory
-    hold = feedback.hold_seconds(spec.llm.usage.window_seconds, observation)
-    memory = feedback.learn_from_refusals(memory, observation, hold, now)
-    if (
-        not isinstance(observation.queues, Available)
-        or isinstance(observation.rates, Unavailable)
-        or isinstance(observation.usage, Unavailable)
-    ):
-        # Others' use could pass for the pool's own, and a throttled replica for a cheap one.
-        return memory
-    _, own = tokens.flows(spec.rabbitmq.queues, observation)
-    return tokens.learn_cost(
-        memory, own, observation.queues.value, observation, spec.llm.usage.window_seconds, now
-    )
+        return observation, memory
+    own = use.acknowledged(spec.rabbitmq.queues, observation)
+    observation, memory = use.vet(spec.llm, observation, own, memory, now)
+    return observation, _of_the_provider(spec.llm, spec, observation, memory, now)
 
 
 def recommend(spec: PoolSpec, memory: Memory, replicas: int, now: float) -> Memory:
@@ -73,6 +77,15 @@ def checkpoint(memory: Memory) -> Checkpoint:
         quota=memory.quota,
         quota_code=memory.quota_code,
         quota_since=memory.quota_since,
+        quota_refusals=memory.quota_refusals or None,
+        quota_closed_at=memory.quota_closed_at,
+        learned_seconds=None
+        if learned is None
+        else int(memory.learned_seconds // LEARNED_STEP_SECONDS) * LEARNED_STEP_SECONDS,
+        limits=tuple(
+            LimitCheckpoint(unit=unit, value=one.value, source=one.source)
+            for unit, one in sorted(memory.limits.items())
+        ),
         working_set_bytes=None if used is None else -(-used // WORKING_SET_STEP) * WORKING_SET_STEP,
     )
 
@@ -87,6 +100,8 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
     return Memory(
         tokens_per_replica=kept.tokens_per_replica_minute,
         learned_at=None if kept.tokens_per_replica_minute is None else now,
+        learned_seconds=float(kept.learned_seconds or 0),
+        limits={one.unit: KnownLimit(one.value, one.source, now) for one in kept.limits},
         rate_limited_at=kept.rate_limited_at,
         backoff_at=kept.backoff_at,
         backoff_factor=1.0 if kept.backoff_factor is None else kept.backoff_factor,
@@ -94,10 +109,32 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         quota=Quota(kept.quota),
         quota_code=kept.quota_code,
         quota_since=kept.quota_since,
+        quota_refusals=kept.quota_refusals or 0,
+        quota_closed_at=kept.quota_closed_at,
         working_sets=()
         if kept.working_set_bytes is None
         else (WorkingSet(now, kept.working_set_bytes),),
     )
+
+
+def _of_the_provider(
+    llm: Llm, spec: PoolSpec, observation: Observation, memory: Memory, now: float
+) -> Memory:
+    """Return the memory with what is learned of the provider, its limits and the workers' cost."""
+    window, queues = llm.usage.window_seconds, spec.rabbitmq.queues
+    memory = limits.learn(observation, memory, now)
+    memory = use.learn_level(queues, observation, memory)
+    memory = feedback.learn_from_refusals(memory, observation, window, now)
+    used = use.measure(queues, observation, memory, now)
+    memory = ramp.remember(llm.ramp, memory, used.whole.tokens, now)
+    if (
+        not isinstance(observation.queues, Available)
+        or isinstance(observation.rates, Unavailable)
+        or isinstance(observation.usage, Unavailable)
+    ):
+        # Others' use could pass for the pool's own, and a throttled replica for a cheap one.
+        return memory
+    return cost.learn(memory, used, observation.queues.value, observation, window, now)
 
 
 def _notice_reverts(memory: Memory, replicas: int, now: float) -> Memory:

@@ -142,7 +142,9 @@ class Decision:
 
     `gaps` are the readings that failed: while there are any, the pool holds. `current` is what the
     Deployment asked for when it was observed. `first_expiry` is the pool's shortest message TTL.
-    `claim` is what the pool asks of the limits that it shares with others.
+    `claim` is what the pool asks of the limits that it shares with others. `quota_cap` is the most
+    replicas that the billing breaker allows, None if it limits nothing; while it is open, the next
+    probe comes `next_probe_seconds` after the last one at the latest.
     """
 
     current: int
@@ -153,6 +155,8 @@ class Decision:
     gaps: tuple[Unavailable, ...]
     quota: Quota
     quota_code: str | None
+    quota_cap: int | None = None
+    next_probe_seconds: float | None = None
     provider_answered: bool = False
     first_expiry: Expiry | None = None
     token_ceiling: Ceiling | None = None

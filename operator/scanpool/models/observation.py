@@ -176,7 +176,8 @@ class KeyUsage:
 class Observation:
     """Everything that one decision is based on. None: the pool does not ask for this reading.
 
-    `peers` are the claims of the other pools on the same key and model, as of their last ticks.
+    `pool` is the namespace and name of the pool that looks. `peers` are the claims of the other
+    pools on the same key and model, as of their last ticks.
     """
 
     target: Target
@@ -187,3 +188,4 @@ class Observation:
     nodes: Reading[tuple[Node, ...]] | None = None
     configured: Reading[ConfiguredLimits] | None = None
     peers: tuple[Claim, ...] = ()
+    pool: str = ""

@@ -1,0 +1,126 @@
+"""What one busy replica uses per minute: learned from its work, else as the spec says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import exp
+
+from scanpool.decide.use import Flow, Use
+from scanpool.models.budget import Unit
+from scanpool.models.decision import CostSource
+from scanpool.models.memory import Memory
+from scanpool.models.observation import Observation, QueueDepth
+from scanpool.models.spec import Llm, Queue
+
+# A change of the queue mix fills the usage window (60 s) and then three of these: the cost has
+# followed to 97% when three minutes are over.
+TIME_CONSTANT_SECONDS = 40.0
+# Beyond this, more time of learning makes no cost more certain.
+CERTAIN_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one busy replica uses per minute; None is unknown.
+
+    `confidence`, 0 to 1, is the share of `tokens` that rests on what was measured.
+    """
+
+    tokens: float | None = None
+    requests: float | None = None
+    output_share: float | None = None
+    source: CostSource | None = None
+    confidence: float = 0.0
+    at: float | None = None
+
+    def of(self, unit: Unit) -> float | None:
+        """Return the cost in the unit of a limit.
+
+        Input and output that are not told apart count as all of the tokens: a limit on one of them
+        is then reached too early, never too late.
+        """
+        if self.tokens is None or unit is Unit.TOKENS:
+            return self.tokens
+        if unit is Unit.REQUESTS:
+            return self.requests
+        if self.output_share is None:
+            return self.tokens
+        share = self.output_share if unit is Unit.OUTPUT_TOKENS else 1 - self.output_share
+        return self.tokens * share
+
+
+def learn(
+    memory: Memory,
+    use: Use,
+    depths: Sequence[QueueDepth],
+    observation: Observation,
+    window_seconds: int,
+    now: float,
+) -> Memory:
+    """Return the memory with the cost of a replica learned, if this tick can teach it.
+
+    Only a full window in which the same replicas were ready, all had messages waiting and no call
+    was refused says what one replica uses when it is busy: an idle or a throttled replica looks
+    cheap, which would raise the ceiling and bring on more refusals. The window is that of the
+    reading, which ends when its newest sample was taken, not now.
+    """
+    ready = observation.target.ready_replicas
+    waiting = sum(depth.ready for depth in depths)
+    busy = ready > 0 and waiting >= ready and ready == len(observation.target.pods)
+    if not busy:
+        return replace(memory, busy_since=None, busy_replicas=0)
+    if memory.busy_since is None or memory.busy_replicas != ready:
+        return replace(memory, busy_since=now, busy_replicas=ready)
+    if use.own_at is None or not use.own.tokens:
+        return memory
+    begin = use.own_at - window_seconds
+    calm = memory.rate_limited_at is None or memory.rate_limited_at < begin
+    if begin < memory.busy_since or not calm:
+        return memory
+    sample = use.own.tokens / ready
+    if memory.tokens_per_replica is None or memory.learned_at is None:
+        return replace(
+            memory,
+            tokens_per_replica=sample,
+            learned_at=now,
+            learned_seconds=float(window_seconds),
+        )
+    elapsed = now - memory.learned_at
+    weight = 1 - exp(-elapsed / TIME_CONSTANT_SECONDS)
+    learned = memory.tokens_per_replica + weight * (sample - memory.tokens_per_replica)
+    return replace(
+        memory,
+        tokens_per_replica=learned,
+        learned_at=now,
+        # After a pause it is the window that was looked at, not the pause.
+        learned_seconds=min(memory.learned_seconds + min(elapsed, window_seconds), CERTAIN_SECONDS),
+    )
+
+
+def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
+    """Return what one replica uses: as learned, else as the spec says, else unknown."""
+    if memory.tokens_per_replica is not None:
+        tokens, source = memory.tokens_per_replica, CostSource.LEARNED
+        confidence = 1 - exp(-memory.learned_seconds / TIME_CONSTANT_SECONDS)
+    elif llm.tokens_per_replica_minute is not None:
+        tokens, source, confidence = float(llm.tokens_per_replica_minute), CostSource.SPEC, 0.0
+    else:
+        return Cost()
+    return Cost(
+        tokens,
+        _requests_for(tokens, queues, own),
+        own.output_tokens / own.tokens if own.tokens and own.output_tokens is not None else None,
+        source,
+        confidence,
+        memory.learned_at,
+    )
+
+
+def _requests_for(tokens: float, queues: Sequence[Queue], own: Flow) -> float | None:
+    """Return the requests that go with a replica's tokens, by the mix that is being worked off.
+
+    Before there is one: one message of each queue that costs tokens.
+    """
+    if own.tokens and own.requests:
+        return tokens * own.requests / own.tokens
+    prices = [queue.tokens_per_message for queue in queues if queue.tokens_per_message]
+    return tokens * len(prices) / sum(prices) if prices else None
