@@ -11,6 +11,7 @@ import httpx
 from scanpool.cluster import Cluster
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import (
+    ConfiguredLimits,
     KeyUsage,
     Node,
     Observation,
@@ -20,9 +21,9 @@ from scanpool.models.observation import (
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Llm, PoolSpec, Prometheus, RabbitMQ, SecretKeyRef
+from scanpool.models.spec import Admin, Llm, PoolSpec, Prometheus, RabbitMQ, SecretKeyRef
 from scanpool.sharing import SharedReads
-from scanpool.sources import amqp, management, openai, prometheus
+from scanpool.sources import amqp, management, openai_admin, probe, prometheus
 from scanpool.sources.http import HttpClients, InvalidCertificatesError
 from scanpool.threads import in_thread
 
@@ -33,6 +34,8 @@ T = TypeVar("T")
 STATISTICS_SECONDS = 5.0
 # Nodes change slowly, and listing every pod is the dearest read there is.
 NODES_SECONDS = 5.0
+# Limits of the administration change by hand, a few times a year, and a read takes several pages.
+ADMIN_SECONDS = 300.0
 # Longer than any single source's own time-out: reached only by several in a row.
 DEADLINE_SECONDS = 15.0
 # Pools that tick within this share of a polling interval share what they read.
@@ -77,8 +80,13 @@ class Observer:
         """Read the Deployment that a pool scales."""
         return await in_thread(self._executor, self._cluster.read_target, namespace, name)
 
-    async def observe(self, namespace: str, spec: PoolSpec, target: Target) -> Observation:
-        """Read what `spec` names, all at once. What is not there in time is unavailable."""
+    async def observe(
+        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+    ) -> Observation:
+        """Read what `spec` names, all at once. What is not there in time is unavailable.
+
+        `probe_age` is how old the answer to a probe may be, in seconds.
+        """
         max_age = spec.polling_interval_seconds * SHARED_PART
         reads: dict[str, Awaitable[Reading[Any]]] = {
             "queues": self._depths(namespace, spec.rabbitmq, max_age)
@@ -90,7 +98,11 @@ class Observer:
                 window = llm.usage.window_seconds
                 reads["rates"] = self._rates(namespace, spec.rabbitmq, url_ref, window)
             if llm.api_key_secret_ref is not None and llm.probe.enabled:
-                reads["provider"] = self._provider(namespace, llm, llm.api_key_secret_ref)
+                reads["provider"] = self._provider(
+                    namespace, llm, llm.api_key_secret_ref, probe_age
+                )
+            if llm.admin is not None:
+                reads["configured"] = self._configured(namespace, llm, llm.admin)
             if llm.usage.prometheus is not None:
                 reads["usage"] = self._usage(namespace, llm, llm.usage.prometheus, max_age)
         found: dict[str, Any] = {**await _all_in_time(reads)}
@@ -152,14 +164,20 @@ class Observer:
         return Available(present, found.at, found.source)
 
     async def _provider(
-        self, namespace: str, llm: Llm, ref: SecretKeyRef
+        self, namespace: str, llm: Llm, ref: SecretKeyRef, max_age: float
     ) -> Reading[ProviderState]:
         api_key = await self._secret(namespace, ref)
-        read = partial(
-            openai.probe, self._client(None), llm.api_base, api_key, llm.model, clock=self._clock
-        )
-        key = ("provider", llm.api_base, api_key, llm.model)
-        return await self._shared.get(key, llm.probe.interval_seconds, read)
+        asked = (llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
+        read = partial(probe.probe, self._client(None), *asked, clock=self._clock)
+        return await self._shared.get(("provider", *asked), max_age, read)
+
+    async def _configured(
+        self, namespace: str, llm: Llm, admin: Admin
+    ) -> Reading[ConfiguredLimits]:
+        admin_key = await self._secret(namespace, admin.api_key_secret_ref)
+        asked = (llm.api_base, admin_key, admin.project_id, llm.model)
+        read = partial(openai_admin.read_limits, self._client(None), *asked, clock=self._clock)
+        return await self._shared.get(("configured", *asked), ADMIN_SECONDS, read)
 
     async def _usage(
         self, namespace: str, llm: Llm, config: Prometheus, max_age: float

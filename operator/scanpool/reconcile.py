@@ -94,7 +94,8 @@ class Reconciler:
         if isinstance(target, Unavailable):
             return await self._give_up(pool, previous, target), memory
 
-        observation = await self._observer.observe(pool.namespace, spec, target.value)
+        probe_age = float(spec.llm.probe.interval_seconds) if spec.llm else 0.0
+        observation = await self._observer.observe(pool.namespace, spec, target.value, probe_age)
         now = self._clock()
         if memory is None:
             memory = restore(previous.checkpoint, now)

@@ -6,8 +6,9 @@ import pytest
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Unavailable
+from scanpool.models.spec import Provider
 from scanpool.sources.http import HttpClients
-from scanpool.sources.openai import probe
+from scanpool.sources.probe import MOST_TOKENS, probe
 from scanpool_sandbox.openai_provider import OpenAISettings
 
 KEY, MODEL = "sk-sandbox", "gpt-5.2"
@@ -18,7 +19,9 @@ async def ask() -> AsyncIterator[object]:
     clients = HttpClients()
 
     async def ask(server: object, key: str = KEY, model: str = MODEL) -> object:
-        return await probe(clients.get(None), server.base_url, key, model, clock=time.time)
+        return await probe(
+            clients.get(None), Provider.OPENAI, server.base_url, None, key, model, clock=time.time
+        )
 
     yield ask
     await clients.aclose()
@@ -37,9 +40,10 @@ async def test_the_limits_and_their_change(openai_server, ask) -> None:
 
 async def test_a_probe_costs_one_request_and_a_few_tokens(openai_server, ask) -> None:
     server = await openai_server(OpenAISettings())
-    await ask(server)
+    spent = (await ask(server)).value.tokens_spent
     state = server.provider.state()
-    assert (state["calls"], 0 < state["tokens"] <= 32) == (1, True)
+    assert (state["calls"], state["tokens"]) == (1, spent)
+    assert 0 < spent <= MOST_TOKENS
 
 
 async def test_an_exhausted_quota_until_it_is_topped_up(openai_server, ask) -> None:
@@ -91,8 +95,9 @@ async def test_every_failure_is_told_apart(openai_server, ask) -> None:
 
 async def test_a_provider_that_is_down_is_unreachable(unused_tcp_port) -> None:
     clients = HttpClients()
+    url = f"http://127.0.0.1:{unused_tcp_port}/v1"
     reading = await probe(
-        clients.get(None), f"http://127.0.0.1:{unused_tcp_port}/v1", KEY, MODEL, clock=time.time
+        clients.get(None), Provider.OPENAI, url, None, KEY, MODEL, clock=time.time
     )
     await clients.aclose()
     assert isinstance(reading, Unavailable)

@@ -10,6 +10,7 @@ from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, 
 from scanpool import observe as observe_module
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import (
+    ConfiguredLimits,
     KeyUsage,
     Observation,
     ProviderState,
@@ -18,32 +19,44 @@ from scanpool.models.observation import (
 )
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import (
+    Admin,
     MemoryTarget,
     PoolSpec,
     Probe,
     Prometheus,
+    Provider,
     RabbitMQ,
     SecretKeyRef,
     Usage,
     UsagePreset,
 )
-from scanpool.observe import NODES_SECONDS, SECRET_SECONDS, STATISTICS_SECONDS, Observer
+from scanpool.observe import (
+    ADMIN_SECONDS,
+    NODES_SECONDS,
+    SECRET_SECONDS,
+    STATISTICS_SECONDS,
+    Observer,
+)
 from scanpool.sources.http import InvalidCertificatesError
 
 AMQP = SecretKeyRef(name="scan-secret", key="CELERY_BROKER_URL")
 CA = SecretKeyRef(name="scan-secret", key="ca.crt")
 BEARER = SecretKeyRef(name="monitoring", key="token")
+ADMIN_KEY = SecretKeyRef(name="scan-admin", key="OPENAI_ADMIN_KEY")
+ADMIN = Admin(api_key_secret_ref=ADMIN_KEY, project_id="proj_1")
 SECRETS: dict[SecretKeyRef, str] = {
     BROKER: "http://user:password@broker:15672/",
     AMQP: "amqp://user:password@broker/",
     CA: "-----BEGIN CERTIFICATE-----",
     API_KEY: "sk-test",
     BEARER: "bearer",
+    ADMIN_KEY: "sk-admin",
 }
 TARGET = target(2)
+PROBE_AGE = 60.0
 DEPTHS = {VISION: QueueDepth(VISION, 3, 4), "other": QueueDepth("other", 1, 1)}
 RATES = {VISION: QueueRates(VISION, 1.0, 2.0, 3)}
-READINGS = ("queues", "rates", "provider", "usage", "nodes")
+READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes")
 
 
 class Clock:
@@ -92,7 +105,8 @@ class Sources:
             "management.read_depths": seen(DEPTHS),
             "management.read_rates": seen(RATES),
             "amqp.read_ready": seen({VISION: QueueDepth(VISION, 3, None)}),
-            "openai.probe": seen(ProviderState(tokens_per_minute=1)),
+            "probe.probe": seen(ProviderState(tokens_per_minute=1)),
+            "openai_admin.read_limits": seen(ConfiguredLimits(tokens_per_minute=2)),
             "prometheus.read_usage": seen(KeyUsage(1.0)),
         }
         self.hanging: set[str] = set()
@@ -165,7 +179,7 @@ def full_pool(**changes: Any) -> PoolSpec:
     )
     usual: dict[str, Any] = {
         "rabbitmq": RabbitMQ(management_url_secret_ref=BROKER, ca_secret_ref=CA, queues=(queue(),)),
-        "llm": llm(api_key_secret_ref=API_KEY, usage=usage),
+        "llm": llm(api_key_secret_ref=API_KEY, admin=ADMIN, usage=usage),
         "memory": MemoryTarget(),
     }
     return pool(**{**usual, **changes})
@@ -189,13 +203,14 @@ def asked(observation: Observation) -> set[str]:
 
 
 async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> None:
-    observation = await observer.observe("scan", full_pool(), TARGET)
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
     assert observation == Observation(
         target=TARGET,
         queues=seen((DEPTHS[VISION],)),
         rates=seen((RATES[VISION],)),
         provider=seen(ProviderState(tokens_per_minute=1)),
+        configured=seen(ConfiguredLimits(tokens_per_minute=2)),
         usage=seen(KeyUsage(1.0)),
         nodes=seen(()),
     )
@@ -218,6 +233,9 @@ async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> No
             id="probe-switched-off",
         ),
         pytest.param(
+            pool(llm=llm(admin=ADMIN)), {"queues", "rates", "configured"}, id="with-an-admin-key"
+        ),
+        pytest.param(
             pool(llm=llm(usage=WHOLE_KEY)), {"queues", "rates", "usage"}, id="with-prometheus"
         ),
         pytest.param(pool(llm=llm(), rabbitmq=by_amqp()), {"queues"}, id="amqp-shows-no-rates"),
@@ -226,7 +244,7 @@ async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> No
 async def test_what_a_pool_does_not_ask_for_is_not_read(
     observer: Observer, cluster: FakeCluster, spec: PoolSpec, readings: set[str]
 ) -> None:
-    observation = await observer.observe("scan", spec, TARGET)
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
     assert asked(observation) == readings
     assert unavailable(observation) == {}
@@ -239,6 +257,7 @@ async def test_what_a_pool_does_not_ask_for_is_not_read(
         pytest.param(BROKER, {"queues", "rates"}, id="management-url"),
         pytest.param(CA, {"queues", "rates"}, id="ca"),
         pytest.param(API_KEY, {"provider"}, id="api-key"),
+        pytest.param(ADMIN_KEY, {"configured"}, id="admin-key"),
         pytest.param(BEARER, {"usage"}, id="bearer-token"),
     ],
 )
@@ -252,7 +271,7 @@ async def test_a_missing_secret_is_the_reason_of_the_readings_that_need_it_and_o
 ) -> None:
     cluster.secrets[ref] = unseen(reason)
 
-    observation = await observer.observe("scan", full_pool(), TARGET)
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
     assert unavailable(observation) == dict.fromkeys(readings, reason)
     assert asked(observation) == set(READINGS)
@@ -264,7 +283,9 @@ async def test_a_missing_secret_of_amqp_is_the_queues_reason(
 ) -> None:
     cluster.secrets[ref] = unseen(Reason.SECRET_NOT_FOUND)
 
-    observation = await observer.observe("scan", pool(rabbitmq=by_amqp(ca_secret_ref=CA)), TARGET)
+    observation = await observer.observe(
+        "scan", pool(rabbitmq=by_amqp(ca_secret_ref=CA)), TARGET, PROBE_AGE
+    )
 
     assert unavailable(observation) == {"queues": Reason.SECRET_NOT_FOUND}
     assert sources.count("amqp.read_ready") == 0
@@ -272,17 +293,22 @@ async def test_a_missing_secret_of_amqp_is_the_queues_reason(
 
 async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sources) -> None:
     spec = full_pool()
-    await observer.observe("scan", spec, TARGET)
+    await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
     (depths,) = sources.calls["management.read_depths"]
-    (probe,) = sources.calls["openai.probe"]
+    (probe,) = sources.calls["probe.probe"]
+    (limits,) = sources.calls["openai_admin.read_limits"]
     (usage,) = sources.calls["prometheus.read_usage"]
     assert (depths["url"], depths["vhost"]) == (SECRETS[BROKER], None)
     assert depths["http"] == ("client that trusts", SECRETS[CA])
     assert probe["http"] == ("client that trusts", None)
-    assert (probe["base_url"], probe["api_key"], probe["model"]) == (
-        "https://api.openai.com/v1", "sk-test", "gpt-5.2",
+    assert (probe["provider"], probe["base_url"], probe["api_version"]) == (
+        Provider.OPENAI, "https://api.openai.com/v1", None,
     )  # fmt: skip
+    assert (probe["api_key"], probe["model"]) == ("sk-test", "gpt-5.2")
+    assert limits["http"] == ("client that trusts", None)
+    assert (limits["base_url"], limits["admin_key"]) == ("https://api.openai.com/v1", "sk-admin")
+    assert (limits["project_id"], limits["model"]) == ("proj_1", "gpt-5.2")
     assert (usage["model"], usage["window_seconds"], usage["bearer_token"]) == (
         "gpt-5.2", 60, "bearer",
     )  # fmt: skip
@@ -293,7 +319,7 @@ async def test_an_invalid_ca_is_a_matter_of_tls(
 ) -> None:
     cluster.secrets[CA] = seen("garbage")
 
-    observation = await observer.observe("scan", full_pool(), TARGET)
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
     assert unavailable(observation) == dict.fromkeys(("queues", "rates"), Reason.TLS_FAILED)
     assert isinstance(observation.queues, Unavailable)
@@ -304,7 +330,7 @@ async def test_an_invalid_ca_is_a_matter_of_tls(
 async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources: Sources) -> None:
     rabbitmq = by_amqp(ca_secret_ref=CA, vhost="eco2")
 
-    observation = await observer.observe("scan", pool(rabbitmq=rabbitmq), TARGET)
+    observation = await observer.observe("scan", pool(rabbitmq=rabbitmq), TARGET, PROBE_AGE)
 
     assert observation.queues == seen((QueueDepth(VISION, 3, None),))
     (given,) = sources.calls["amqp.read_ready"]
@@ -320,7 +346,7 @@ async def test_amqp_never_stands_in_for_a_management_api_that_fails(
     sources.answers["management.read_depths"] = unseen(Reason.BROKER_UNREACHABLE)
     both = by_amqp(management_url_secret_ref=BROKER)
 
-    observation = await observer.observe("scan", pool(rabbitmq=both), TARGET)
+    observation = await observer.observe("scan", pool(rabbitmq=both), TARGET, PROBE_AGE)
 
     assert unavailable(observation) == {"queues": Reason.BROKER_UNREACHABLE}
     assert sources.count("amqp.read_ready") == 0
@@ -331,7 +357,7 @@ async def test_a_missing_queue_is_named_and_not_taken_for_an_empty_one(
 ) -> None:
     spec = pool(queue(), queue("scan.typo"), queue("scan.gone"))
 
-    observation = await observer.observe("scan", spec, TARGET)
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
     assert isinstance(observation.queues, Unavailable)
     assert observation.queues.reason is Reason.QUEUE_NOT_FOUND
@@ -344,7 +370,9 @@ async def test_a_queue_without_statistics_yet_leaves_the_others_their_rates(
 ) -> None:
     sources.answers["management.read_depths"] = seen({**DEPTHS, "new": QueueDepth("new", 0, 0)})
 
-    observation = await observer.observe("scan", pool(queue(), queue("new"), llm=llm()), TARGET)
+    observation = await observer.observe(
+        "scan", pool(queue(), queue("new"), llm=llm()), TARGET, PROBE_AGE
+    )
 
     assert observation.rates == seen((RATES[VISION],))
 
@@ -354,7 +382,8 @@ async def test_a_queue_without_statistics_yet_leaves_the_others_their_rates(
     [
         ("management.read_depths", "queues"),
         ("management.read_rates", "rates"),
-        ("openai.probe", "provider"),
+        ("probe.probe", "provider"),
+        ("openai_admin.read_limits", "configured"),
     ],
 )
 async def test_a_source_that_hangs_does_not_take_the_others_with_it(
@@ -367,7 +396,7 @@ async def test_a_source_that_hangs_does_not_take_the_others_with_it(
     monkeypatch.setattr(observe_module, "DEADLINE_SECONDS", 0.2)
     sources.hanging = {source}
 
-    observation = await observer.observe("scan", full_pool(), TARGET)
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
     assert unavailable(observation) == {reading: Reason.DEADLINE_EXCEEDED}
     assert reading in getattr(observation, reading).message
@@ -379,8 +408,8 @@ async def test_two_pools_with_one_broker_read_it_once(
     other = pool(queue("other"))
 
     first, second = await asyncio.gather(
-        observer.observe("scan", full_pool(rabbitmq=pool().rabbitmq), TARGET),
-        observer.observe("team", other, TARGET),
+        observer.observe("scan", full_pool(rabbitmq=pool().rabbitmq), TARGET, PROBE_AGE),
+        observer.observe("team", other, TARGET, PROBE_AGE),
     )
 
     assert first.queues == seen((DEPTHS[VISION],))
@@ -405,7 +434,8 @@ async def test_pools_with_other_credentials_or_brokers_share_nothing(
     spec = pool(rabbitmq=RabbitMQ(management_url_secret_ref=ref, queues=(queue(),)))
 
     await asyncio.gather(
-        observer.observe("scan", pool(), TARGET), observer.observe("scan", spec, TARGET)
+        observer.observe("scan", pool(), TARGET, PROBE_AGE),
+        observer.observe("scan", spec, TARGET, PROBE_AGE),
     )
 
     assert sources.count("management.read_depths") == 2
@@ -418,7 +448,7 @@ async def test_each_reading_is_renewed_at_its_own_pace(
     reads: dict[str, list[int]] = {}
     for second in range(61):
         clock.now = NOW + second
-        await observer.observe("scan", spec, TARGET)
+        await observer.observe("scan", spec, TARGET, PROBE_AGE)
         for name in sources.calls:
             reads.setdefault(name, []).append(sources.count(name))
 
@@ -428,21 +458,68 @@ async def test_each_reading_is_renewed_at_its_own_pace(
         "management.read_depths": 61,
         "prometheus.read_usage": 61,
         "management.read_rates": 60 / STATISTICS_SECONDS + 1,
-        # llm.probe.intervalSeconds.
-        "openai.probe": 2,
+        "probe.probe": 60 / PROBE_AGE + 1,
+        "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
     }
     assert cluster.node_reads == 60 / NODES_SECONDS + 1
-    assert len(cluster.secret_reads) == 4 * (60 / SECRET_SECONDS + 1)
+    assert len(cluster.secret_reads) == 5 * (60 / SECRET_SECONDS + 1)
+
+
+async def test_pools_of_one_key_and_model_share_one_probe_and_one_look_at_its_project(
+    observer: Observer, sources: Sources
+) -> None:
+    await asyncio.gather(
+        observer.observe("scan", full_pool(), TARGET, PROBE_AGE),
+        observer.observe("team", full_pool(max_replicas=3), TARGET, PROBE_AGE),
+    )
+
+    assert sources.count("probe.probe") == 1
+    assert sources.count("openai_admin.read_limits") == 1
+
+
+AZURE = {"provider": Provider.AZURE_OPENAI, "base_url": "https://name.openai.azure.com"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({}, {"model": "gpt-5.2-mini"}, id="model"),
+        pytest.param({}, {"base_url": "https://gateway/v1"}, id="base-url"),
+        pytest.param({}, {"api_key_secret_ref": BEARER}, id="key"),
+        pytest.param({"base_url": AZURE["base_url"]}, AZURE, id="provider"),
+        pytest.param(AZURE, {**AZURE, "api_version": "2024-10-21"}, id="api-version"),
+    ],
+)
+async def test_pools_that_are_asked_for_otherwise_have_probes_of_their_own(
+    observer: Observer, sources: Sources, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    for changes in (one, other):
+        spec = pool(llm=llm(**{"api_key_secret_ref": API_KEY, **changes}))
+        await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    assert sources.count("probe.probe") == 2
+
+
+async def test_who_needs_a_newer_answer_gets_one(
+    observer: Observer, sources: Sources, clock: Clock
+) -> None:
+    counts = []
+    for second, age in ((0, 60.0), (5, 60.0), (10, 5.0), (15, 900.0)):
+        clock.now = NOW + second
+        await observer.observe("scan", full_pool(), TARGET, age)
+        counts.append(sources.count("probe.probe"))
+
+    assert counts == [1, 1, 2, 2]
 
 
 async def test_a_rotated_password_counts_within_seconds(
     observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
 ) -> None:
-    await observer.observe("scan", pool(), TARGET)
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
     cluster.secrets[BROKER] = seen("http://user:new@broker:15672/")
     clock.now += SECRET_SECONDS
 
-    await observer.observe("scan", pool(), TARGET)
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
 
     assert sources.calls["management.read_depths"][-1]["url"] == "http://user:new@broker:15672/"
 

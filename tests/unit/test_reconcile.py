@@ -64,7 +64,10 @@ class World:
         self.did.append(f"read_target {namespace}/{name}")
         return seen(self.observation.target) if self.found is None else self.found
 
-    async def observe(self, namespace: str, spec: PoolSpec, target: Target) -> Observation:
+    async def observe(
+        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+    ) -> Observation:
+        assert probe_age == (spec.llm.probe.interval_seconds if spec.llm else 0)
         self.did.append(f"observe {namespace}")
         assert target is self.observation.target
         assert isinstance(spec, PoolSpec)

@@ -2,14 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.sources.openai_headers import (
-    limit_in_message,
-    parse_duration,
-    plausible_limit,
-    requests_per_minute,
-    tokens_per_minute,
-    tokens_remaining,
-)
+from scanpool.models.observation import ProviderState
+from scanpool.sources.openai_headers import limit_in_message, limits_in_headers, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -51,19 +45,6 @@ def test_no_text_breaks_the_duration_parser(text: str) -> None:
     assert seconds is None or seconds >= 0
 
 
-@pytest.mark.parametrize(
-    "text", ["-1", "0", "9223372036854775807", "9.2e18", "1000000000001", "", "unlimited", "1_000"]
-)
-def test_a_limit_that_nobody_sells_is_rejected(text: str) -> None:
-    assert plausible_limit(text) is None
-
-
-@given(st.text(max_size=40))
-def test_a_limit_is_plausible_or_unknown(text: str) -> None:
-    limit = plausible_limit(text)
-    assert limit is None or 0 < limit <= 10**12
-
-
 def headers(limit: object, remaining: object, reset: str, bucket: str = "tokens") -> dict[str, str]:
     return {
         f"x-ratelimit-limit-{bucket}": str(limit),
@@ -101,7 +82,7 @@ def headers(limit: object, remaining: object, reset: str, bucket: str = "tokens"
 def test_the_token_limit_is_the_smaller_one_of_a_minute(
     given: dict[str, str], limit: int | None
 ) -> None:
-    assert tokens_per_minute(given) == limit
+    assert limits_in_headers(given).tokens_per_minute == limit
 
 
 @pytest.mark.parametrize(
@@ -131,19 +112,22 @@ def test_the_level_is_that_of_the_emptiest_minutes_bucket(
     headers: dict[str, str], level: int | None
 ) -> None:
     named = {f"x-ratelimit-{name}": text for name, text in headers.items()}
-    assert tokens_remaining(named) == level
+    assert limits_in_headers(named).tokens_remaining == level
 
 
 def test_ten_thousand_requests_a_day_are_not_a_limit_per_minute() -> None:
-    assert requests_per_minute(headers(10_000, 9_999, "8.64s", "requests")) is None
-    assert requests_per_minute(headers(10_000, 9_999, "6ms", "requests")) == 10_000
+    daily = headers(10_000, 9_999, "8.64s", "requests")
+    assert limits_in_headers(daily).requests_per_minute is None
+    usual = headers(10_000, 9_999, "6ms", "requests")
+    assert limits_in_headers(usual).requests_per_minute == 10_000
 
 
 @given(st.integers(1, 40_000_000), st.data())
 def test_a_minutes_bucket_is_never_taken_for_a_days(limit: int, data: st.DataObject) -> None:
     remaining = data.draw(st.integers(0, limit))
     reset = 60 * (limit - remaining) / limit
-    assert tokens_per_minute(headers(limit, remaining, f"{reset:.3f}s")) == limit
+    told = headers(limit, remaining, f"{reset:.3f}s")
+    assert limits_in_headers(told).tokens_per_minute == limit
 
 
 @given(st.integers(1_000, 40_000_000), st.data())
@@ -151,7 +135,8 @@ def test_a_days_bucket_is_never_taken_for_a_minutes(limit: int, data: st.DataObj
     remaining = data.draw(st.integers(0, limit - 1))
     reset = 86_400 * (limit - remaining) / limit
     if reset > 2:  # below, slack and rounding hide the period
-        assert tokens_per_minute(headers(limit, remaining, f"{reset:.3f}s")) is None
+        told = headers(limit, remaining, f"{reset:.3f}s")
+        assert limits_in_headers(told).tokens_per_minute is None
 
 
 ON = "Rate limit reached for gpt-5.2 in organization org-x on"
@@ -162,19 +147,19 @@ ON = "Rate limit reached for gpt-5.2 in organization org-x on"
     [
         (
             f"{ON} tokens per min (TPM): Limit 2000000, Used 2000000, Requested 1482.",
-            ("tokens", 2_000_000),
+            ProviderState(2_000_000),
         ),
         (
             f"{ON} requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again.",
-            ("requests", 500),
+            ProviderState(requests_per_minute=500),
         ),
-        (f"{ON} tokens per min. Limit: 10000 / min.", ("tokens", 10_000)),
-        (f"{ON} tokens per day (TPD): Limit 2000000, Used 2000000, Requested 1.", None),
-        (f"{ON} requests per day (RPD): Limit 200, Used 200, Requested 1.", None),
-        (f"{ON} tokens per min (TPM): Limit 0, Used 0, Requested 1482.", None),
-        ("Too many requests", None),
-        ("", None),
+        (f"{ON} tokens per min. Limit: 10000 / min.", ProviderState(10_000)),
+        (f"{ON} tokens per day (TPD): Limit 2000000, Used 2000000, Requested 1.", ProviderState()),
+        (f"{ON} requests per day (RPD): Limit 200, Used 200, Requested 1.", ProviderState()),
+        (f"{ON} tokens per min (TPM): Limit 0, Used 0, Requested 1482.", ProviderState()),
+        ("Too many requests", ProviderState()),
+        ("", ProviderState()),
     ],
 )
-def test_the_limit_in_a_message(message: str, limit: tuple[str, int] | None) -> None:
+def test_the_limit_in_a_message(message: str, limit: ProviderState) -> None:
     assert limit_in_message(message) == limit

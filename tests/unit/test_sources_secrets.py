@@ -19,11 +19,12 @@ from pika.exceptions import (
 )
 
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Prometheus
-from scanpool.sources import openai
+from scanpool.models.spec import Prometheus, Provider
 from scanpool.sources.amqp import read_ready
 from scanpool.sources.http import HttpClients
 from scanpool.sources.management import read_depths, read_rates
+from scanpool.sources.openai_admin import read_limits
+from scanpool.sources.probe import probe
 from scanpool.sources.prometheus import read_usage
 
 SECRET = "s3cr3t-hunter2"
@@ -56,7 +57,7 @@ URL_WITH_SECRET = f"http://user:{SECRET}@host/path?x={SECRET}"
 HTTP_HANDLERS = {
     **{
         f"HTTP {status}": lambda _, status=status: echo(status)
-        for status in (200, 301, 400, 401, 403, 404, 406, 429, 500, 503)
+        for status in (200, 301, 400, 401, 402, 403, 404, 406, 429, 500, 503, 529)
     },
     **{
         type(error).__name__: raising(error)
@@ -108,14 +109,20 @@ async def test_over_http(handler: Callable[[httpx.Request], httpx.Response]) -> 
         url = f"http://user:{SECRET}@host/"
         check(await read_depths(http, url, None, clock=clock))
         check(await read_rates(http, url, None, window_seconds=60, clock=clock))
-        check(await openai.probe(http, "http://host/v1", SECRET, "m", clock=clock))
+        base = "http://host/v1"
+        for provider in Provider:
+            check(await probe(http, provider, base, None, SECRET, "m", clock=clock))
+        check(await read_limits(http, base, SECRET, "proj_1", "m", clock=clock))
 
 
 @pytest.mark.parametrize("url", BROKEN_URLS)
 async def test_in_a_broken_url(url: str) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(raising(OSError()))) as http:
         check(await read_depths(http, url.format(scheme="http"), None, clock=clock))
-        check(await openai.probe(http, url.format(scheme="http"), "k", "m", clock=clock))
+        base = url.format(scheme="http")
+        for provider in Provider:
+            check(await probe(http, provider, base, None, "k", "m", clock=clock))
+        check(await read_limits(http, base, "k", "proj_1", "m", clock=clock))
     check(read_ready(url.format(scheme="amqp"), None, None, ["q"], clock=clock))
 
 

@@ -1,0 +1,70 @@
+"""What Anthropic's rate-limit headers say about the limits of a minute.
+
+Resets are points in time, to the second, and reckoned when the call began: both shorten or lengthen
+what is left of them by some seconds. A reset in the past means a bucket that is full.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from scanpool.models.observation import ProviderState
+from scanpool.sources.buckets import Bucket, minute_bucket
+
+ROUNDING_SECONDS: Final = 3.0
+"""Reset and Date are whole seconds, and the smallest call takes about one more in between."""
+MAX_TIME_CHARACTERS: Final = 40
+
+
+def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
+    """Return the limits per minute, and the level of the bucket of all tokens.
+
+    Args:
+        headers: of any response; names in lower case, or case-insensitive.
+        at: when it came, seconds since the epoch; the answer's own Date is preferred, since it is
+            told by the clock of the resets.
+
+    """
+    date = _http_date(headers.get("date", ""))
+    now = at if date is None else date
+    tokens = _bucket(headers, "tokens", now)
+    return ProviderState(
+        tokens_per_minute=_limit(tokens),
+        requests_per_minute=_limit(_bucket(headers, "requests", now)),
+        tokens_remaining=None if tokens is None else tokens.remaining,
+        input_tokens_per_minute=_limit(_bucket(headers, "input-tokens", now)),
+        output_tokens_per_minute=_limit(_bucket(headers, "output-tokens", now)),
+    )
+
+
+def parse_time(text: str) -> float | None:
+    """Return an RFC 3339 time as seconds since the epoch; None if it is not one."""
+    if len(text) > MAX_TIME_CHARACTERS:
+        return None
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return None if time.tzinfo is None else time.timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket | None:
+    reset = parse_time(headers.get(f"anthropic-ratelimit-{name}-reset", ""))
+    return minute_bucket(
+        headers.get(f"anthropic-ratelimit-{name}-limit"),
+        headers.get(f"anthropic-ratelimit-{name}-remaining"),
+        None if reset is None else max(reset - now, 0.0),
+        rounding=ROUNDING_SECONDS,
+    )
+
+
+def _limit(bucket: Bucket | None) -> int | None:
+    return None if bucket is None else bucket.limit
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,86 @@
+"""Tell the bucket of a minute from everything else that a provider's figures may mean."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MAX_PLAUSIBLE_LIMIT: Final = 10**12
+"""Per minute. The largest tier has 4e7 tokens; gateways without a limit send 9.2e18, 0 or -1."""
+MINUTE_SECONDS: Final = 60.0
+DAY_SECONDS: Final = 86_400.0
+RESET_SLACK_SECONDS: Final = 1.0
+"""For rounding and for calls in flight, on top of the time that a minute's bucket can take."""
+DAY_TOLERANCE: Final = 0.02
+"""Relative: resets are rounded to milliseconds or seconds, remaining to whole numbers."""
+
+WHOLE_NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A limit per minute, and what is left of it now; None where that is not told."""
+
+    limit: int
+    remaining: int | None
+
+
+def minute_bucket(
+    limit: str | None, remaining: str | None, reset_seconds: float | None, *, rounding: float = 0.0
+) -> Bucket | None:
+    """Return what three headers say; None if they tell no plausible limit of a minute.
+
+    Args:
+        limit: as it was sent.
+        remaining: as it was sent.
+        reset_seconds: until the bucket is full; None if that is not told.
+        rounding: seconds by which `reset_seconds` may be off.
+
+    """
+    size, level = plausible_limit(limit), whole_number(remaining)
+    if size is None:
+        return None
+    if reset_seconds is not None and _is_longer(size, level, reset_seconds, rounding):
+        return None
+    return Bucket(size, level if level is not None and level <= size else None)
+
+
+def plausible_limit(value: object) -> int | None:
+    """Return a limit as a number, unless it is no number or none that a provider would mean."""
+    limit = whole_number(value)
+    return limit if limit is not None and 0 < limit <= MAX_PLAUSIBLE_LIMIT else None
+
+
+def whole_number(value: object) -> int | None:
+    """Return the text of a header or a number of JSON as an integer that is not negative."""
+    if isinstance(value, str):
+        return int(value) if WHOLE_NUMBER.fullmatch(value := value.strip()) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value) if math.isfinite(value) and value >= 0 and value == int(value) else None
+    return None
+
+
+def _is_longer(limit: int, remaining: int | None, reset: float, rounding: float) -> bool:
+    """Tell buckets of an hour or a day by the time that they take to fill."""
+    if reset > MINUTE_SECONDS + RESET_SLACK_SECONDS + rounding:
+        return True
+    if remaining is None:
+        return False
+    return _refills_within_a_day(reset, max(limit - remaining, 0) / limit, rounding)
+
+
+def _refills_within_a_day(reset: float, missing: float, rounding: float) -> bool:
+    """Tell a day's nearly full bucket, which resets within a minute too, by its rate of refill.
+
+    A bucket that refills continuously has its missing share back after that share of its period.
+    Gateways that count in fixed minutes show any reset of up to a minute, whatever is missing.
+
+    Args:
+        reset: seconds until the bucket is full.
+        missing: share of the limit, 0 to 1.
+        rounding: seconds by which `reset` may be off.
+
+    """
+    if reset <= MINUTE_SECONDS * missing + RESET_SLACK_SECONDS + rounding:
+        return False
+    return math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE, abs_tol=rounding)

@@ -1,0 +1,84 @@
+"""What a provider's dialect is made of: how it is asked, and how its answers are read."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from scanpool.models.observation import ProviderState
+from scanpool.sources.http import Answer
+from scanpool.sources.text import quoted, without_secrets
+
+PROMPT: Final = "1"
+"""A single token; the framing of a message adds some ten."""
+
+KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
+"""Providers quote a wrong key in part: its first and last characters, asterisks between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The request of a probe; the headers hold the key."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error of an answer, without secrets: each part is empty where there is none."""
+
+    status: int
+    code: str
+    type: str
+    message: str
+
+    @property
+    def words(self) -> str:
+        """What it says, fit to be shown."""
+        return quoted(self.message or self.code or self.type or f"HTTP {self.status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one provider is asked and understood; pure functions.
+
+    call: the smallest call, from base URL (without a slash at its end), api-version, key, model.
+    limits: the limits that headers tell, given the time (seconds since the epoch) of the answer.
+    refused: what a refusal says about limits or billing; None if it is about something else.
+    spent: the tokens that the `usage` of an answer counts; None if it does not.
+    """
+
+    call: Callable[[str, str | None, str, str], Call]
+    limits: Callable[[Mapping[str, str], float], ProviderState]
+    refused: Callable[[Refusal], ProviderState | None]
+    spent: Callable[[Mapping[str, object]], int | None]
+
+
+def body_of(answer: Answer) -> Mapping[str, object]:
+    """Return the JSON object of an answer; empty if it holds none."""
+    try:
+        return mapping(json.loads(answer.body))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def refusal_of(answer: Answer, secret: str) -> Refusal:
+    """Return the error of an answer, with `secret` and all that looks like a key blotted out."""
+    error = mapping(body_of(answer).get("error"))
+    # Anthropic has types instead of codes, and a code in the details for some of them.
+    code = error.get("code") or mapping(error.get("details")).get("error_code")
+
+    def clean(text: object) -> str:
+        return KEY_IN_MESSAGE.sub("***", without_secrets(str(text or ""), secret))
+
+    return Refusal(
+        answer.status, clean(code), clean(error.get("type")), clean(error.get("message"))
+    )
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a JSON object as it is, and an empty one instead of anything else."""
+    return value if isinstance(value, Mapping) else {}
