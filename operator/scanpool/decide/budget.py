@@ -148,7 +148,8 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     granted = in_replicas(plan, actual)
     keeps = entitled
     if all(ask.held >= granted[ask.name] for ask in asks):
-        keeps = max(entitled, in_replicas(keep, greedy)[me.pool])
+        left = _whole(free(keep, held) / mine.per_replica)
+        keeps = max(entitled, min(in_replicas(keep, greedy)[me.pool], left))
     own, *theirs = _shares(plan, actual, granted)
     return Entitlement(fits, keeps, plan, own, tuple(theirs))
 

@@ -1,0 +1,653 @@
+"""How pools on one key and model share its limit; each property is named after its rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import floor, fsum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import strategies  # noqa: F401 - its profile takes the deadline off slow machines
+from scanpool.decide.budget import Ask, Entitlement, entitlement, free, in_replicas, share
+from scanpool.models.budget import Claim, Need, Share, Unit
+from scanpool.models.spec import MOST_REPLICAS
+
+MILLION = 1_000_000.0
+# Of what there is, or of a replica: grants are sums and quotients of floats.
+ROUNDING = 1e-9
+
+
+def ask(name: str, **changes: Any) -> Ask:
+    """Build an ask of a pool that wants all it can get, at a million tokens per replica."""
+    usual: dict[str, Any] = {
+        "weight": 1,
+        "floor": 0.0,
+        "claim": MOST_REPLICAS * MILLION,
+        "step": MILLION,
+        "held": 0,
+    }
+    return Ask(name, **usual | changes)
+
+
+def claim(pool: str, **changes: Any) -> Claim:
+    """Build a claim of a pool that wants ten replicas and has none."""
+    usual: dict[str, Any] = {
+        "weight": 1,
+        "floor": 0,
+        "wanted": 10,
+        "held": 0,
+        "needs": {Unit.TOKENS: need()},
+    }
+    return Claim(pool, **usual | changes)
+
+
+def need(
+    per_replica: float = MILLION, plan: float = 6 * MILLION, keep: float | None = None
+) -> Need:
+    return Need(per_replica, 0.0, plan, plan if keep is None else keep)
+
+
+def entitled(me: Claim, *peers: Claim) -> Entitlement:
+    found = entitlement(Unit.TOKENS, me, peers)
+    assert found is not None
+    return found
+
+
+# --- Shares ---
+
+
+@pytest.mark.parametrize(
+    ("total", "asks", "expected"),
+    [
+        pytest.param(60.0, [ask("a"), ask("b")], {"a": 30, "b": 30}, id="alike"),
+        pytest.param(60.0, [ask("a"), ask("b", weight=2)], {"a": 20, "b": 40}, id="by weight"),
+        pytest.param(60.0, [ask("a"), ask("b", claim=10)], {"a": 50, "b": 10}, id="idle is lent"),
+        pytest.param(60.0, [ask("a"), ask("b", claim=0)], {"a": 60, "b": 0}, id="all is lent"),
+        pytest.param(
+            60.0,
+            [ask("a", claim=5), ask("b", claim=20, weight=2), ask("c")],
+            {"a": 5, "b": 20, "c": 35},
+            id="one claim after the other is met",
+        ),
+        pytest.param(
+            60.0,
+            [ask("a", floor=40), ask("b"), ask("c")],
+            {"a": 40, "b": 10, "c": 10},
+            id="the floor first",
+        ),
+        pytest.param(
+            60.0,
+            [ask("a", floor=15), ask("b"), ask("c")],
+            {"a": 20, "b": 20, "c": 20},
+            id="a floor below the share changes nothing",
+        ),
+        pytest.param(
+            60.0,
+            [ask("a", floor=40, claim=5), ask("b")],
+            {"a": 5, "b": 55},
+            id="no more than the claim, whatever the floor",
+        ),
+        pytest.param(
+            60.0,
+            [ask("a", floor=80), ask("b", floor=10), ask("c")],
+            {"a": 50, "b": 10, "c": 0},
+            id="floors that do not fit",
+        ),
+        pytest.param(
+            60.0, [ask("a", claim=10), ask("b", claim=20)], {"a": 10, "b": 20}, id="enough for all"
+        ),
+        pytest.param(0.0, [ask("a", floor=5)], {"a": 0}, id="nothing"),
+        pytest.param(-60.0, [ask("a", floor=5)], {"a": 0}, id="less than nothing"),
+        pytest.param(60.0, [], {}, id="nobody"),
+    ],
+)
+def test_the_total_is_shared(total: float, asks: list[Ask], expected: dict[str, float]) -> None:
+    assert share(total, asks) == pytest.approx(expected)
+
+
+names = st.sampled_from([f"scan/pool-{number}" for number in range(9)])
+amounts = st.just(0.0) | st.floats(1e-3, 1e9)
+steps = st.sampled_from([500_000.0, MILLION]) | st.floats(1.0, 5e6)
+weights = st.integers(1, 5) | st.integers(1, 1_000)
+few = st.integers(0, 12)
+
+
+def several(one: st.SearchStrategy[Ask], least: int = 1) -> st.SearchStrategy[list[Ask]]:
+    return st.lists(one, min_size=least, max_size=6, unique_by=lambda each: each.name)
+
+
+streams = several(
+    st.builds(Ask, names, weights, floor=amounts, claim=amounts, step=steps, held=few)
+)
+
+
+@st.composite
+def _pools_asks(draw: st.DrawFn) -> Ask:
+    step = draw(steps)
+    return Ask(
+        draw(names),
+        draw(weights),
+        floor=draw(st.integers(0, 3)) * step,
+        claim=draw(few) * step,
+        step=step,
+        held=draw(few),
+    )
+
+
+asks_of_pools = several(_pools_asks())
+totals = st.just(0.0) | st.integers(1, 30).map(lambda one: one * MILLION) | st.floats(1e-3, 5e7)
+
+
+def claims_of(asks: Sequence[Ask]) -> float:
+    return fsum(one.claim for one in asks)
+
+
+@given(totals, streams | asks_of_pools)
+def test_what_there_is_is_given_out_as_far_as_it_is_claimed(total: float, asks: list[Ask]) -> None:
+    given_out = fsum(share(total, asks).values())
+
+    assert given_out == pytest.approx(min(total, claims_of(asks)), rel=ROUNDING)
+
+
+@given(totals, streams | asks_of_pools)
+def test_nobody_gets_more_than_it_claims(total: float, asks: list[Ask]) -> None:
+    grants = share(total, asks)
+
+    assert all(0 <= grants[one.name] <= one.claim for one in asks)
+
+
+@given(totals, streams | asks_of_pools)
+def test_floors_come_first(total: float, asks: list[Ask]) -> None:
+    """Where they fit everyone has its own; where they do not nobody has more than its own."""
+    grants = share(total, asks)
+    floors = {one.name: min(one.floor, one.claim) for one in asks}
+
+    if fsum(floors.values()) <= total:
+        assert all(grants[name] >= least for name, least in floors.items())
+    else:
+        assert all(grants[name] <= least for name, least in floors.items())
+
+
+@given(totals, streams | asks_of_pools)
+def test_only_a_floor_gets_more_for_its_weight_than_who_lacks_something(
+    total: float, asks: list[Ask]
+) -> None:
+    """What weighted max-min fairness is."""
+    grants = share(total, asks)
+    floors_fit = fsum(min(one.floor, one.claim) for one in asks) <= total
+    near = ROUNDING * total
+
+    for poor in asks:
+        wants = poor.claim if floors_fit else min(poor.floor, poor.claim)
+        if grants[poor.name] >= wants - near:
+            continue
+        for rich in asks:
+            if grants[rich.name] > (rich.floor if floors_fit else 0.0) + near:
+                most = grants[poor.name] / poor.weight * rich.weight
+                assert grants[rich.name] <= most + near * max(1.0, rich.weight / poor.weight)
+
+
+@given(totals, streams | asks_of_pools, st.randoms(use_true_random=False))
+def test_the_order_of_the_asks_does_not_matter(total: float, asks: list[Ask], chance: Any) -> None:
+    shuffled = list(asks)
+    chance.shuffle(shuffled)
+
+    assert share(total, shuffled) == share(total, asks)
+    assert in_replicas(total, shuffled) == in_replicas(total, asks)
+
+
+@given(totals, amounts, streams | asks_of_pools)
+def test_of_more_nobody_gets_less(total: float, more: float, asks: list[Ask]) -> None:
+    before, after = share(total, asks), share(total + more, asks)
+
+    assert all(after[name] >= before[name] - ROUNDING * total for name in before)
+
+
+@given(totals, streams | asks_of_pools, amounts)
+def test_who_claims_more_gets_no_less_and_nobody_else_more(
+    total: float, asks: list[Ask], more: float
+) -> None:
+    eager, *rest = asks
+    before = share(total, asks)
+    after = share(total, [replace(eager, claim=eager.claim + more), *rest])
+
+    assert after[eager.name] >= before[eager.name] - ROUNDING * total
+    assert all(after[one.name] <= before[one.name] + ROUNDING * total for one in rest)
+
+
+@given(totals, streams | asks_of_pools, weights)
+def test_who_weighs_more_gets_no_less_and_nobody_else_more(
+    total: float, asks: list[Ask], more: int
+) -> None:
+    heavy, *rest = asks
+    before = share(total, asks)
+    after = share(total, [replace(heavy, weight=heavy.weight + more), *rest])
+
+    assert after[heavy.name] >= before[heavy.name] - ROUNDING * total
+    assert all(after[one.name] <= before[one.name] + ROUNDING * total for one in rest)
+
+
+@given(totals, streams | asks_of_pools)
+def test_equal_asks_get_equal_grants(total: float, asks: list[Ask]) -> None:
+    twin = replace(asks[0], name="scan/twin")
+    grants = share(total, [*asks, twin])
+
+    assert grants[twin.name] == grants[asks[0].name]
+
+
+@given(totals, streams | asks_of_pools, amounts)
+def test_who_claims_nothing_leaves_all_to_the_others(
+    total: float, asks: list[Ask], least: float
+) -> None:
+    idle = ask("scan/idle", claim=0.0, floor=least)
+
+    assert share(total, [*asks, idle]) == share(total, asks) | {idle.name: 0.0}
+    assert in_replicas(total, [*asks, idle]) == in_replicas(total, asks) | {idle.name: 0}
+
+
+# --- Whole replicas ---
+
+
+@pytest.mark.parametrize(
+    ("millions", "asks", "expected"),
+    [
+        pytest.param(6.9, [ask("a")], {"a": 6}, id="alone"),
+        pytest.param(
+            6.9, [ask("a", claim=2 * MILLION)], {"a": 2}, id="alone, no more than claimed"
+        ),
+        pytest.param(0.9, [ask("a")], {"a": 1}, id="alone, the last replica"),
+        pytest.param(0.9, [ask("a", claim=0)], {"a": 0}, id="nobody claims the last replica"),
+        pytest.param(0.0, [ask("a", floor=MILLION)], {"a": 0}, id="nothing"),
+        pytest.param(-1.0, [ask("a", floor=MILLION)], {"a": 0}, id="less than nothing"),
+        pytest.param(
+            6.0, [ask("a", weight=2), ask("b")], {"a": 4, "b": 2}, id="exactly whole replicas"
+        ),
+        pytest.param(
+            3.0,
+            [ask("a", step=300_000.0), ask("b", claim=0)],
+            {"a": 10, "b": 0},
+            id="0.3 goes ten times into 3",
+        ),
+        pytest.param(
+            5.0, [ask("a"), ask("b", held=3)], {"a": 2, "b": 3}, id="the rest: who has it keeps it"
+        ),
+        pytest.param(
+            5.0,
+            [ask("a", weight=36), ask("b", weight=64)],
+            {"a": 2, "b": 3},
+            id="the rest: the largest part of a replica",
+        ),
+        pytest.param(
+            5.1,
+            [ask("a"), ask("b", weight=2, step=2 * MILLION)],
+            {"a": 1, "b": 2},
+            id="the rest: equal parts, the larger weight",
+        ),
+        pytest.param(
+            1.5,
+            [ask("a"), ask("b", weight=2, step=2 * MILLION)],
+            {"a": 1, "b": 0},
+            id="the rest: what does not fit is passed over",
+        ),
+        pytest.param(
+            3.0,
+            [ask("a"), ask("b", weight=2, step=2 * MILLION, claim=8 * MILLION)],
+            {"a": 1, "b": 1},
+            id="steps of their own",
+        ),
+        pytest.param(
+            5.0,
+            [ask("b", step=2 * MILLION), ask("a", step=2 * MILLION)],
+            {"a": 1, "b": 1},
+            id="a rest that is too small for anyone",
+        ),
+        pytest.param(3.0, [ask("b"), ask("a")], {"a": 2, "b": 1}, id="the rest: by name"),
+        pytest.param(
+            0.5, [ask("a"), ask("b", weight=2)], {"a": 0, "b": 1}, id="the last: the larger part"
+        ),
+        pytest.param(
+            0.5,
+            [ask("a"), ask("b", weight=2), ask("c", held=1)],
+            {"a": 0, "b": 0, "c": 1},
+            id="the last: who has it",
+        ),
+    ],
+)
+def test_the_total_is_shared_in_whole_replicas(
+    millions: float, asks: list[Ask], expected: dict[str, int]
+) -> None:
+    assert in_replicas(millions * MILLION, asks) == expected
+
+
+def cost(given_out: Mapping[str, int], asks: Sequence[Ask]) -> float:
+    return fsum(given_out[one.name] * one.step for one in asks)
+
+
+@given(totals, asks_of_pools)
+def test_the_replicas_cost_no_more_than_there_is_but_for_the_last(
+    total: float, asks: list[Ask]
+) -> None:
+    given_out = in_replicas(total, asks)
+
+    if cost(given_out, asks) > total * (1 + ROUNDING):
+        assert total > 0
+        assert sum(given_out.values()) == 1
+        assert all(one.step > total for one in asks if one.claim)
+
+
+@given(totals, streams | asks_of_pools)
+def test_everyone_gets_the_whole_replicas_of_its_share(total: float, asks: list[Ask]) -> None:
+    grants, given_out = share(total, asks), in_replicas(total, asks)
+
+    for one in asks:
+        assert given_out[one.name] >= min(floor(grants[one.name] / one.step), MOST_REPLICAS)
+
+
+@given(totals, streams | asks_of_pools)
+def test_nobody_gets_more_replicas_than_it_claims(total: float, asks: list[Ask]) -> None:
+    given_out = in_replicas(total, asks)
+
+    assert all(given_out[one.name] * one.step <= one.claim * (1 + ROUNDING) for one in asks)
+
+
+@given(totals, asks_of_pools)
+def test_nobody_is_refused_a_replica_that_fits(total: float, asks: list[Ask]) -> None:
+    given_out = in_replicas(total, asks)
+    rest = total - cost(given_out, asks)
+
+    for one in asks:
+        if (given_out[one.name] + 0.5) * one.step < one.claim:
+            assert one.step > rest * (1 - ROUNDING)
+
+
+@given(totals, asks_of_pools)
+def test_somebody_works_while_there_is_anything(total: float, asks: list[Ask]) -> None:
+    anyone = total > 0 and claims_of(asks) > 0
+
+    assert any(in_replicas(total, asks).values()) == anyone
+
+
+@given(totals, asks_of_pools)
+def test_who_got_its_replicas_gets_the_same_again(total: float, asks: list[Ask]) -> None:
+    given_out = in_replicas(total, asks)
+    settled = [replace(one, held=given_out[one.name]) for one in asks]
+
+    assert in_replicas(total, settled) == given_out
+
+
+@given(totals.filter(bool), _pools_asks())
+def test_alone_a_pool_gets_what_fits(total: float, one: Ask) -> None:
+    fits = max(floor(total / one.step + ROUNDING), 1)
+
+    assert in_replicas(total, [one]) == {one.name: min(fits, round(one.claim / one.step))}
+
+
+@pytest.mark.parametrize("step", [5e-324, 1e-300, 1e-9, 1e-3, 1e300])
+def test_an_absurd_cost_of_a_replica_ends_in_a_number_a_pool_can_have(step: float) -> None:
+    asks = [
+        ask("a", step=step, claim=MOST_REPLICAS * step, weight=1),
+        ask("b", step=3 * step, claim=MOST_REPLICAS * 3 * step, weight=1_000),
+        ask("c", held=3),
+    ]
+
+    given_out = in_replicas(4 * MILLION, asks)
+    assert all(0 <= replicas <= MOST_REPLICAS for replicas in given_out.values())
+
+
+# --- What a pool may have ---
+
+
+def test_a_pool_that_does_not_need_the_limit_has_no_part_in_it() -> None:
+    peer = claim("b")
+
+    assert entitlement(Unit.REQUESTS, claim("a"), [peer]) is None
+    assert entitlement(Unit.TOKENS, claim("a", needs={}), [peer]) is None
+    assert entitlement(Unit.TOKENS, claim("a", needs={Unit.TOKENS: need(0.0)}), [peer]) is None
+
+
+@pytest.mark.parametrize("needs", [{}, {Unit.REQUESTS: need()}, {Unit.TOKENS: need(0.0)}])
+def test_a_peer_that_does_not_need_the_limit_takes_none(needs: Mapping[Unit, Need]) -> None:
+    found = entitled(claim("a"), claim("b", held=5, needs=needs))
+
+    assert (found.fits, found.keeps, found.others) == (6, 6, ())
+
+
+@pytest.mark.parametrize(
+    ("me", "peers", "fits", "keeps"),
+    [
+        pytest.param(claim("a"), [], 6, 6, id="alone"),
+        pytest.param(claim("a", wanted=0), [], 6, 6, id="what it wants now does not bound it"),
+        pytest.param(claim("a"), [claim("b")], 3, 3, id="half"),
+        pytest.param(claim("a", weight=2), [claim("b")], 4, 4, id="by weight"),
+        pytest.param(claim("a"), [claim("b", wanted=1)], 5, 5, id="what the other leaves"),
+        pytest.param(claim("a"), [claim("b", wanted=0)], 6, 6, id="all that the other leaves"),
+        pytest.param(claim("a"), [claim("b", wanted=0, floor=1)], 5, 5, id="but its floor"),
+        pytest.param(claim("a"), [claim("b", held=5)], 1, 3, id="what the other holds is not free"),
+        pytest.param(claim("a", held=2), [claim("b", held=4)], 2, 3, id="nothing is free"),
+        pytest.param(claim("a", held=2), [claim("b", held=9)], 2, 3, id="held, whatever others do"),
+        pytest.param(claim("a", held=5), [claim("b", held=1)], 3, 3, id="it has to give back"),
+        pytest.param(
+            claim("a"), [claim("b"), claim("c")], 2, 2, id="a third, be the others at zero or not"
+        ),
+        pytest.param(
+            claim("a", needs={Unit.TOKENS: need(2 * MILLION)}), [claim("b")], 1, 1, id="a dear one"
+        ),
+    ],
+)
+def test_a_pool_may_grow_to_its_part_of_what_is_free(
+    me: Claim, peers: list[Claim], fits: int, keeps: int
+) -> None:
+    found = entitled(me, *peers)
+
+    assert (found.fits, found.keeps) == (fits, keeps)
+
+
+def test_the_most_careful_view_counts_for_all() -> None:
+    careful = {Unit.TOKENS: need(plan=4 * MILLION, keep=9 * MILLION)}
+    lavish = {Unit.TOKENS: need(plan=6 * MILLION, keep=8 * MILLION)}
+    one, other = claim("a", held=2, needs=careful), claim("b", held=2, needs=lavish)
+
+    for found in (entitled(one, other), entitled(other, one)):
+        assert (found.total, found.fits, found.keeps) == (4 * MILLION, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("held", "others_hold", "keeps"),
+    [
+        pytest.param(4, 3, 4, id="nobody waits"),
+        pytest.param(4, 2, 3, id="the other waits for its third"),
+    ],
+)
+def test_what_is_lent_is_given_back_when_its_owner_waits_for_it(
+    held: int, others_hold: int, keeps: int
+) -> None:
+    """The upper edge would leave it four of eight."""
+    needs = {Unit.TOKENS: need(plan=6 * MILLION, keep=8 * MILLION)}
+
+    me, peer = claim("a", held=held, needs=needs), claim("b", held=others_hold, needs=needs)
+    assert entitled(me, peer).keeps == keeps
+
+
+@pytest.mark.parametrize(
+    ("plan", "others_hold", "fits"),
+    [
+        pytest.param(0.5, 0, 1, id="nobody runs"),
+        pytest.param(0.5, 1, 0, id="another has it"),
+        pytest.param(0.0, 0, 0, id="nothing at all"),
+        pytest.param(-1.0, 0, 0, id="less than nothing"),
+    ],
+)
+def test_one_of_all_pools_gets_the_last_replica(plan: float, others_hold: int, fits: int) -> None:
+    needs = {Unit.TOKENS: need(plan=plan * MILLION)}
+
+    found = entitled(claim("a", needs=needs), claim("b", held=others_hold, needs=needs))
+    assert found.fits == fits
+
+
+def test_the_status_shows_what_everyone_claims_and_gets() -> None:
+    found = entitled(
+        claim("b", weight=2, wanted=1, floor=2),
+        claim("c", weight=3, wanted=9),
+        claim("a", wanted=1, held=5),
+        claim("d", needs={}),
+    )
+
+    assert found.total == 6 * MILLION
+    assert found.share == Share("b", 2, 2 * MILLION, 2 * MILLION)
+    assert found.others == (
+        Share("a", 1, 1 * MILLION, 1 * MILLION),
+        Share("c", 3, 9 * MILLION, 3 * MILLION),
+    )
+
+
+def test_the_last_replica_is_granted_no_more_than_there_is() -> None:
+    needs = {Unit.TOKENS: need(plan=0.4 * MILLION)}
+    found = entitled(claim("b", needs=needs), claim("a", needs=needs))
+
+    assert (found.share.grant, [one.grant for one in found.others]) == (0.0, [0.4 * MILLION])
+
+
+def test_what_is_free_is_what_the_others_do_not_hold() -> None:
+    assert free(6.0, 4.0) == 2.0
+    assert free(6.0, 9.0) == 0.0
+
+
+@given(totals.filter(bool), st.floats(1.0, 2.0), steps, few)
+def test_alone_a_pool_may_have_what_fits(
+    plan: float, edge: float, per_replica: float, held: int
+) -> None:
+    needs = {Unit.TOKENS: need(per_replica, plan, edge * plan)}
+
+    found = entitled(claim("a", held=held, needs=needs))
+    assert found.fits == min(max(floor(plan / per_replica + ROUNDING), 1), MOST_REPLICAS)
+    assert found.keeps == min(max(floor(edge * plan / per_replica + ROUNDING), 1), MOST_REPLICAS)
+
+
+plans = totals | st.floats(-1e6, 0.0)
+
+
+@st.composite
+def _claims(draw: st.DrawFn) -> list[Claim]:
+    plan = draw(plans)
+    needs = st.builds(
+        need, steps, st.just(plan), st.sampled_from([1.0, 1.09, 2.0]).map(lambda one: one * plan)
+    )
+    pools = draw(st.lists(names, min_size=1, max_size=6, unique=True))
+    return [
+        Claim(
+            pool,
+            draw(weights),
+            floor=draw(st.integers(0, 2)),
+            wanted=draw(few),
+            held=draw(few),
+            needs={Unit.TOKENS: draw(needs)},
+        )
+        for pool in pools
+    ]
+
+
+def views(claims: Sequence[Claim]) -> list[tuple[Claim, Entitlement]]:
+    """Return each pool's own view of the same limit."""
+    return [(me, entitled(me, *(one for one in claims if one is not me))) for me in claims]
+
+
+@given(_claims())
+def test_what_a_pool_may_grow_to_it_also_keeps(claims: list[Claim]) -> None:
+    assert all(0 <= found.fits <= found.keeps for _, found in views(claims))
+
+
+@given(_claims())
+def test_grants_never_sum_above_the_budget(claims: list[Claim]) -> None:
+    for _, found in views(claims):
+        given_out = fsum([found.share.grant, *(one.grant for one in found.others)])
+        assert given_out <= max(found.total, 0.0) * (1 + ROUNDING)
+
+
+@given(_claims())
+def test_all_pools_see_the_same_shares(claims: list[Claim]) -> None:
+    def by_name(found: Entitlement) -> list[Share]:
+        return sorted([found.share, *found.others], key=lambda one: one.pool)
+
+    first, *others = [by_name(found) for _, found in views(claims)]
+    for seen in others:
+        assert [one.pool for one in seen] == [one.pool for one in first]
+        assert [one.grant for one in seen] == pytest.approx([one.grant for one in first])
+
+
+@given(_claims(), st.randoms(use_true_random=False))
+def test_the_order_of_the_peers_does_not_matter(claims: list[Claim], chance: Any) -> None:
+    me, *peers = claims
+    shuffled = list(peers)
+    chance.shuffle(shuffled)
+
+    assert entitled(me, *shuffled) == entitled(me, *peers)
+
+
+def per_replica(one: Claim) -> float:
+    return one.needs[Unit.TOKENS].per_replica
+
+
+def spent(claims: Sequence[Claim]) -> float:
+    return fsum(one.held * per_replica(one) for one in claims)
+
+
+def act(claims: list[Claim], turn: int) -> list[Claim]:
+    """Let one pool take what it wants as far as it may, and give back the rest; never its floor."""
+    me = claims[turn]
+    found = entitled(me, *claims[:turn], *claims[turn + 1 :])
+    most = found.fits if me.held > found.keeps else max(found.fits, me.held)
+    held = max(min(me.wanted, most), me.floor)
+    return [replace(one, held=held) if one is me else one for one in claims]
+
+
+@given(_claims(), st.data())
+def test_growing_never_takes_the_pools_above_the_budget(
+    claims: list[Claim], data: st.DataObject
+) -> None:
+    """But for floors, and for the last replica while nobody else runs."""
+    plan = claims[0].needs[Unit.TOKENS].plan
+    for turn in data.draw(st.lists(st.integers(0, len(claims) - 1), max_size=12)):
+        grown = act(claims, turn)
+        if grown[turn].held > max(claims[turn].held, claims[turn].floor) and (
+            spent(grown) > plan * (1 + ROUNDING)
+        ):
+            assert sum(one.held for one in grown) == 1
+        claims = grown
+
+
+@given(_claims())
+def test_pools_come_to_rest_with_what_they_are_entitled_to(claims: list[Claim]) -> None:
+    """From whatever they hold: idle shares are taken, and given back to who wants its own."""
+    rounds = 0
+    while (after := round_of(claims)) != claims:
+        claims, rounds = after, rounds + 1
+        assert rounds <= 3 * len(claims)
+
+    plan = claims[0].needs[Unit.TOKENS].plan
+    if fsum(one.floor * per_replica(one) for one in claims) > plan:
+        return
+    asks = [
+        Ask(
+            one.pool,
+            one.weight,
+            floor=one.floor * per_replica(one),
+            claim=max(one.wanted, one.floor) * per_replica(one),
+            step=per_replica(one),
+            held=one.held,
+        )
+        for one in claims
+    ]
+    grants, rest = share(plan, asks), plan - spent(claims)
+    for one, its_ask in zip(claims, asks, strict=True):
+        assert one.held >= floor(grants[one.pool] / its_ask.step)
+        assert one.held >= one.wanted or its_ask.step > rest * (1 - ROUNDING)
+    keep = min(one.needs[Unit.TOKENS].keep for one in claims)
+    assert spent(claims) <= keep * (1 + ROUNDING) or sum(one.held for one in claims) == 1
+
+
+def round_of(claims: list[Claim]) -> list[Claim]:
+    for turn in range(len(claims)):
+        claims = act(claims, turn)
+    return claims

@@ -1,0 +1,118 @@
+from typing import Any
+
+import pytest
+
+from scanpool.budgets import Budgets
+from scanpool.models.budget import Claim, Need, Unit
+
+NOW = 1_000.0
+LASTS = 30.0
+KEY = "sk-proj-4Xy"
+MODEL = "gpt-5.2"
+
+
+def claim(pool: str, **changes: Any) -> Claim:
+    needs = {Unit.TOKENS: Need(500_000.0, 0.0, 1_700_000.0, 1_850_000.0)}
+    usual: dict[str, Any] = {"weight": 1, "floor": 1, "wanted": 3, "held": 1, "needs": needs}
+    return Claim(pool, **usual | changes)
+
+
+@pytest.fixture
+def budgets() -> Budgets:
+    return Budgets()
+
+
+@pytest.fixture
+def shared(budgets: Budgets) -> str:
+    return budgets.identity("openai", KEY, MODEL)
+
+
+@pytest.mark.parametrize("again", [KEY, f"{KEY}\n", f"  {KEY} \r\n"])
+def test_equal_keys_are_one_budget_whichever_secret_they_are_in(
+    budgets: Budgets, shared: str, again: str
+) -> None:
+    assert budgets.identity("openai", again, MODEL) == shared
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "model"),
+    [
+        pytest.param("openai", KEY, "gpt-5.2-mini", id="model"),
+        pytest.param("openai", f"{KEY}z", MODEL, id="key"),
+        pytest.param("openai", KEY.lower(), MODEL, id="case of the key"),
+        pytest.param("azure-openai", KEY, MODEL, id="provider"),
+        pytest.param("openai", f'{KEY}", "{MODEL}', "", id="nothing runs together"),
+    ],
+)
+def test_what_differs_is_another_budget(
+    budgets: Budgets, shared: str, provider: str, key: str, model: str
+) -> None:
+    assert budgets.identity(provider, key, model) != shared
+
+
+def test_another_process_tells_budgets_apart_by_another_salt(shared: str) -> None:
+    assert Budgets().identity("openai", KEY, MODEL) != shared
+
+
+def test_a_pool_sees_what_the_others_claim_by_name(budgets: Budgets, shared: str) -> None:
+    for pool in ("scan/c", "scan/a", "other/b"):
+        budgets.publish(shared, pool, claim(pool), NOW, LASTS)
+    elsewhere = budgets.identity("openai", KEY, "gpt-5.2-mini")
+    budgets.publish(elsewhere, "scan/d", claim("scan/d"), NOW, LASTS)
+
+    assert budgets.peers(shared, "scan/c", NOW) == (claim("other/b"), claim("scan/a"))
+    assert budgets.peers(elsewhere, "scan/d", NOW) == ()
+    assert budgets.peers(elsewhere, "scan/new", NOW) == (claim("scan/d"),)
+
+
+def test_a_claim_is_replaced_by_the_next(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a", held=1), NOW, LASTS)
+    budgets.publish(shared, "scan/a", claim("scan/a", held=2), NOW, LASTS)
+
+    assert budgets.peers(shared, "scan/b", NOW) == (claim("scan/a", held=2),)
+
+
+def test_a_claim_lasts_as_long_as_it_was_said_to(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW, LASTS)
+
+    assert budgets.peers(shared, "scan/b", NOW + LASTS - 0.1) == (claim("scan/a"),)
+    assert budgets.peers(shared, "scan/b", NOW + LASTS) == ()
+
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW + LASTS, LASTS)
+    assert budgets.peers(shared, "scan/b", NOW + LASTS) == (claim("scan/a"),)
+
+
+def test_with_another_key_a_pool_moves_to_another_budget(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW, LASTS)
+    rotated = budgets.identity("openai", "sk-proj-new", MODEL)
+
+    budgets.publish(rotated, "scan/a", claim("scan/a"), NOW, LASTS)
+
+    assert budgets.peers(shared, "scan/b", NOW) == ()
+    assert budgets.peers(rotated, "scan/b", NOW) == (claim("scan/a"),)
+
+
+def test_a_claim_can_be_withdrawn(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW, LASTS)
+
+    budgets.publish(shared, "scan/a", None, NOW, LASTS)
+
+    assert budgets.peers(shared, "scan/b", NOW) == ()
+
+
+def test_a_pool_that_is_gone_is_forgotten(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW, LASTS)
+
+    budgets.forget("scan/a")
+    budgets.forget("scan/never-seen")
+
+    assert budgets.peers(shared, "scan/b", NOW) == ()
+
+
+def test_the_key_is_not_kept(budgets: Budgets, shared: str) -> None:
+    budgets.publish(shared, "scan/a", claim("scan/a"), NOW, LASTS)
+
+    shown = f"{shared} {budgets!r} {vars(budgets)!r}"
+    assert "scan/a" in shown
+    assert KEY not in shown
+    assert KEY.encode().hex() not in shown
