@@ -82,6 +82,26 @@ def wrong_key() -> ApiError:
     )
 
 
+def not_an_admin_key() -> ApiError:
+    """Return the Admin API's answer to the key of a worker."""
+    return ApiError(
+        HTTPStatus.FORBIDDEN,
+        code="missing_scope",
+        kind="invalid_request_error",
+        message="This key lacks the permissions for the operation: api.management.read.",
+    )
+
+
+def unknown_project(project: str) -> ApiError:
+    """Return the Admin API's answer to a project that the organization does not have."""
+    return ApiError(
+        HTTPStatus.NOT_FOUND,
+        code="project_not_found",
+        kind="invalid_request_error",
+        message=f"There is no project {project!r}.",
+    )
+
+
 def unknown_model(model: str) -> ApiError:
     """Return the answer to a model that the key has no access to."""
     return ApiError(

@@ -1,7 +1,7 @@
 """What the provider grants and how it decides, without HTTP.
 
-One organization: all keys share the limits, which are per model, and one prepaid quota. Consumers
-are told apart by the request's `user`, or else by its User-Agent.
+One organization with one project: all keys share the limits, which are per model, and one prepaid
+quota. Consumers are told apart by the request's `user`, or else by its User-Agent.
 """
 
 import math
@@ -15,9 +15,11 @@ from scanpool_sandbox.limiter import Limiter, Quota, Rejected
 from scanpool_sandbox.openai_errors import (
     ApiError,
     limit_error,
+    not_an_admin_key,
     overloaded,
     slow_down,
     unknown_model,
+    unknown_project,
     wrong_key,
 )
 from scanpool_sandbox.openai_ledger import Ledger, LogEntry
@@ -25,6 +27,7 @@ from scanpool_sandbox.openai_requests import charge, parse_request
 from scanpool_sandbox.openai_wire import Charge, Endpoint, rate_limit_headers
 
 ORGANIZATION = "org-sandbox"
+PROJECT = "proj_sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class OpenAISettings:
     """What the provider grants: limits are per model, `quota_tokens` None is unlimited."""
 
     api_keys: tuple[str, ...] = ("sk-sandbox",)
+    admin_keys: tuple[str, ...] = ("sk-admin-sandbox",)
     models: tuple[str, ...] = ("gpt-5.2",)
     tokens_per_minute: int = 2_000_000
     requests_per_minute: int = 10_000
@@ -146,6 +150,33 @@ class Provider:
                 limiter.set_tokens_per_minute(tokens_per_minute, now)
             if requests_per_minute is not None:
                 limiter.set_requests_per_minute(requests_per_minute, now)
+
+    def project_limits(self, authorization: str, project: str) -> list[dict[str, Any]]:
+        """Return what the Admin API lists of a project, by model.
+
+        Raises:
+            ApiError: 401 or 403 unless it is asked with an admin key, 404 if there is no such
+                project.
+
+        """
+        scheme, _, key = authorization.partition(" ")
+        if scheme != "Bearer" or key not in self._settings.api_keys + self._settings.admin_keys:
+            raise wrong_key()
+        if key not in self._settings.admin_keys:
+            raise not_an_admin_key()
+        if project != PROJECT:
+            raise unknown_project(project)
+        now = time.monotonic()
+        return [
+            {
+                "object": "project.rate_limit",
+                "id": f"rl-{name}",
+                "model": name,
+                "max_requests_per_1_minute": limiter.request_level(now).limit_per_minute,
+                "max_tokens_per_1_minute": limiter.token_level(now).limit_per_minute,
+            }
+            for name, limiter in sorted(self._limiters.items())
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return the totals, per consumer too, the levels, the quota and the faults."""

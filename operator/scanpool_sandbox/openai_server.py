@@ -10,6 +10,7 @@ from aiohttp import web
 
 from scanpool_sandbox.openai_admin import Controls
 from scanpool_sandbox.openai_errors import ApiError
+from scanpool_sandbox.openai_organization import Organization
 from scanpool_sandbox.openai_provider import Call, OpenAISettings, Provider
 from scanpool_sandbox.openai_wire import Endpoint, completion
 
@@ -64,6 +65,7 @@ class OpenAIServer:
             [
                 web.post("/v1/chat/completions", self._endpoint("chat/completions")),
                 web.post("/v1/responses", self._endpoint("responses")),
+                *Organization(self.provider).routes(),
                 *Controls(self.provider).routes(),
             ]
         )
