@@ -1,78 +1,15 @@
-import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
+from collections.abc import Mapping
 
 import pytest
 
+from prometheus_stub import NOW, data, labeled, serving, vector
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import KeyUsage, Refusals
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Prometheus
-from scanpool.sources import prometheus_api
 from scanpool.sources.prometheus import read_usage
 
-NOW = 1_000.0
 WINDOW_SECONDS = 60
-
-
-class Server(ThreadingHTTPServer):
-    """Answers every query as told, and remembers what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self, answer: Callable[[str], tuple[int, str]]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.queries: list[str] = []
-        self.authorizations: list[str | None] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        assert self.path == "/api/v1/query"
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        query = parse_qs(body)["query"][0]
-        self.server.queries.append(query)
-        self.server.authorizations.append(self.headers["Authorization"])
-        status, body = self.server.answer(query)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if status == 302:
-            self.send_header("Location", "/elsewhere")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(answer: Callable[[str], tuple[int, str]]) -> Iterator[Server]:
-    with Server(answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def vector(*values: object, at: float = NOW) -> str:
-    return data([{"metric": {"i": str(i)}, "value": [at, v]} for i, v in enumerate(values)])
-
-
-def labeled(label: str, values: Mapping[str, object]) -> str:
-    return data([{"metric": {label: name}, "value": [NOW, str(v)]} for name, v in values.items()])
 
 
 def figures(refused: Mapping[str, object] | None = None, **values: object) -> str:
@@ -84,98 +21,9 @@ def figures(refused: Mapping[str, object] | None = None, **values: object) -> st
     return data(result)
 
 
-def data(result: object) -> str:
-    return json.dumps({"status": "success", "data": {"resultType": "any", "result": result}})
-
-
-def read(url: str, token: str | None = None, **config: object) -> Reading[KeyUsage]:
-    given = config or {"query": "tokens"}
-    return read_usage(
-        Prometheus.model_validate({"url": url, **given}),
-        "gpt-5.2",
-        WINDOW_SECONDS,
-        token,
-        clock=lambda: NOW,
-    )
-
-
-def reading_of(status: int, body: str) -> Reading[KeyUsage]:
-    with serving(lambda _: (status, body)) as server:
-        return read(server.url)
-
-
-@pytest.mark.parametrize(
-    ("body", "tokens", "at"),
-    [
-        (vector("1500.5"), 1_500.5, NOW),
-        (vector("0"), 0.0, NOW),
-        (vector("7", at=NOW - 100), 7.0, NOW - 100),
-        (vector("7", at=NOW + 5), 7.0, NOW),
-        (data([NOW, "42"]), 42.0, NOW),
-    ],
-)
-def test_one_number_is_the_use_per_minute(body: str, tokens: float, at: float) -> None:
-    assert reading_of(200, body) == Available(KeyUsage(tokens), at, "prometheus")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        vector("NaN"),
-        vector("+Inf"),
-        vector("-1"),
-        vector("1e13"),
-        vector("1", "2"),
-        vector("1", at=NOW - 121),
-        vector("1", at=float("nan")),
-        data([{"metric": {}, "values": [[NOW, "1"]]}]),
-        data([{"metric": {}, "value": [NOW, "one"]}]),
-        data([NOW, "one"]),
-        data("1"),
-        data({}),
-        data(None),
-    ],
-)
-def test_what_cannot_be_a_rate_is_implausible(body: str) -> None:
-    reading = reading_of(200, body)
-    assert isinstance(reading, Unavailable)
-    assert reading.reason is Reason.USAGE_IMPLAUSIBLE
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "reason", "words"),
-    [
-        (200, vector(), Reason.USAGE_NOT_FOUND, "`tokens`"),
-        (400, '{"status":"error","error":"parse error: x"}', Reason.PROMETHEUS_QUERY_FAILED,
-         "parse error: x"),
-        (401, "", Reason.PROMETHEUS_QUERY_FAILED, "HTTP 401"),
-        (503, "<html>", Reason.PROMETHEUS_QUERY_FAILED, "HTTP 503"),
-        (302, "", Reason.PROMETHEUS_QUERY_FAILED, "HTTP 302"),
-        (200, "<html>", Reason.PROMETHEUS_QUERY_FAILED, "not Prometheus"),
-        (200, "[]", Reason.PROMETHEUS_QUERY_FAILED, "not Prometheus"),
-        (200, "{}", Reason.PROMETHEUS_QUERY_FAILED, "not Prometheus"),
-        (200, " " * 2**21, Reason.PROMETHEUS_QUERY_FAILED, "too large"),
-    ],
-)  # fmt: skip
-def test_every_failure_is_told_apart(status: int, body: str, reason: Reason, words: str) -> None:
-    reading = reading_of(status, body)
-    assert isinstance(reading, Unavailable)
-    assert reading.reason is reason
-    assert words in reading.message
-
-
-def test_a_failed_query_is_asked_once() -> None:
-    with serving(lambda _: (503, "")) as server:
-        read(server.url)
-        assert server.queries == ["tokens"]
-
-
-def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prometheus_api, "READING_SECONDS", -1.0)
-    reading = reading_of(200, vector("1"))
-    assert isinstance(reading, Unavailable)
-    assert reading.reason is Reason.PROMETHEUS_UNREACHABLE
-    assert "in time" in reading.message
+def read(url: str, **config: object) -> Reading[KeyUsage]:
+    given = Prometheus.model_validate({"url": url, **config})
+    return read_usage(given, "gpt-5.2", WINDOW_SECONDS, None, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -387,16 +235,3 @@ def test_without_own_labels_the_pools_part_is_unknown() -> None:
     assert isinstance(reading, Available)
     assert reading.value.own_tokens_per_minute is None
     assert reading.value.own_refused_per_minute is None
-
-
-@pytest.mark.parametrize(("token", "sent"), [(None, None), ("abc\n", "Bearer abc")])
-def test_only_a_given_token_is_sent(
-    token: str | None, sent: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path
-) -> None:
-    # requests would take a user and password from here.
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login a password b\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    with serving(lambda _: (200, vector("1"))) as server:
-        assert isinstance(read(server.url, token), Available)
-        assert server.authorizations == [sent]

@@ -52,7 +52,7 @@ class PrometheusApi:
 
     Args:
         session: is made ready for it, and not used for anything else.
-        address: of its API, with user and password if it asks for these.
+        address: of its API.
         bearer_token: if it asks for one.
         window_seconds: length of the window that the queries average over.
         clock: seconds since the epoch.
@@ -68,11 +68,11 @@ class PrometheusApi:
         clock: Callable[[], float],
     ) -> None:
         session.stream = True
-        session.auth = _preparation(address, bearer_token)
+        session.auth = _preparation(bearer_token)
         session.hooks["response"] = [_bounded(time.monotonic() + READING_SECONDS)]
         self.origin = address.origin
         self._max_age_seconds = MAX_AGE_WINDOWS * window_seconds
-        self._secrets = (bearer_token, address.password)
+        self._bearer_token = bearer_token
         self._clock = clock
         self._client: Any = PrometheusConnect(
             url=address.origin + address.path.rstrip("/"),
@@ -137,7 +137,7 @@ class PrometheusApi:
         )
 
     def _failed(self, query: str, words: str) -> Unavailable:
-        words = quoted(without_secrets(words, *self._secrets))
+        words = quoted(without_secrets(words, self._bearer_token))
         return Unavailable(
             Reason.PROMETHEUS_QUERY_FAILED,
             f"{self.origin} does not answer the query {_named(query)} ({words}); correct "
@@ -203,12 +203,9 @@ def _samples(result: object) -> list[tuple[float, Sample]] | None:
 
 
 def _preparation(
-    address: Address, bearer_token: str | None
+    bearer_token: str | None,
 ) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     """Return what signs a request. Always something: without it requests looks into ~/.netrc."""
-    basic = requests.auth.HTTPBasicAuth(
-        (address.user or "").encode(), (address.password or "").encode()
-    )
 
     def prepare(request: requests.PreparedRequest) -> requests.PreparedRequest:
         # The client library puts the query into the URL even of a POST, but a query may be longer
@@ -217,8 +214,6 @@ def _preparation(
         request.headers["Content-Type"] = "application/x-www-form-urlencoded"
         if bearer_token is not None:
             request.headers["Authorization"] = f"Bearer {bearer_token}"
-        elif address.user is not None:
-            basic(request)
         return request
 
     return prepare

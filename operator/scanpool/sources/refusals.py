@@ -63,12 +63,12 @@ def means_refusal(code: str) -> bool:
 
 def rate_limited_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
     """Return the calls per minute that a rate limit refused."""
-    return sum(value for code, value in by_code if means_rate_limit(code))
+    return sum((value for code, value in by_code if means_rate_limit(code)), 0.0)
 
 
 def refused_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
     """Return the calls per minute that were refused with any 429."""
-    return sum(value for code, value in by_code if means_refusal(code))
+    return sum((value for code, value in by_code if means_refusal(code)), 0.0)
 
 
 def refusals(by_code: Iterable[tuple[str, float]]) -> tuple[Refusals, ...]:
