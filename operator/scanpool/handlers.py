@@ -13,6 +13,7 @@ from typing import Any
 import kopf
 from prometheus_client import REGISTRY, start_http_server
 
+from scanpool.budgets import Budgets
 from scanpool.cluster import Cluster
 from scanpool.loops import Loops
 from scanpool.metrics import Metrics
@@ -77,9 +78,10 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
         parts.push_async_callback(asyncio.to_thread, executor.shutdown, cancel_futures=True)
         http = HttpClients()
         parts.push_async_callback(http.aclose)
-        observer = Observer(cluster, http, executor, time.time)
+        budgets = Budgets()
+        observer = Observer(cluster, http, executor, budgets.identity, time.time)
         parts.push_async_callback(observer.close)
-        reconciler = Reconciler(cluster, observer, metrics, executor, time.time)
+        reconciler = Reconciler(cluster, observer, budgets, metrics, executor, time.time)
         memo.loops = Loops(reconciler, metrics, time.monotonic)
         parts.push_async_callback(memo.loops.close)
 

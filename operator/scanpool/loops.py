@@ -167,6 +167,7 @@ class Loops:
         if self._loops.get(loop.key) is loop:
             del self._loops[loop.key]
             self._metrics.forget(*loop.key)
+            self._reconciler.forget(*loop.key)
 
     def stuck(self) -> list[str]:
         """Return namespace/name of the pools whose loop does not get on."""

@@ -61,12 +61,21 @@ class _GapError(Exception):
 
 
 class Observer:
-    """Everything outside that decisions are based on. `executor` runs the clients that block."""
+    """Everything outside that decisions are based on. `executor` runs the clients that block.
+
+    `identify` tells one shared limit from another, by provider, key and model.
+    """
 
     def __init__(
-        self, cluster: Cluster, http: HttpClients, executor: Executor, clock: Callable[[], float]
+        self,
+        cluster: Cluster,
+        http: HttpClients,
+        executor: Executor,
+        identify: Callable[[str, str, str], str],
+        clock: Callable[[], float],
     ) -> None:
         self._cluster = cluster
+        self._identify = identify
         self._http = http
         self._executor = executor
         self._clock = clock
@@ -106,7 +115,9 @@ class Observer:
             if llm.usage.prometheus is not None:
                 reads["usage"] = self._usage(namespace, llm, llm.usage.prometheus, max_age)
         found: dict[str, Any] = {**await _all_in_time(reads)}
-        return Observation(target=target, **found)
+        return Observation(
+            target=target, identity=await self._identity(namespace, spec.llm), **found
+        )
 
     async def _depths(
         self, namespace: str, rabbitmq: RabbitMQ, max_age: float
@@ -170,6 +181,17 @@ class Observer:
         asked = (llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
         read = partial(probe.probe, self._client(None), *asked, clock=self._clock)
         return await self._shared.get(("provider", *asked), max_age, read)
+
+    async def _identity(self, namespace: str, llm: Llm | None) -> str | None:
+        """Return what stands for the pool's key and model; None while the key cannot be read."""
+        if llm is None or llm.api_key_secret_ref is None:
+            return None
+        try:
+            api_key = await self._secret(namespace, llm.api_key_secret_ref)
+        except _GapError:
+            # It may be the probe's gap already. Peers then see the pool's use as that of others.
+            return None
+        return self._identify(llm.provider, api_key, llm.model)
 
     async def _configured(
         self, namespace: str, llm: Llm, admin: Admin

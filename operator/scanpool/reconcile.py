@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from scanpool import changes, conditions, status
+from scanpool.budgets import Budgets
 from scanpool.cluster import Cluster
 from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.metrics import Metrics
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Decision
 from scanpool.models.memory import Memory
+from scanpool.models.observation import Observation
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.status import PoolStatus
@@ -23,6 +25,10 @@ from scanpool.status import Scaled
 from scanpool.threads import in_thread
 
 T = TypeVar("T")
+
+# A claim outlives so many missed ticks and the longest one: the pool may only be slow to read.
+CLAIM_INTERVALS = 3
+CLAIM_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +65,14 @@ class Reconciler:
         self,
         cluster: Cluster,
         observer: Observer,
+        budgets: Budgets,
         metrics: Metrics,
         executor: Executor,
         clock: Callable[[], float],
     ) -> None:
         self._cluster = cluster
         self._observer = observer
+        self._budgets = budgets
         self._metrics = metrics
         self._executor = executor
         self._clock = clock
@@ -99,7 +107,7 @@ class Reconciler:
         now = self._clock()
         if memory is None:
             memory = restore(previous.checkpoint, now)
-        decision, memory = decide(spec, observation, memory, now)
+        decision, memory = self._decide(pool, spec, observation, memory, now)
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, now)
@@ -116,6 +124,28 @@ class Reconciler:
         )
         self._metrics.record(pool.namespace, pool.name, current)
         return await self._publish(pool, previous, current), memory
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Let go of a pool that was deleted: the others may have its share."""
+        self._budgets.forget(f"{namespace}/{name}")
+
+    def _decide(
+        self, pool: Pool, spec: PoolSpec, observation: Observation, memory: Memory, now: float
+    ) -> tuple[Decision, Memory]:
+        """Decide beside the pools of the same key and model.
+
+        Nothing is awaited between reading their claims and publishing this one: no two pools take
+        the same free share.
+        """
+        name, identity = f"{pool.namespace}/{pool.name}", observation.identity
+        peers = () if identity is None else self._budgets.peers(identity, name, now)
+        decision, memory = decide(spec, replace(observation, pool=name, peers=peers), memory, now)
+        lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
+        if identity is None:
+            self._budgets.forget(name)
+        else:
+            self._budgets.publish(identity, name, decision.claim, now, lasts)
+        return decision, memory
 
     async def _act(
         self, pool: Pool, spec: PoolSpec, decision: Decision
@@ -149,6 +179,8 @@ class Reconciler:
         return Scaled(decision.current, decision.desired), None
 
     async def _give_up(self, pool: Pool, previous: PoolStatus, failure: Unavailable) -> Pool:
+        # What it still uses is then seen as others' use.
+        self.forget(pool.namespace, pool.name)
         current = status.of_failure_before(previous, pool.generation, failure, self._clock())
         self._metrics.record(pool.namespace, pool.name, current)
         return await self._publish(pool, previous, current)

@@ -30,7 +30,11 @@ class Ticks:
         self.seen: list[tuple[Pool, Memory | None]] = []
         self.does: Tick = unchanged
         self.gone: set[str] = set()
+        self.forgotten: list[str] = []
         self._begun = asyncio.Condition()
+
+    def forget(self, namespace: str, name: str) -> None:
+        self.forgotten.append(f"{namespace}/{name}")
 
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         async with self._begun:
@@ -322,6 +326,7 @@ async def test_a_pool_that_is_removed_is_ticked_and_shown_no_more(
 
     assert ended.is_set()
     assert shown(registry) == {"other"}
+    assert ticks.forgotten == ["scan/pool"]
 
 
 async def test_the_end_of_an_object_does_not_end_its_successor(loops: Loops, ticks: Ticks) -> None:

@@ -163,7 +163,13 @@ async def observer(
     cluster: FakeCluster, sources: Sources, executor: ThreadPoolExecutor, clock: Clock
 ) -> Any:
     assert sources
-    made = Observer(cast("Any", cluster), cast("Any", FakeHttpClients()), executor, clock)
+    made = Observer(
+        cast("Any", cluster),
+        cast("Any", FakeHttpClients()),
+        executor,
+        lambda *parts: "/".join(parts),
+        clock,
+    )
     yield made
     await made.close()
 
@@ -213,7 +219,20 @@ async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> No
         configured=seen(ConfiguredLimits(tokens_per_minute=2)),
         usage=seen(KeyUsage(1.0)),
         nodes=seen(()),
+        identity="openai/sk-test/gpt-5.2",
     )
+
+
+async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
+    observer: Observer, cluster: FakeCluster
+) -> None:
+    keyless = await observer.observe("scan", pool(llm=llm()), TARGET, PROBE_AGE)
+    assert keyless.identity is None
+
+    cluster.secrets[API_KEY] = unseen(Reason.SECRET_NOT_FOUND)
+    unread = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+    assert unread.identity is None
+    assert isinstance(unread.provider, Unavailable)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from builders import (
     target,
     unseen,
 )
+from scanpool.budgets import Budgets
 from scanpool.metrics import Metrics
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.decision import LimitedBy
@@ -137,7 +138,9 @@ class Operator:
         self.pool = Pool.from_body(world.body)
         self.memory: Memory | None = None
         fake = cast("Any", world)
-        self.reconciler = Reconciler(fake, fake, Metrics(self.registry), threads, self.clock)
+        self.reconciler = Reconciler(
+            fake, fake, Budgets(), Metrics(self.registry), threads, self.clock
+        )
 
     async def tick(self, observation: Observation | None = None) -> None:
         """Carry out a tick, ten seconds after the last."""

@@ -46,15 +46,27 @@ def need(
     per_replica, others = cost.of(unit), use.others.of(unit)
     if not per_replica or others is None:
         return None
-    # What others use is theirs as far as it is not that of the pools that share the limit.
-    shared = sum(peer.needs[unit].own for peer in peers if unit in peer.needs)
-    outside = max(others - shared, 0.0)
+    outside = max(others - _of_peers(unit, peers), 0.0)
     # Percent times limit first: what fits exactly is not to be lost to a rounding error.
     plan = factor * (target_percent * limit.value / 100 - outside + burst)
     keep = factor * ((100 + target_percent) * limit.value / 200 - outside + burst)
     if most is not None:
         plan = min(plan, most - outside)
     return Need(per_replica, use.own.of(unit) or 0.0, plan, max(keep, plan))
+
+
+def _of_peers(unit: Unit, peers: tuple[Claim, ...]) -> float:
+    """Return what of the others' use may be that of pools that share the limit.
+
+    Their claims are older than the reading: a pool that has grown since uses what it holds, one
+    that has shrunk still shows what it used. Too much is put down to an idle pool, but that one's
+    own view is right, and the most careful view counts.
+    """
+    return sum(
+        max(need.own, peer.held * need.per_replica)
+        for peer in peers
+        if (need := peer.needs.get(unit)) is not None
+    )
 
 
 def unknown(unit: Unit, use: Use, current: int) -> Ceiling:

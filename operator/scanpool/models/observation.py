@@ -176,8 +176,9 @@ class KeyUsage:
 class Observation:
     """Everything that one decision is based on. None: the pool does not ask for this reading.
 
-    `pool` is the namespace and name of the pool that looks. `peers` are the claims of the other
-    pools on the same key and model, as of their last ticks.
+    `pool` is the namespace and name of the pool that looks. `identity` stands for its key and
+    model, None where it names no key. `peers` are the claims of the other pools on the same, as of
+    their last ticks.
     """
 
     target: Target
@@ -189,3 +190,4 @@ class Observation:
     configured: Reading[ConfiguredLimits] | None = None
     peers: tuple[Claim, ...] = ()
     pool: str = ""
+    identity: str | None = None
