@@ -252,7 +252,14 @@ def memories(
             memory, backoff_at=backoff_at, rate_limited_at=refused_at, backoff_factor=factor
         )
     if memory.quota is not Quota.CLOSED:
-        memory = replace(memory, quota_code="insufficient_quota", quota_since=draw(past))
+        memory = replace(
+            memory,
+            quota_code="insufficient_quota",
+            quota_since=draw(past),
+            quota_refusals=draw(st.integers(1, 20)),
+        )
+    elif draw(st.booleans()):
+        memory = replace(memory, quota_closed_at=draw(past), quota_refusals=draw(st.integers(0, 5)))
     return memory
 
 

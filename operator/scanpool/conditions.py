@@ -1,6 +1,7 @@
 """The conditions of a pool, and when their transition time moves."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Literal, NamedTuple
 
 from scanpool.models.conditions import Condition, ConditionType, Reason
@@ -13,6 +14,7 @@ from scanpool.models.spec import Mode, PoolSpec
 CONTESTED_REVERTS = 2
 # Condition messages end up in Events, which the API server bounds.
 MAX_MESSAGE_CHARACTERS = 1000
+SECONDS_PER_MINUTE = 60
 
 # The others repeat these, or change with every burst; scalings have Events of their own.
 TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
@@ -147,7 +149,7 @@ def _active(spec: PoolSpec, decision: Decision, refusal: Unavailable | None) -> 
 
 def _limited(decision: Decision) -> ConditionState:
     reason = LIMITING.get(decision.limited_by)
-    if reason is Reason.QUOTA_EXHAUSTED and decision.quota is Quota.HALF_OPEN:
+    if reason is Reason.QUOTA_EXHAUSTED and decision.quota is not Quota.OPEN:
         reason = Reason.QUOTA_RECOVERING
     if reason is None:
         return ConditionState(
@@ -171,9 +173,9 @@ def _quota(spec: PoolSpec, decision: Decision) -> ConditionState:
             "True",
             Reason.QUOTA_EXHAUSTED,
             f"the provider refuses every call with {decision.quota_code}: top up the account or "
-            f"raise its budget; the pool resumes by itself{choice}{waits}",
+            f"raise its budget; the pool resumes by itself{choice}{_next_try(decision)}{waits}",
         )
-    if decision.quota is Quota.HALF_OPEN:
+    if decision.quota is Quota.HALF_OPEN or _starts_slowly(spec, decision):
         return ConditionState(
             "False", Reason.QUOTA_RECOVERING, "the provider answers again; starting slowly"
         )
@@ -187,6 +189,24 @@ def _quota(spec: PoolSpec, decision: Decision) -> ConditionState:
     return ConditionState(
         "False", Reason.QUOTA_AVAILABLE, "the provider's last answer was no billing error"
     )
+
+
+def _next_try(decision: Decision) -> str:
+    """Name the step of the back-off, and not the time that is left: that would change each tick."""
+    if (seconds := decision.next_probe_seconds) is None:
+        return ""
+    time = (
+        f"{seconds:.0f} s"
+        if seconds < SECONDS_PER_MINUTE
+        else f"{ceil(seconds / SECONDS_PER_MINUTE)} min"
+    )
+    return f"; next try within {time}, and at once if the pool's spec or Secret changes"
+
+
+def _starts_slowly(spec: PoolSpec, decision: Decision) -> bool:
+    """Tell whether the breaker, once closed, may still keep the pool from what it could have."""
+    cap = decision.quota_cap
+    return decision.quota is Quota.CLOSED and cap is not None and cap < spec.max_replicas
 
 
 def _contested(decision: Decision) -> ConditionState:

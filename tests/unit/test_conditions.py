@@ -27,7 +27,7 @@ from scanpool.models.decision import Decision, LimitedBy
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Unavailable
-from scanpool.models.spec import Mode, PoolSpec
+from scanpool.models.spec import Mode, PoolSpec, Probe
 
 ROOT = Path(__file__).parents[2]
 EARLIER, NOW_WRITTEN = "2027-01-15T07:00:00Z", "2027-01-15T08:00:00Z"
@@ -124,7 +124,8 @@ LIMITS = {
 
 @pytest.mark.parametrize("limited_by", LimitedBy)
 def test_every_limit_has_its_reason(limited_by: LimitedBy) -> None:
-    limited = decision(limited_by=limited_by)
+    quota = Quota.OPEN if limited_by is LimitedBy.QUOTA else Quota.CLOSED
+    limited = decision(limited_by=limited_by, quota=quota)
 
     assert state(ConditionType.SCALING_LIMITED, decision=limited) == LIMITS[limited_by]
 
@@ -141,6 +142,7 @@ def paying(billing_code: str | None, memory: Memory) -> tuple[PoolSpec, Decision
         (None, Quota.CLOSED, ("False", Reason.QUOTA_AVAILABLE)),
         ("insufficient_quota", Quota.CLOSED, ("True", Reason.QUOTA_EXHAUSTED)),
         (None, Quota.OPEN, ("False", Reason.QUOTA_RECOVERING)),
+        (None, Quota.HALF_OPEN, ("False", Reason.QUOTA_RECOVERING)),
     ],
 )
 def test_the_breaker_is_told(
@@ -155,6 +157,52 @@ def test_the_breaker_is_told(
         assert billing_code in found.message
         assert "top up" in found.message
         assert "onQuotaExhausted: ScaleToMin" in found.message
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, Reason.QUOTA_RECOVERING),
+        (119, Reason.QUOTA_RECOVERING),  # a cap of 8
+        (120, Reason.QUOTA_AVAILABLE),  # a cap of 16
+    ],
+)
+@pytest.mark.parametrize("replicas", [0, 2])
+def test_a_slow_start_is_told_until_it_can_keep_the_pool_from_nothing(
+    seconds: float, replicas: int, expected: Reason
+) -> None:
+    """Whether or not it does just now: the reason is not to come and go with the load."""
+    spec = pool(max_replicas=10, llm=llm(api_key_secret_ref=API_KEY))
+    closed = Memory(quota_closed_at=NOW - seconds, quota_refusals=1)
+    answered = seen(ProviderState(tokens_per_minute=1))
+    made, _ = decide(spec, observe(replicas, 20, provider=answered), closed, NOW)
+
+    found = of_decision(spec, made, None)[ConditionType.QUOTA_EXHAUSTED]
+
+    assert (found.status, found.reason) == ("False", expected)
+
+
+@pytest.mark.parametrize(
+    ("interval", "refusals", "time"),
+    [(60, 1, "1 min"), (60, 3, "4 min"), (60, 9, "15 min"), (2, 2, "4 s"), (7, 5, "2 min")],
+)
+def test_an_open_breaker_tells_how_soon_it_tries_again(
+    interval: int, refusals: int, time: str
+) -> None:
+    """By the step of the back-off: a count-down would be written with every tick."""
+    spec = pool(
+        llm=llm(api_key_secret_ref=API_KEY, probe=Probe(interval_seconds=interval)),
+    )
+    opened = Memory(
+        quota=Quota.OPEN, quota_code="no_matter", quota_since=NOW - 60, quota_refusals=refusals
+    )
+    messages = set()
+    for seconds in (0, 10, 20):
+        made, opened = decide(spec, observe(2, 20, provider=unseen()), opened, NOW + seconds)
+        messages.add(of_decision(spec, made, None)[ConditionType.QUOTA_EXHAUSTED].message)
+
+    (message,) = messages
+    assert f"next try within {time}, and at once if the pool's spec or Secret changes" in message
 
 
 def test_a_provider_that_has_not_answered_is_not_said_to_have_quota() -> None:
@@ -185,8 +233,9 @@ def test_an_open_breaker_tells_how_long_messages_may_wait() -> None:
     assert f"messages of queue {ANSWER} expire after 300 s" in found.message
 
 
-def test_a_half_open_breaker_limits_as_a_recovery() -> None:
-    recovering = decision(limited_by=LimitedBy.QUOTA, quota=Quota.HALF_OPEN)
+@pytest.mark.parametrize("quota", [Quota.HALF_OPEN, Quota.CLOSED])
+def test_a_breaker_that_is_no_longer_open_limits_as_a_recovery(quota: Quota) -> None:
+    recovering = decision(limited_by=LimitedBy.QUOTA, quota=quota)
 
     assert state(ConditionType.SCALING_LIMITED, decision=recovering) == (
         "True",

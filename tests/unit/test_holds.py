@@ -235,7 +235,7 @@ def test_the_breaker_story_from_the_refusal_to_the_last_message() -> None:
     )
     paid = ProviderState(tokens_per_minute=2_000_000)
     observation, memory, story = observe(3, 200), settled(3), []
-    for second in range(0, 121, 10):
+    for second in range(0, 151, 10):
         now = NOW + second
         probed_at = NOW + second // 30 * 30  # a probe every 30 s, seen by three ticks
         state = BILLED.value if second < 30 else paid
@@ -249,7 +249,9 @@ def test_the_breaker_story_from_the_refusal_to_the_last_message() -> None:
     assert story == [
         *[(Quota.OPEN, 0)] * 3,
         *[(Quota.HALF_OPEN, 1)] * 3,
-        *[(Quota.CLOSED, 3)] * 7,
+        *[(Quota.CLOSED, 1)] * 3,  # the slow start
+        *[(Quota.CLOSED, 2)] * 3,
+        *[(Quota.CLOSED, 3)] * 4,  # the token ceiling
     ]
 
 

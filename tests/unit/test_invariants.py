@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from builders import NOW, blinded, follow, seen, settled, target, unseen
 from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.decide.behavior import scale_down_window
-from scanpool.decide.quota import cap
 from scanpool.decide.tokens import Limit, ceiling
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Ceiling, Decision, LimitedBy
@@ -181,11 +180,8 @@ def test_the_first_tick_of_a_process_changes_nothing_except_by_the_breaker(
     current = observation.target.replicas
 
     decision, _ = decide(spec, observation, restore(checkpoint(memory), NOW), NOW)
-    allowed = None
-    if spec.llm is not None:
-        choice = spec.llm.on_quota_exhausted
-        allowed = cap(decision.quota, choice, current, spec.min_replicas)
-    assert decision.desired == (current if allowed is None else min(current, allowed))
+    allowed = current if decision.quota_cap is None else decision.quota_cap
+    assert decision.desired == min(current, allowed)
 
 
 @given(st.data())
@@ -369,6 +365,10 @@ def test_a_checkpoint_keeps_the_breaker_the_back_off_and_the_cost(
         memory.quota,
         memory.quota_code,
         memory.quota_since,
+    )
+    assert (back.quota_refusals, back.quota_closed_at) == (
+        memory.quota_refusals,
+        memory.quota_closed_at,
     )
     assert (back.rate_limited_at, back.backoff_at, back.backoff_factor) == (
         memory.rate_limited_at,

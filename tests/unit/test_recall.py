@@ -141,6 +141,10 @@ FULL = Memory(
     quota=Quota.OPEN,
     quota_code="insufficient_quota",
     quota_since=NOW - 5,
+    quota_refusals=4,
+    quota_refused_at=NOW - 2,
+    quota_closed_at=NOW - 3_600,
+    quota_suspected=True,
     working_sets=(WorkingSet(NOW, 700 * MEBIBYTE),),
     failed_depth_readings=2,
     last_desired=3,
@@ -158,6 +162,8 @@ def test_a_checkpoint_has_what_must_survive_and_is_rounded() -> None:
         quota=Quota.OPEN,
         quota_code="insufficient_quota",
         quota_since=NOW - 5,
+        quota_refusals=4,
+        quota_closed_at=NOW - 3_600,
         working_set_bytes=704 * MEBIBYTE,
     )
     assert checkpoint(Memory()) == Checkpoint()
@@ -174,6 +180,8 @@ def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window()
         quota=Quota.OPEN,
         quota_code="insufficient_quota",
         quota_since=NOW - 5,
+        quota_refusals=4,
+        quota_closed_at=NOW - 3_600,
         working_sets=(WorkingSet(NOW + 60, 704 * MEBIBYTE),),
     )
     assert restore(None, NOW) == restore(Checkpoint(), NOW) == Memory()
