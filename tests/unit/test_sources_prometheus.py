@@ -202,7 +202,11 @@ WHOLE = figures({"": 1, "429": 3}, tokens=9, requests=5, output_tokens=4, sample
          (6.0, 3.0, 2.0, 3.0)),
         # It has made no call yet.
         (WHOLE, vector(), (0.0, 0.0, 0.0, 0.0)),
-        # What is not counted for all is not known for it.
+        # All its calls were refused, from the first.
+        (WHOLE, figures({"429": 2}), (0.0, 0.0, 0.0, 2.0)),
+        # What is counted without these labels is not known for it.
+        (WHOLE, figures(tokens=6), (6.0, None, None, None)),
+        # Nor is what is not counted for all.
         (figures(tokens=9, sampled_at=NOW - 1), figures(tokens=6), (6.0, None, None, None)),
     ],
 )  # fmt: skip

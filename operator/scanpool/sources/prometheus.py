@@ -157,17 +157,22 @@ def _with_own(usage: KeyUsage, own: "_Figures", whole: "_Figures") -> KeyUsage:
     """Add the pool's part. Where nothing has its labels, it has made no call yet: zero is known.
 
     Labels that are wrong look the same; all use then counts as others', which lowers the ceiling
-    and never raises it. What is not counted for the whole key is unknown for the pool.
+    and never raises it. A figure that is counted without these labels, or not at all, is unknown.
     """
-    refused = refused_per_minute(own.refused or ())
+
+    def part(of_all: object, of_pool: float | None) -> float | None:
+        if of_all is None:
+            return None
+        nothing = 0.0 if own.tokens is None else None
+        return nothing if of_pool is None else of_pool
+
+    refused = None if own.refused is None else refused_per_minute(own.refused)
     return replace(
         usage,
         own_tokens_per_minute=own.tokens or 0.0,
-        own_requests_per_minute=None if whole.requests is None else own.requests or 0.0,
-        own_output_tokens_per_minute=(
-            None if whole.output_tokens is None else own.output_tokens or 0.0
-        ),
-        own_refused_per_minute=None if whole.refused is None else refused,
+        own_requests_per_minute=part(whole.requests, own.requests),
+        own_output_tokens_per_minute=part(whole.output_tokens, own.output_tokens),
+        own_refused_per_minute=part(whole.refused, refused),
     )
 
 
