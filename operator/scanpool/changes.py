@@ -2,18 +2,33 @@
 
 from scanpool.models.conditions import Condition, ConditionType
 from scanpool.models.decision import Zone
-from scanpool.models.status import CeilingsStatus, LlmStatus, MemoryStatus, PoolStatus
+from scanpool.models.status import (
+    BudgetStatus,
+    CeilingsStatus,
+    ClaimantStatus,
+    LlmStatus,
+    MemoryStatus,
+    PoolStatus,
+    RefusalStatus,
+)
 
 # A rate that moved by less than this share of the limit moves nobody to act.
 RATE_SHARE = 0.02
 # Of its own value, where there is no limit to compare with: cost per replica, backlog, room.
 OWN_SHARE = 0.10
+# Calls per task are the ratio of two rates that are counted apart: at 500 a minute each, two
+# standard deviations of it are 13%. Workers that begin to retry at least double it.
+CALLS_SHARE = 0.25
+# Confidence grows by itself while a pool learns: a person cares for a guess, a first and a sure
+# figure.
+CONFIDENCE_STEP_PERCENT = 25
 
 LLM_RATES = (
     "used_tokens_per_minute",
     "own_tokens_per_minute",
     "others_tokens_per_minute",
     "headroom_tokens_per_minute",
+    "probe_tokens_per_minute",
 )
 RATE_CEILINGS = ("tokens", "requests")
 LLM_FIGURES = ("tokens_per_replica_minute", "requests_per_minute_used", "rate_limited_per_minute")
@@ -45,7 +60,11 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
             "conditions": tuple(map(_condition_gist, status.conditions)),
             "checkpoint": status.checkpoint
             and status.checkpoint.model_copy(
-                update={"tokens_per_replica_minute": None, "working_set_bytes": None}
+                update={
+                    "tokens_per_replica_minute": None,
+                    "learned_seconds": None,
+                    "working_set_bytes": None,
+                }
             ),
         }
     )
@@ -84,22 +103,91 @@ def _memory_gist(
 def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatus | None:
     if status is None or reference is None:
         return status
-    limit = status.limit_tokens_per_minute
-    kept: dict[str, object] = {"observed_at": None, "headroom_percent": None}
+    limit = status.limit_tokens_per_minute or 0
+    confidence = status.tokens_per_replica_confidence_percent
+    kept: dict[str, object] = {
+        "observed_at": None,
+        "headroom_percent": None,
+        "tokens_per_replica_confidence_percent": confidence
+        and confidence // CONFIDENCE_STEP_PERCENT,
+        "refusals": _refusals_gist(status.refusals, reference.refusals),
+        "budget": _budget_gist(status.budget, reference.budget, limit),
+        # Each is read anew all the time; who tells it is what counts.
+        "figures": tuple((figure.name, figure.source) for figure in status.figures),
+    }
     for name in LLM_RATES:
-        new, old = getattr(status, name), getattr(reference, name)
-        if new is not None and old is not None and limit:
-            kept[name] = old if abs(new - old) <= RATE_SHARE * limit else new
+        kept[name] = _rate(getattr(status, name), getattr(reference, name), limit)
     used, zones = reference.used_tokens_per_minute, (status.zone, reference.zone)
     if kept.get("used_tokens_per_minute", used) == used and Zone.EXCEEDED not in zones:
         kept["zone"] = reference.zone
     for name in LLM_FIGURES:
         if _near(getattr(status, name), getattr(reference, name), OWN_SHARE):
             kept[name] = getattr(reference, name)
+    if _near(status.calls_per_task, reference.calls_per_task, CALLS_SHARE):
+        kept["calls_per_task"] = reference.calls_per_task
     return status.model_copy(update=kept)
 
 
-def _near(new: int | None, old: int | None, share: float) -> bool:
+def _refusals_gist(
+    status: tuple[RefusalStatus, ...], reference: tuple[RefusalStatus, ...]
+) -> tuple[tuple[str, int | None], ...]:
+    before = {one.code: one.per_minute for one in reference}
+    return tuple(
+        (
+            one.code,
+            before[one.code]
+            if _near(one.per_minute, before.get(one.code), OWN_SHARE)
+            else one.per_minute,
+        )
+        for one in status
+    )
+
+
+def _budget_gist(
+    status: BudgetStatus | None, reference: BudgetStatus | None, limit: int
+) -> BudgetStatus | None:
+    """Compare the parts of a shared limit by claimant."""
+    if status is None or reference is None:
+        return status
+    before = {one.pool: one for one in reference.others}
+    return status.model_copy(
+        update={
+            "tokens_per_minute": _rate(
+                status.tokens_per_minute, reference.tokens_per_minute, limit
+            ),
+            **_part_gist(status, reference, limit),
+            "others": tuple(
+                one.model_copy(update=_part_gist(one, before[one.pool], limit))
+                if one.pool in before
+                else one
+                for one in status.others
+            ),
+        }
+    )
+
+
+def _part_gist(
+    status: BudgetStatus | ClaimantStatus, reference: BudgetStatus | ClaimantStatus, limit: int
+) -> dict[str, object]:
+    """Take a claim, which may be many times the limit, for the same by its own value as well."""
+    claim, claimed = status.claim_tokens_per_minute, reference.claim_tokens_per_minute
+    grant, granted = status.grant_tokens_per_minute, reference.grant_tokens_per_minute
+    return {
+        "claim_tokens_per_minute": claimed
+        if _near(claim, claimed, OWN_SHARE)
+        else _rate(claim, claimed, limit),
+        "grant_tokens_per_minute": _rate(grant, granted, limit),
+    }
+
+
+def _rate(new: int | None, old: int | None, limit: int) -> int | None:
+    """Return a rate's old value, if the new one is as good as that beside the limit."""
+    if new is None or old is None or abs(new - old) > RATE_SHARE * limit:
+        return new
+    return old
+
+
+def _near(new: float | None, old: float | None, share: float) -> bool:
     if new is None or old is None:
         return new is old
     return abs(new - old) <= share * abs(old)

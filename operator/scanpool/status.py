@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from math import ceil
+from typing import NamedTuple, overload
 
 from scanpool.conditions import of_decision, of_failure, settle
+from scanpool.models.budget import BudgetReport
 from scanpool.models.decision import Ceiling, Decision, LimitedBy, MemoryReport, TokenReport
 from scanpool.models.memory import Checkpoint, Quota
 from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
 from scanpool.models.status import (
+    BudgetStatus,
     CeilingsStatus,
+    ClaimantStatus,
+    FigureStatus,
     LlmStatus,
     MemoryStatus,
     PoolStatus,
     QueueStatus,
+    RefusalStatus,
     ScalingStatus,
     StepStatus,
 )
@@ -102,6 +108,12 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@overload
+def shown(value: float) -> int: ...
+@overload
+def shown(value: None) -> None: ...
+@overload
+def shown(value: float | None) -> int | None: ...
 def shown(value: float | None) -> int | None:
     """Round a rate to the digits that are shown: 1,643,210 becomes 1,640,000."""
     return None if value is None else int(float(f"{value:.{SHOWN_DIGITS - 1}e}"))
@@ -142,8 +154,45 @@ def _llm(report: TokenReport, quota: Quota, now: float) -> LlmStatus:
         requests_per_minute_used=shown(report.requests_used),
         rate_limited_per_minute=shown(report.rate_limited_per_minute),
         backoff_percent=round(100 * report.backoff_factor),
+        tokens_per_replica_confidence_percent=None
+        if report.tokens_per_replica is None
+        else round(100 * report.cost_confidence),
+        input_tokens_per_minute_limit=report.input_limit,
+        output_tokens_per_minute_limit=report.output_limit,
+        probe_tokens_per_minute=shown(report.probe),
+        calls_per_task=None if report.calls_per_task is None else round(report.calls_per_task, 1),
+        # Rounded up: what occurs is not to be shown as nothing.
+        refusals=tuple(
+            RefusalStatus(code=one.code, per_minute=shown(ceil(one.per_minute)))
+            for one in report.refusals
+        ),
+        budget=None if report.budget is None else _budget(report.budget),
+        figures=tuple(
+            FigureStatus(name=one.name, source=one.source, at=timestamp(one.at))
+            for one in report.figures
+        ),
         quota=quota,
         observed_at=timestamp(now),
+    )
+
+
+def _budget(report: BudgetReport) -> BudgetStatus | None:
+    """Return how the limit is shared; None for a pool that is alone on its key."""
+    if not report.others:
+        return None
+    return BudgetStatus(
+        tokens_per_minute=shown(report.total),
+        claim_tokens_per_minute=shown(report.own.claim),
+        grant_tokens_per_minute=shown(report.own.grant),
+        others=tuple(
+            ClaimantStatus(
+                pool=one.pool,
+                weight=one.weight,
+                claim_tokens_per_minute=shown(one.claim),
+                grant_tokens_per_minute=shown(one.grant),
+            )
+            for one in report.others
+        ),
     )
 
 

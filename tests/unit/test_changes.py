@@ -5,15 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanpool.changes import is_news
+from scanpool.models.budget import Unit
 from scanpool.models.conditions import Condition, ConditionType, Reason
 from scanpool.models.decision import CostSource, LimitedBy, Zone
-from scanpool.models.memory import Checkpoint, Quota
+from scanpool.models.memory import Checkpoint, LimitCheckpoint, Quota
 from scanpool.models.status import (
+    BudgetStatus,
     CeilingsStatus,
+    ClaimantStatus,
+    FigureStatus,
     LlmStatus,
     MemoryStatus,
     PoolStatus,
     QueueStatus,
+    RefusalStatus,
     ScalingStatus,
     StepStatus,
 )
@@ -33,6 +38,38 @@ def condition(kind: ConditionType = READY, **changes: Any) -> Condition:
     return Condition(**{**usual, **changes})
 
 
+def refused(code: str, per_minute: int) -> RefusalStatus:
+    return RefusalStatus(code=code, per_minute=per_minute)
+
+
+def figure(name: str, source: str = "prometheus", second: int = 0) -> FigureStatus:
+    return FigureStatus(name=name, source=source, at=f"2026-01-28T05:07:{second:02}Z")
+
+
+def claimant(name: str = "team/b", **changes: Any) -> ClaimantStatus:
+    usual: dict[str, Any] = {
+        "pool": name,
+        "weight": 1,
+        "claim_tokens_per_minute": 1_000_000,
+        "grant_tokens_per_minute": 500_000,
+    }
+    return ClaimantStatus(**{**usual, **changes})
+
+
+def budget(**changes: Any) -> BudgetStatus:
+    usual: dict[str, Any] = {
+        "tokens_per_minute": 1_500_000,
+        "claim_tokens_per_minute": 4_000_000,
+        "grant_tokens_per_minute": 1_000_000,
+        "others": (claimant(),),
+    }
+    return BudgetStatus(**{**usual, **changes})
+
+
+def shares(**changes: Any) -> LlmStatus:
+    return llm(budget=budget(**changes))
+
+
 def llm(**changes: Any) -> LlmStatus:
     usual: dict[str, Any] = {
         "limit_tokens_per_minute": 2_000_000,
@@ -50,6 +87,14 @@ def llm(**changes: Any) -> LlmStatus:
         "requests_per_minute_used": 500,
         "rate_limited_per_minute": 0,
         "backoff_percent": 100,
+        "tokens_per_replica_confidence_percent": 78,
+        "input_tokens_per_minute_limit": 1_600_000,
+        "output_tokens_per_minute_limit": 400_000,
+        "probe_tokens_per_minute": 26,
+        "calls_per_task": 1.0,
+        "refusals": (refused("rate_limit_exceeded", 20), refused("slow_down", 1)),
+        "budget": budget(),
+        "figures": (figure("used"), figure("quota", "probe")),
         "quota": Quota.CLOSED,
         "observed_at": "2026-01-28T05:07:00Z",
     }
@@ -123,8 +168,38 @@ def steps(demand: int, bounds: int = 3, *, reason: str = "words") -> tuple[StepS
             id="working-set",
         ),
         pytest.param(
-            {"checkpoint": Checkpoint(tokens_per_replica_minute=520_000, working_set_bytes=2**28)},
+            {
+                "checkpoint": Checkpoint(
+                    tokens_per_replica_minute=520_000, learned_seconds=600, working_set_bytes=2**28
+                )
+            },
             id="learned-figures-in-the-checkpoint",
+        ),
+        pytest.param(
+            {"llm": llm(figures=(figure("used", second=10), figure("quota", "probe", 12)))},
+            id="when-the-figures-were-read",
+        ),
+        pytest.param(
+            {"llm": llm(tokens_per_replica_confidence_percent=95)}, id="a-little-more-confidence"
+        ),
+        pytest.param({"llm": llm(probe_tokens_per_minute=9)}, id="a-probe-answered-in-fewer-words"),
+        pytest.param({"llm": llm(calls_per_task=1.2)}, id="calls-per-task"),
+        pytest.param(
+            {"llm": llm(refusals=(refused("rate_limit_exceeded", 22), refused("slow_down", 1)))},
+            id="refusals-by-a-tenth",
+        ),
+        pytest.param({"llm": shares(tokens_per_minute=1_540_000)}, id="budget-by-2%-of-the-limit"),
+        pytest.param({"llm": shares(grant_tokens_per_minute=960_000)}, id="grant"),
+        pytest.param({"llm": shares(claim_tokens_per_minute=4_400_000)}, id="a-claim-by-a-tenth"),
+        pytest.param(
+            {
+                "llm": shares(
+                    others=(
+                        claimant(claim_tokens_per_minute=960_000, grant_tokens_per_minute=540_000),
+                    )
+                )
+            },
+            id="anothers-claim-and-grant",
         ),
         pytest.param(
             {"conditions": (condition(), condition(LIMITED, message="510,000 TPM per replica"))},
@@ -197,6 +272,59 @@ def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
         pytest.param({"checkpoint": Checkpoint(quota=Quota.OPEN)}, id="checkpoint"),
         pytest.param({"checkpoint": None}, id="no-checkpoint"),
         pytest.param(
+            {
+                "checkpoint": Checkpoint(
+                    limits=(LimitCheckpoint(unit=Unit.TOKENS, value=2_000_000, source="probe"),)
+                )
+            },
+            id="a-limit-to-remember",
+        ),
+        pytest.param(
+            {"llm": llm(figures=(figure("used", "bucket level"), figure("quota", "probe")))},
+            id="another-source",
+        ),
+        pytest.param({"llm": llm(figures=(figure("used"),))}, id="a-figure-less"),
+        pytest.param({"llm": llm(tokens_per_replica_confidence_percent=100)}, id="confidence"),
+        pytest.param({"llm": llm(tokens_per_replica_confidence_percent=0)}, id="a-guess"),
+        pytest.param({"llm": llm(input_tokens_per_minute_limit=1_590_000)}, id="input-limit"),
+        pytest.param({"llm": llm(output_tokens_per_minute_limit=410_000)}, id="output-limit"),
+        pytest.param({"llm": llm(probe_tokens_per_minute=None)}, id="probe-off"),
+        pytest.param({"llm": llm(calls_per_task=3.0)}, id="retries"),
+        pytest.param({"llm": llm(calls_per_task=None)}, id="calls-not-counted-any-more"),
+        pytest.param({"llm": llm(refusals=())}, id="no-refusals"),
+        pytest.param(
+            {
+                "llm": llm(
+                    refusals=(
+                        refused("insufficient_quota", 1),
+                        refused("rate_limit_exceeded", 20),
+                        refused("slow_down", 1),
+                    )
+                )
+            },
+            id="a-new-code",
+        ),
+        pytest.param(
+            {"llm": llm(refusals=(refused("rate_limit_exceeded", 23), refused("slow_down", 1)))},
+            id="refusals",
+        ),
+        pytest.param({"llm": llm(budget=None)}, id="alone-again"),
+        pytest.param({"llm": shares(tokens_per_minute=1_550_000)}, id="budget"),
+        pytest.param({"llm": shares(grant_tokens_per_minute=950_000)}, id="granted-less"),
+        pytest.param({"llm": shares(claim_tokens_per_minute=4_500_000)}, id="claims-more"),
+        pytest.param({"llm": shares(others=())}, id="a-claimant-less"),
+        pytest.param({"llm": shares(others=(claimant(), claimant("team/c")))}, id="a-new-claimant"),
+        pytest.param({"llm": shares(others=(claimant("team/c"),))}, id="another-claimant"),
+        pytest.param({"llm": shares(others=(claimant(weight=2),))}, id="another-weight"),
+        pytest.param(
+            {"llm": shares(others=(claimant(claim_tokens_per_minute=1_200_000),))},
+            id="another-claims-more",
+        ),
+        pytest.param(
+            {"llm": shares(others=(claimant(grant_tokens_per_minute=550_000),))},
+            id="another-is-granted-more",
+        ),
+        pytest.param(
             {"conditions": (condition(message="another remedy"), condition(LIMITED))}, id="message"
         ),
         pytest.param(
@@ -206,6 +334,17 @@ def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
 )
 def test_what_a_person_or_the_next_process_needs_is_news(changes: dict[str, Any]) -> None:
     assert is_news(status(), status(**changes))
+
+
+def test_confidence_that_grows_by_itself_is_told_in_few_steps() -> None:
+    written, writes = 0, 0
+    for percent in range(1, 101):
+        was = llm(tokens_per_replica_confidence_percent=written)
+        now = llm(tokens_per_replica_confidence_percent=percent)
+        if is_news(status(llm=was), status(llm=now)):
+            written, writes = percent, writes + 1
+
+    assert (written, writes) == (100, 4)
 
 
 def test_a_slow_drift_is_news_once_it_adds_up() -> None:
@@ -220,7 +359,8 @@ def test_a_slow_drift_is_news_once_it_adds_up() -> None:
 
 # --- for every status ---
 
-counts = st.none() | st.integers(0, 10**7)
+amounts = st.integers(0, 10**7)
+counts = st.none() | amounts
 words = st.text(max_size=5)
 llms = st.builds(
     LlmStatus,
@@ -229,6 +369,33 @@ llms = st.builds(
         for name, of in LlmStatus.model_fields.items()
         if "int" in str(of.annotation) and "str" not in str(of.annotation)
     },
+    calls_per_task=st.none() | st.floats(0, 9),
+    refusals=st.lists(
+        st.builds(RefusalStatus, code=words, per_minute=st.integers(0, 99)),
+        max_size=2,
+        unique_by=lambda one: one.code,
+    ).map(tuple),
+    budget=st.none()
+    | st.builds(
+        BudgetStatus,
+        tokens_per_minute=amounts,
+        claim_tokens_per_minute=amounts,
+        grant_tokens_per_minute=amounts,
+        others=st.lists(
+            st.builds(
+                ClaimantStatus,
+                pool=words,
+                weight=st.integers(1, 9),
+                claim_tokens_per_minute=amounts,
+                grant_tokens_per_minute=amounts,
+            ),
+            max_size=2,
+            unique_by=lambda one: one.pool,
+        ).map(tuple),
+    ),
+    figures=st.lists(st.builds(FigureStatus, name=words, source=words, at=words), max_size=2).map(
+        tuple
+    ),
     zone=st.none() | st.sampled_from(Zone),
     quota=st.none() | st.sampled_from(Quota),
     observed_at=words,

@@ -28,10 +28,11 @@ from builders import (
 from scanpool import status
 from scanpool.conditions import settle
 from scanpool.decide import checkpoint, decide
+from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.decision import LimitedBy
 from scanpool.models.memory import Memory, Quota
-from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.observation import KeyUsage, Observation, ProviderState, Refusals
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec
 from scanpool.models.status import PoolStatus
@@ -89,13 +90,46 @@ FULL_OBSERVATION = observe(
     target=target(3, pods(3, memory_used=700 * MEBIBYTE)),
     queues=seen((depth(ready=40, unacked=60),)),
     rates=seen((rates(7.0),)),
-    provider=seen(ProviderState(4_000_000, 10_000, rate_limited=True, slow_down=True)),
-    usage=seen(KeyUsage(1_643_210.0, 548.0, 3.0)),
+    provider=seen(
+        ProviderState(
+            4_000_000,
+            10_000,
+            input_tokens_per_minute=3_000_000,
+            output_tokens_per_minute=1_000_000,
+            tokens_spent=26,
+            rate_limited=True,
+            slow_down=True,
+        )
+    ),
+    usage=seen(
+        KeyUsage(
+            1_643_210.0,
+            548.0,
+            3.0,
+            own_tokens_per_minute=1_260_000.0,
+            own_requests_per_minute=420.0,
+            own_refused_per_minute=588.0,
+            refusals=(Refusals("insufficient_quota", 0.3), Refusals("rate_limit_exceeded", 3.0)),
+        ),
+        NOW - 12,
+    ),
     nodes=seen((node(),)),
+    pool="scan/scan-worker",
+    peers=(
+        Claim(
+            "team/other",
+            weight=3,
+            floor=1,
+            wanted=4,
+            held=1,
+            needs={Unit.TOKENS: Need(383_000, 383_000.0, 1_700_000.0, 1_850_000.0)},
+        ),
+    ),
 )
 FULL_MEMORY = replace(
-    settled(3), tokens_per_replica=431_234.5, learned_at=NOW - 5, quota=Quota.OPEN,
-    quota_code="insufficient_quota", quota_since=NOW - 60,
+    settled(3), tokens_per_replica=431_234.5, learned_at=NOW - 5, learned_seconds=60.0,
+    quota=Quota.OPEN, quota_code="insufficient_quota", quota_since=NOW - 60, quota_refusals=2,
+    quota_refused_at=NOW - 60,
 )  # fmt: skip
 
 
@@ -130,8 +164,8 @@ def unset(value: Any, path: str = "status") -> list[str]:
 
 
 def test_a_status_with_everything_in_it_is_what_the_crd_takes() -> None:
-    # So that no field goes unchecked.
-    assert unset(FULL) == []
+    # So that no field goes unchecked. A breaker that has closed is not open.
+    assert unset(FULL) == ["status.checkpoint.quota_closed_at"]
     assert FULL.queues
     assert FULL.steps
     assert FULL.scalings
@@ -183,6 +217,71 @@ def test_a_status_says_what_was_seen_and_decided() -> None:
     assert one.llm.headroom_percent == 18
     assert one.memory is not None
     assert one.memory.per_replica == "700Mi"
+
+
+def test_a_status_says_how_sure_its_figures_are_and_what_measuring_them_costs() -> None:
+    one = FULL.llm
+
+    assert one is not None
+    # 60 s of learning at a time constant of 40 s.
+    assert one.tokens_per_replica_confidence_percent == 78
+    assert (one.input_tokens_per_minute_limit, one.output_tokens_per_minute_limit) == (
+        3_000_000,
+        1_000_000,
+    )
+    assert one.probe_tokens_per_minute == 26
+    # 420 calls that were answered and 588 that were refused, for 7 messages a second.
+    assert one.calls_per_task == 2.4
+
+
+def test_a_cost_that_is_unknown_is_not_shown_as_unsure() -> None:
+    spec = pool(llm=llm(tokens_per_replica_minute=None))
+
+    one = after_tick(spec, observe(2, 20), settled(2))
+
+    assert one.llm is not None
+    assert one.llm.tokens_per_replica_minute is None
+    assert one.llm.tokens_per_replica_confidence_percent is None
+
+
+def test_refused_calls_are_told_by_code_and_a_rare_one_is_not_none() -> None:
+    assert FULL.llm is not None
+    assert [(one.code, one.per_minute) for one in FULL.llm.refusals] == [
+        ("insufficient_quota", 1),
+        ("rate_limit_exceeded", 3),
+    ]
+
+
+def test_each_figure_tells_who_told_it_and_when() -> None:
+    assert FULL.llm is not None
+    found = {one.name: (one.source, one.at) for one in FULL.llm.figures}
+
+    assert found["used"] == ("test", "2027-01-15T07:59:48Z")
+    assert found["tokensPerReplica"] == ("Learned", "2027-01-15T07:59:55Z")
+    assert found["quota"] == ("test", "2027-01-15T08:00:00Z")
+    # The spec's own limit is the smaller one, and has no time.
+    assert "limit" not in found
+
+
+def test_a_shared_limit_shows_everybodys_part() -> None:
+    assert FULL.llm is not None
+    budget = FULL.llm.budget
+
+    assert budget is not None
+    (other,) = budget.others
+    assert (other.pool, other.weight) == ("team/other", 3)
+    assert other.claim_tokens_per_minute == 1_530_000
+    assert budget.claim_tokens_per_minute == 3_020_000
+    parts = budget.grant_tokens_per_minute + other.grant_tokens_per_minute
+    assert 0 < parts <= budget.tokens_per_minute
+
+
+def test_a_pool_that_is_alone_on_its_key_shows_no_budget() -> None:
+    one = after_tick(FULL_SPEC, replace(FULL_OBSERVATION, peers=()), FULL_MEMORY)
+
+    assert one.llm is not None
+    assert one.llm.budget is None
+    assert "budget" not in dumped(one)["llm"]
 
 
 def test_the_ready_messages_of_amqp_say_that_they_are_not_all() -> None:
