@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scanpool_replay import plan_command
+from scanpool_replay import cases_command, plan_command
 from scanpool_replay.published import ROWS
 from scanpool_replay.report import documents
 from scanpool_replay.report.summary import Summary, summarize
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listed = commands.add_parser("list", help="name the scenarios that come along")
     listed.set_defaults(run=_list)
+    cases_command.register(commands)
     plan_command.register(commands)
     return parser
 

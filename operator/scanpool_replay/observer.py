@@ -22,7 +22,7 @@ from scanpool.models.observation import (
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Llm, PoolSpec
 from scanpool_replay.controllers.keda import FIGURES_PER_QUEUE
-from scanpool_replay.operator import Operator, epoch
+from scanpool_replay.operator import KEY, Operator, epoch
 from scanpool_replay.pipeline import Pipeline
 from scanpool_replay.pod import Phase
 from scanpool_replay.pod import Pod as WorkerPod
@@ -63,7 +63,9 @@ class Observer:
             usage=self._reading("usage", self._usage(spec.llm))
             if spec.llm.usage.prometheus is not None
             else None,
-            peers=self._operator.peers(self._pipeline.name),
+            pool=self._pipeline.name,
+            identity=KEY,
+            peers=self._operator.peers(self._pipeline.name, epoch(self._pipeline.engine.now)),
         )
 
     def _reading(self, name: str, found: Reading[T]) -> Reading[T]:

@@ -1,5 +1,8 @@
 """What the pools of one operator process share: its probe of the key, and what each pool claims."""
 
+from math import inf
+
+from scanpool.budgets import Budgets
 from scanpool.models.budget import Claim
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
@@ -10,6 +13,8 @@ from scanpool_sandbox.limiter import Rejected
 # Any moment: decisions count in seconds since the epoch.
 EPOCH_SECONDS = 1_800_000_000.0
 PROBE_TOKENS = 10
+# All pools of a scenario burn the same key.
+KEY = "key"
 
 
 def epoch(time: float) -> float:
@@ -21,23 +26,22 @@ class Operator:
     """One process: what it holds in memory is gone when it starts again."""
 
     def __init__(self) -> None:
-        self._claims: dict[str, Claim] = {}
+        self._budgets = Budgets()
         self._probed: Available[ProviderState] | None = None
         self._account: Account | None = None
 
     def forget(self) -> None:
         """Start again."""
-        self._claims.clear()
+        self._budgets = Budgets()
         self._probed = None
 
-    def claim(self, pool: str, claim: Claim | None) -> None:
+    def publish(self, pool: str, claim: Claim | None, now: float) -> None:
         """Let the other pools see what one asks of the limits at its last tick."""
-        if claim is not None:
-            self._claims[pool] = claim
+        self._budgets.publish(KEY, pool, claim, now, inf)
 
-    def peers(self, pool: str) -> tuple[Claim, ...]:
+    def peers(self, pool: str, now: float) -> tuple[Claim, ...]:
         """Return what the other pools ask."""
-        return tuple(claim for name, claim in self._claims.items() if name != pool)
+        return self._budgets.peers(KEY, pool, now)
 
     def probe(self, pipeline: Pipeline, max_age: float) -> Available[ProviderState]:
         """Return the last probe's answer, or that of a new one if it is `max_age` seconds old."""

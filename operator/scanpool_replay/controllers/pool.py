@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from scanpool.decide import after_scaling, checkpoint, decide, restore
+from scanpool.decide.quota import probe_age
 from scanpool.models.decision import Decision
 from scanpool.models.memory import Memory
 from scanpool_replay.contenders import Scanpool
@@ -63,10 +64,10 @@ class PoolScaler:
             memory = after_scaling(memory, decision.current, decision.desired, now)
             scale(pipeline, decision.desired)
         self._memory = memory
-        self._operator.claim(pipeline.name, decision.claim)
+        self._operator.publish(pipeline.name, decision.claim, now)
         self.ticks.append(Tick(pipeline.engine.now, decision))
 
     def _probe_age(self) -> float:
         """Return how old the probe's answer may be, in seconds."""
         llm = self._spec.llm
-        return 0.0 if llm is None else float(llm.probe.interval_seconds)
+        return 0.0 if llm is None else probe_age(llm, self._memory)

@@ -1,0 +1,157 @@
+"""What a run gave while nothing around it changed: pure functions of its samples.
+
+A change of the load, and every event, gives the autoscalers some seconds to settle. Between these
+are the phases in which they are judged. The start of a new process is no such event: the world is
+the same as before.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+
+from scanpool_replay.events import LoseReading, Neighbor, RestartController
+from scanpool_replay.run import Sample, Track
+from scanpool_replay.scenario import Scenario
+from scanpool_replay.settings import ClosedLoad
+
+SECONDS_PER_MINUTE = 60
+# Scalings are counted within any window of this length.
+SCALINGS_SECONDS = 300.0
+# A rate over less than this says little: calls take seconds, and come in lumps.
+SHORTEST_RATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Seconds from the load's start, first and last, between which nothing changed."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use of the key's limit in one phase, while messages waited and the provider was paid.
+
+    All in tokens per minute, means over that time: what everyone used, the limit, and what one
+    replica did use; that is infinite where none was ready.
+    """
+
+    phase: Phase
+    used: float
+    limit: float
+    per_replica: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One pipeline's figures, over all phases.
+
+    `cost_error` is the largest of the phases: how far what scanpool took one replica to use was
+    off what it did use, as a share of that. None: it was not measured.
+    """
+
+    pipeline: str
+    calls: int
+    rate_refusals: int
+    most_scalings: int
+    cost_error: float | None
+
+    @property
+    def refused_share(self) -> float:
+        """Rate-limit 429s as a share of the workers' calls."""
+        return self.rate_refusals / self.calls if self.calls else 0.0
+
+
+def phases(scenario: Scenario, settle_seconds: float) -> tuple[Phase, ...]:
+    """Return the phases of a scenario in which it has settled."""
+    found, settled_at = [], -inf
+    for time in sorted(_changes(scenario)):
+        if time > settled_at:
+            found.append(Phase(settled_at, time))
+        settled_at = max(settled_at, time + settle_seconds)
+    found.append(Phase(settled_at, scenario.end_seconds))
+    return tuple(one for one in found if one.start >= 0 and one.end > one.start)
+
+
+def figures(track: Track, phases: Sequence[Phase]) -> Figures:
+    """Return the figures of one pipeline over the phases."""
+    calls = refusals = 0
+    scalings: list[int] = [0]
+    errors: list[float] = []
+    for phase in phases:
+        samples = _within(track.samples, phase)
+        if len(samples) > 1:
+            calls += samples[-1].calls - samples[0].calls
+            refusals += samples[-1].rate_refusals - samples[0].rate_refusals
+            scalings.append(_most_scalings(samples))
+            errors += _cost_error(samples)
+    return Figures(track.pipeline, calls, refusals, max(scalings), max(errors, default=None))
+
+
+def uses(tracks: Sequence[Track], phases: Sequence[Phase]) -> tuple[Use, ...]:
+    """Return the use of the limit in each phase that has a minute or more to measure it by."""
+    found = []
+    for phase in phases:
+        moments = zip(*(_within(track.samples, phase) for track in tracks), strict=True)
+        seconds = used = limit = own = ready = 0.0
+        for before, after in pairwise(moments):
+            if not before[0].has_quota or not any(one.waiting for one in before):
+                continue
+            elapsed = after[0].seconds - before[0].seconds
+            seconds += elapsed
+            used += after[0].tokens - before[0].tokens
+            limit += before[0].limit * elapsed
+            own += sum(one.own_tokens for one in after) - sum(one.own_tokens for one in before)
+            ready += sum(one.ready for one in before) * elapsed
+        if seconds >= SHORTEST_RATE_SECONDS:
+            per_replica = own / ready * SECONDS_PER_MINUTE if ready else inf
+            found.append(
+                Use(phase, used / seconds * SECONDS_PER_MINUTE, limit / seconds, per_replica)
+            )
+    return tuple(found)
+
+
+def _changes(scenario: Scenario) -> Iterator[float]:
+    """Yield when the load or anything else around the autoscalers changes."""
+    for load in scenario.loads:
+        yield load.start_seconds
+        yield load.stop_seconds
+        if isinstance(load, ClosedLoad):
+            yield load.start_seconds + load.ramp_up_seconds
+            yield load.stop_seconds - load.ramp_down_seconds
+    for event in scenario.events:
+        if isinstance(event, RestartController):
+            continue
+        yield event.at_seconds
+        if isinstance(event, Neighbor | LoseReading):
+            yield event.at_seconds + event.seconds
+
+
+def _within(samples: Sequence[Sample], phase: Phase) -> list[Sample]:
+    return [one for one in samples if phase.start <= one.seconds <= phase.end]
+
+
+def _most_scalings(samples: Sequence[Sample]) -> int:
+    times = [
+        after.seconds for before, after in pairwise(samples) if after.desired != before.desired
+    ]
+    return max((_count_until(times, start + SCALINGS_SECONDS, start) for start in times), default=0)
+
+
+def _count_until(times: Iterable[float], end: float, start: float) -> int:
+    return sum(start <= time < end for time in times)
+
+
+def _cost_error(samples: Sequence[Sample]) -> list[float]:
+    """Return how far the cost that was believed is off, where both can be told."""
+    busy = [one for one in samples if one.waiting and one.ready and one.cost is not None]
+    if len(busy) < len(samples) or samples[-1].seconds - samples[0].seconds < SHORTEST_RATE_SECONDS:
+        return []
+    ready = sum(
+        before.ready * (after.seconds - before.seconds) for before, after in pairwise(samples)
+    )
+    used = (samples[-1].own_tokens - samples[0].own_tokens) * SECONDS_PER_MINUTE / ready
+    believed = sum(one.cost or 0.0 for one in samples) / len(samples)
+    return [abs(believed / used - 1)] if used else []
