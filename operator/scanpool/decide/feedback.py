@@ -6,6 +6,7 @@ Billing errors and 503 teach nothing here: neither says that the pool is too lar
 from dataclasses import replace
 
 from scanpool.decide import quota
+from scanpool.models.billing import SLOW_DOWN
 from scanpool.models.decision import Ceiling
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
@@ -78,9 +79,8 @@ def learn_from_refusals(
     say nothing of the limit.
     """
     hold = hold_seconds(window_seconds, observation, now)
-    provider = observation.provider
-    if isinstance(provider, Available) and provider.value.slow_down:
-        memory = replace(memory, growth_stopped_until=provider.at + SLOW_DOWN_SECONDS)
+    if (slowed_at := _slowed_at(observation)) is not None:
+        memory = replace(memory, growth_stopped_until=slowed_at + SLOW_DOWN_SECONDS)
     factor = backoff_factor(memory, hold, now)
     counted = not quota.taints_refusals(memory, window_seconds, now)
     if not _rate_limited(memory, observation, counted=counted):
@@ -91,6 +91,19 @@ def learn_from_refusals(
     if memory.backoff_at is not None and now - memory.backoff_at < hold:
         return memory
     return replace(memory, backoff_at=now, backoff_factor=max(factor * BACKOFF, LEAST_FACTOR))
+
+
+def _slowed_at(observation: Observation) -> float | None:
+    """Return when the provider last said to the probe or to the workers to slow down."""
+    usage, provider = observation.usage, observation.provider
+    said = []
+    if isinstance(provider, Available) and provider.value.slow_down:
+        said.append(provider.at)
+    if isinstance(usage, Available) and any(
+        one.code == SLOW_DOWN and one.per_minute > 0 for one in usage.value.refusals
+    ):
+        said.append(usage.at)
+    return max(said, default=None)
 
 
 def _rate_limited(memory: Memory, observation: Observation, *, counted: bool) -> bool:

@@ -14,6 +14,9 @@ BILLING_CODES: Final = frozenset(
 BILLING_SUFFIX: Final = "_spend_limit_exceeded"
 """OpenAI has one for each kind of budget: organization, project, and so on."""
 
+SLOW_DOWN: Final = "slow_down"
+"""OpenAI's refusal of traffic that grew too fast inside the limit: a 429, but not at the limit."""
+
 
 def is_billing(code: str) -> bool:
     """Return whether a provider's code or type of error means that someone must pay."""
