@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from scanpool import changes, conditions, status
 from scanpool.budgets import Budgets
 from scanpool.cluster import Cluster
-from scanpool.decide import after_scaling, checkpoint, decide, restore
+from scanpool.decide import after_scaling, checkpoint, decide, probe_age, restore
 from scanpool.metrics import Metrics
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Decision
-from scanpool.models.memory import Memory
+from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
@@ -102,11 +102,11 @@ class Reconciler:
         if isinstance(target, Unavailable):
             return await self._give_up(pool, previous, target), memory
 
-        probe_age = float(spec.llm.probe.interval_seconds) if spec.llm else 0.0
-        observation = await self._observer.observe(pool.namespace, spec, target.value, probe_age)
-        now = self._clock()
         if memory is None:
-            memory = restore(previous.checkpoint, now)
+            memory = restore(previous.checkpoint, self._clock())
+        max_age = _probe_age(pool, previous, spec, memory)
+        observation = await self._observer.observe(pool.namespace, spec, target.value, max_age)
+        now = self._clock()
         decision, memory = self._decide(pool, spec, observation, memory, now)
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
@@ -235,6 +235,17 @@ def parse(pool: Pool) -> PoolSpec | Unavailable:
             for one in error.errors(include_url=False, include_input=False)
         )
         return Unavailable(Reason.INVALID_SPEC, wrong)
+
+
+def _probe_age(pool: Pool, previous: PoolStatus, spec: PoolSpec, memory: Memory) -> float:
+    """Return how old the provider's answer may be, in seconds.
+
+    A change of the spec may be the remedy that an open breaker waits for: it is tried at once.
+    """
+    is_changed = pool.generation != previous.observed_generation
+    if spec.llm is None or (is_changed and memory.quota is Quota.OPEN):
+        return 0.0
+    return probe_age(spec.llm, memory)
 
 
 def _previous(pool: Pool) -> PoolStatus:

@@ -29,7 +29,7 @@ from scanpool.metrics import Metrics
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.decision import LimitedBy
 from scanpool.models.memory import Memory, Quota
-from scanpool.models.observation import KeyUsage, Observation, Target
+from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Fallback, MemoryTarget, Mode, PoolSpec
 from scanpool.models.status import PoolStatus
@@ -56,6 +56,7 @@ class World:
     pool_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
     did: list[str] = field(default_factory=list)
+    probe_ages: list[float] = field(default_factory=list)
     scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -68,8 +69,8 @@ class World:
     async def observe(
         self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
     ) -> Observation:
-        assert probe_age == (spec.llm.probe.interval_seconds if spec.llm else 0)
         self.did.append(f"observe {namespace}")
+        self.probe_ages.append(probe_age)
         assert target is self.observation.target
         assert isinstance(spec, PoolSpec)
         return self.observation
@@ -141,6 +142,11 @@ class Operator:
         self.reconciler = Reconciler(
             fake, fake, Budgets(), Metrics(self.registry), threads, self.clock
         )
+
+    def change_spec(self) -> None:
+        """Let the API server tell of a new generation, whatever is new in it."""
+        self.world.body["metadata"]["generation"] += 1
+        self.pool = Pool.from_body(self.world.body)
 
     async def tick(self, observation: Observation | None = None) -> None:
         """Carry out a tick, ten seconds after the last."""
@@ -462,6 +468,57 @@ async def test_the_first_tick_takes_up_what_the_last_process_left(
     assert world.status.checkpoint is not None
     assert world.status.checkpoint.tokens_per_replica_minute == 400_000
     assert world.condition(ConditionType.QUOTA_EXHAUSTED)[0] == "True"
+
+
+# --- the probe ---
+
+REFUSING = ProviderState(billing_code="insufficient_quota")
+
+
+async def test_the_probe_backs_off_and_a_changed_spec_is_tried_at_once(
+    threads: ThreadPoolExecutor,
+) -> None:
+    world = World(observe(2, 20, provider=seen(REFUSING)))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)), threads)
+
+    await operator.tick()
+    for seconds in (60, 180):
+        await operator.tick(observe(2, 20, provider=seen(REFUSING, NOW + seconds)))
+    assert world.probe_ages == [60, 60, 120]
+
+    operator.change_spec()
+    await operator.tick()
+    await operator.tick()
+    assert world.probe_ages[3:] == [0, 240]
+
+
+async def test_a_changed_spec_costs_no_probe_while_the_provider_is_paid(
+    threads: ThreadPoolExecutor,
+) -> None:
+    world = World(observe(2, 20, provider=seen(ProviderState(tokens_per_minute=1))))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)), threads)
+
+    await operator.tick()
+    operator.change_spec()
+    await operator.tick()
+
+    assert world.probe_ages == [60, 60]
+
+
+async def test_the_first_tick_of_a_process_goes_on_with_the_back_off(
+    threads: ThreadPoolExecutor,
+) -> None:
+    world = World(observe(2, 20, provider=seen(REFUSING)))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)), threads)
+    left = {"quota": "Open", "quotaSince": NOW - 600, "quotaRefusals": 4}
+    status = {"observedGeneration": operator.pool.generation, "checkpoint": left}
+    operator.pool = replace(operator.pool, status=status)
+
+    await operator.tick()
+
+    assert world.probe_ages == [480]
+    assert operator.memory is not None
+    assert operator.memory.quota_refusals == 5
 
 
 async def test_what_a_tick_shows_is_in_the_metrics(threads: ThreadPoolExecutor) -> None:
