@@ -5,14 +5,17 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from scanpool.decide import decide
+from scanpool.decide.ceilings import measure
 from scanpool.models.conditions import Reason
-from scanpool.models.decision import Decision
+from scanpool.models.decision import Ceiling, Decision
 from scanpool.models.memory import Memory, Recommendation
 from scanpool.models.observation import (
+    KeyUsage,
     Node,
     Observation,
     Pod,
     PodTemplate,
+    ProviderState,
     QueueDepth,
     QueueRates,
     Target,
@@ -155,3 +158,34 @@ def decided(spec: PoolSpec, observation: Observation, memory: Memory | None = No
     """Decide for a pool that has long had its replicas, unless told what it remembers."""
     known = settled(observation.target.replicas) if memory is None else memory
     return decide(spec, observation, known, NOW)[0]
+
+
+def token_ceiling(
+    limit: int | None,
+    others: float | None = 0,
+    per_replica: float | None = 500_000,
+    percent: int = 85,
+    factor: float = 1.0,
+    current: int = 3,
+) -> Ceiling:
+    """Return the token ceiling of a pool that is alone; None of a number is unknown."""
+    spec = pool(
+        llm=llm(
+            tokens_per_minute=limit,
+            api_key_secret_ref=API_KEY,
+            tokens_per_replica_minute=None,
+            target_utilization_percent=percent,
+            usage=WHOLE_KEY,
+        )
+    )
+    observation = observe(
+        current,
+        provider=seen(ProviderState()),
+        usage=unseen() if others is None else seen(KeyUsage(others, own_tokens_per_minute=0.0)),
+    )
+    memory = Memory(
+        tokens_per_replica=per_replica, rate_limited_at=NOW, backoff_at=NOW, backoff_factor=factor
+    )
+    found = measure(spec, observation, memory, current, NOW).tokens
+    assert found is not None
+    return found

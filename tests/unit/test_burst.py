@@ -7,7 +7,7 @@ import pytest
 
 from builders import API_KEY, NOW, decided, llm, observe, pool, seen, settled, unseen
 from scanpool.decide import tokens
-from scanpool.decide.tokens import Limit
+from scanpool.decide.limits import Limit
 from scanpool.models.observation import ProviderState
 
 FULL = ProviderState(tokens_per_minute=2_000_000, tokens_remaining=1_000_000)

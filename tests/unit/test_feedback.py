@@ -15,7 +15,10 @@ from scanpool.decide.feedback import (
 from scanpool.models.decision import Ceiling
 from scanpool.models.memory import Memory
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.reading import Available
 
+WINDOW = 60
+# The window, and the 30 s that the pods took to start.
 HOLD = 90.0
 NOTHING = Memory()
 CALM = observe(usage=seen(KeyUsage(0, rate_limited_per_minute=0.0)))
@@ -27,7 +30,9 @@ def probed(at: float = NOW, **state: object) -> Observation:
 
 
 def after(observation: Observation, memory: Memory = NOTHING, now: float = NOW) -> Memory:
-    return learn_from_refusals(memory, observation, HOLD, now)
+    if isinstance(observation.usage, Available):
+        observation = replace(observation, usage=replace(observation.usage, at=now))
+    return learn_from_refusals(memory, observation, WINDOW, now)
 
 
 @pytest.mark.parametrize("observation", [REFUSED, probed(rate_limited=True)])
@@ -146,16 +151,36 @@ def test_a_back_off_is_held_for_the_delay_of_the_rates_and_the_slowest_pods_star
     observation = observe(target=target(3, [*pods(1), *slow, *starting]))
 
     assert pod_start_seconds(observation) == 45
-    assert hold_seconds(60, observation) == 105
+    assert hold_seconds(WINDOW, observation, NOW) == 105
+
+
+@pytest.mark.parametrize(("age", "hold"), [(0, HOLD), (60, HOLD + 60), (-60, HOLD)])
+def test_the_older_the_newest_sample_the_longer_the_hold(age: float, hold: float) -> None:
+    """A sample from the future, after the clock was set back, makes it no shorter."""
+    aged = observe(usage=seen(KeyUsage(0), NOW - age))
+
+    assert hold_seconds(WINDOW, aged, NOW) == hold
+
+
+def test_429s_that_show_late_back_off_once_until_the_effect_can_show() -> None:
+    memory, at = Memory(), []
+    for second in range(0, 300, 10):
+        observation = observe(
+            usage=seen(KeyUsage(0, rate_limited_per_minute=5.0), NOW + second - 60)
+        )
+        memory = learn_from_refusals(memory, observation, WINDOW, NOW + second)
+        at.append(memory.backoff_at)
+
+    assert sorted(set(at)) == [NOW, NOW + 150]
 
 
 def test_without_a_pod_that_became_ready_a_minute_is_assumed_for_its_start() -> None:
     assert pod_start_seconds(observe(0)) == POD_START_SECONDS
-    assert hold_seconds(30, observe(0)) == 90
+    assert hold_seconds(30, observe(0), NOW) == 90
 
 
 def test_a_pod_that_became_ready_again_hours_later_did_not_take_hours_to_start() -> None:
     """Ready's transition time moves whenever a probe fails: a busy worker's does."""
     flapped = pods(1, created_at=NOW - 86_400, ready_at=NOW - 60)
 
-    assert hold_seconds(60, observe(target=target(1, flapped))) <= 60 + 600
+    assert hold_seconds(WINDOW, observe(target=target(1, flapped)), NOW) <= 60 + 600

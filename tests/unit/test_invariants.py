@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import NOW, blinded, follow, seen, settled, target, unseen
+from builders import NOW, blinded, follow, seen, settled, target, token_ceiling, unseen
 from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.decide.behavior import scale_down_window
-from scanpool.decide.tokens import Limit, ceiling
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Ceiling, Decision, LimitedBy
 from scanpool.models.memory import Checkpoint, Memory, Quota
@@ -300,9 +299,7 @@ uses = st.floats(0, 4e6)
 def allowed(
     limit: int, others: float, cost: float, percent: int, factor: float, current: int
 ) -> int:
-    return ceiling("TPM", Limit(limit, "spec"), others, cost, percent, factor, current).allows(
-        current
-    )
+    return token_ceiling(limit, others, cost, percent, factor, current).allows(current)
 
 
 @given(tokens_per_minute, tokens_per_minute, uses, costs, percents, shares, replicas)

@@ -3,19 +3,29 @@ from dataclasses import replace
 import pytest
 
 from builders import MEBIBYTE, NOW, blinded, depth, llm, observe, pods, pool, rates, seen, target
-from scanpool.decide import after_scaling, checkpoint, decide, restore
-from scanpool.decide.recall import before, recommend
+from scanpool.decide import after_scaling, checkpoint, decide, recall, restore
+from scanpool.decide.recall import recommend
+from scanpool.models.budget import Unit
 from scanpool.models.memory import (
     Checkpoint,
+    KnownLimit,
+    Level,
+    LimitCheckpoint,
     Memory,
     Quota,
     Recommendation,
     Scaling,
+    UseSample,
     WorkingSet,
 )
 from scanpool.models.observation import KeyUsage, Observation
+from scanpool.models.spec import PoolSpec
 
 SPEC = pool(llm=llm())
+
+
+def before(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Memory:
+    return recall.before(spec, observation, memory, now)[1]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +142,7 @@ FULL = Memory(
     scalings=(Scaling(NOW, 1),),
     tokens_per_replica=548_321.0,
     learned_at=NOW - 50,
+    learned_seconds=299.0,
     busy_since=NOW - 60,
     busy_replicas=3,
     rate_limited_at=NOW - 20,
@@ -145,6 +156,16 @@ FULL = Memory(
     quota_refused_at=NOW - 2,
     quota_closed_at=NOW - 3_600,
     quota_suspected=True,
+    limits={
+        Unit.REQUESTS: KnownLimit(10_000, "admin", NOW - 30),
+        Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW - 20, 4_000_000, NOW - 20),
+    },
+    levels=(Level(NOW - 20, 1_000_000, 2_000_000),),
+    level_use=UseSample(NOW - 20, 1_500_000),
+    level_others=UseSample(NOW - 20, 500_000),
+    same_use=UseSample(NOW - 10, 1_600_000),
+    silent_since=NOW - 10,
+    uses=(UseSample(NOW - 40, 1_400_000),),
     working_sets=(WorkingSet(NOW, 700 * MEBIBYTE),),
     failed_depth_readings=2,
     last_desired=3,
@@ -155,6 +176,11 @@ FULL = Memory(
 def test_a_checkpoint_has_what_must_survive_and_is_rounded() -> None:
     assert checkpoint(FULL) == Checkpoint(
         tokens_per_replica_minute=550_000,
+        learned_seconds=240,
+        limits=(
+            LimitCheckpoint(unit=Unit.REQUESTS, value=10_000, source="admin"),
+            LimitCheckpoint(unit=Unit.TOKENS, value=2_000_000, source="probe"),
+        ),
         rate_limited_at=NOW - 20,
         backoff_at=NOW - 30,
         backoff_factor=0.7,
@@ -173,6 +199,11 @@ def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window()
     assert restore(checkpoint(FULL), NOW + 60) == Memory(
         tokens_per_replica=550_000,
         learned_at=NOW + 60,
+        learned_seconds=240.0,
+        limits={
+            Unit.REQUESTS: KnownLimit(10_000, "admin", NOW + 60),
+            Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW + 60),
+        },
         rate_limited_at=NOW - 20,
         backoff_at=NOW - 30,
         backoff_factor=0.7,
@@ -212,7 +243,10 @@ def test_a_working_set_is_kept_in_steps_of_32_mebibytes(mebibytes: int, kept: in
 
 def test_noise_in_the_figures_does_not_change_the_checkpoint() -> None:
     noisy = replace(
-        FULL, tokens_per_replica=551_900.0, working_sets=(WorkingSet(NOW, 690 * MEBIBYTE),)
+        FULL,
+        tokens_per_replica=551_900.0,
+        learned_seconds=241.0,
+        working_sets=(WorkingSet(NOW, 690 * MEBIBYTE),),
     )
 
     assert checkpoint(noisy) == checkpoint(FULL)

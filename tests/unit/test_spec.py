@@ -26,6 +26,7 @@ from scanpool.models.spec import (
     Provider,
     Queue,
     RabbitMQ,
+    Ramp,
     ScaleTargetRef,
     ScalingRules,
     SecretKeyRef,
@@ -39,7 +40,10 @@ REF = {"name": "scan-secret", "key": "KEY"}
 QUEUES = [{"name": "scan.vision"}]
 BROKER = {"managementUrlSecretRef": REF, "queues": QUEUES}
 LLM = {"model": "gpt-5.2", "tokensPerMinute": 2_000_000}
+ADMIN = {"apiKeySecretRef": REF, "projectId": "proj_abc"}
+AZURE = {"provider": "azure-openai", "baseUrl": "https://scan.openai.azure.com/openai/v1"}
 PROMETHEUS = {"url": "http://prometheus:9090", "preset": "otel-genai"}
+LABEL = {"name": "job", "value": "scan-worker"}
 POLICY = {"type": "Pods", "value": 4, "periodSeconds": 15}
 SMALLEST: dict[str, Any] = {
     "scaleTargetRef": {"name": "scan-worker"},
@@ -48,7 +52,7 @@ SMALLEST: dict[str, Any] = {
 }
 FULL: dict[str, Any] = {
     **SMALLEST,
-    "llm": {**LLM, "usage": {"prometheus": PROMETHEUS}},
+    "llm": {**LLM, "usage": {"prometheus": PROMETHEUS}, "admin": ADMIN},
     "fallback": {"replicas": 2},
     "behavior": {"scaleUp": {"policies": [POLICY]}},
 }
@@ -107,6 +111,22 @@ def messages(error: ValidationError) -> list[str]:
             id="no-limit-and-no-probe",
         ),
         pytest.param(
+            {"llm": {**LLM, "provider": "azure-openai"}},
+            "Azure has no common address: set baseUrl to your resource's, "
+            "such as https://NAME.openai.azure.com/openai/v1",
+            id="azure-nowhere",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "apiVersion": "2024-10-21"}},
+            "apiVersion goes with provider azure-openai: leave it out",
+            id="an-api-version-of-openai",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "provider": "anthropic", "admin": ADMIN}},
+            "admin goes with provider openai: leave it out",
+            id="an-admin-api-of-anthropic",
+        ),
+        pytest.param(
             {"llm": {**LLM, "burstSeconds": 100}},
             "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
             "often is spent before it is seen to fall",
@@ -130,7 +150,7 @@ def messages(error: ValidationError) -> list[str]:
                         "prometheus": {
                             "url": "http://prometheus",
                             "query": "sum(tokens)",
-                            "ownLabels": [{"name": "job", "value": "scan-worker"}],
+                            "ownLabels": [LABEL],
                         }
                     },
                 }
@@ -158,7 +178,13 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"llm": LLM},
         {"llm": {"model": "gpt-5.2", "apiKeySecretRef": REF}},
         {"llm": {**LLM, "apiKeySecretRef": REF, "probe": {"enabled": False}}},
+        {"llm": {"model": "gpt-5.2", "admin": ADMIN}},
+        {"llm": {**LLM, **AZURE}},
+        {"llm": {**LLM, **AZURE, "apiVersion": "2024-10-21"}},
+        {"llm": {**LLM, "provider": "anthropic"}},
+        {"llm": {**LLM, "burstSeconds": 120}},
         {"llm": {**LLM, "usage": {"prometheus": {"url": "http://p", "query": "sum(tokens)"}}}},
+        {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "ownLabels": [LABEL]}}}},
     ],
 )
 def test_what_the_rules_let_pass(changes: dict[str, Any]) -> None:
@@ -216,6 +242,10 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         apiKeySecretRef=refs,
         probe=objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
         burstSeconds=st.sampled_from([60, 120, 240]),
+        provider=st.sampled_from([one.value for one in Provider]),
+        baseUrl=st.just("https://llm.example/v1"),
+        apiVersion=st.just("2024-10-21"),
+        admin=st.just(ADMIN),
     ),
     Prometheus: objects(
         {"url": st.just("http://prometheus")},
@@ -307,6 +337,15 @@ def test_what_the_rules_are_tried_on_breaks_each_of_them(model: type[Model], rul
         ("llm.usage.prometheus.preset", "statsd"),
         ("llm.usage.prometheus.url", None),
         ("llm.probe.intervalSeconds", 0),
+        ("llm.weight", 0),
+        ("llm.weight", 1_001),
+        ("llm.ramp.percent", 0),
+        ("llm.ramp.periodSeconds", 59),
+        ("llm.ramp.aboveTokensPerMinute", 0),
+        ("llm.admin.projectId", "proj/abc"),
+        ("llm.admin.apiKeySecretRef", None),
+        ("llm.apiVersion", "a/b"),
+        ("llm.burstSeconds", 59),
         ("memory.targetUtilizationPercent", 101),
         ("fallback.replicas", None),
         ("fallback.failureThreshold", 0),
@@ -349,12 +388,17 @@ def test_the_smallest_spec_has_the_documented_defaults() -> None:
         llm=Llm(
             provider=Provider.OPENAI,
             model="gpt-5.2",
-            base_url="https://api.openai.com/v1",
+            base_url=None,
+            api_version=None,
             api_key_secret_ref=None,
             tokens_per_minute=2_000_000,
             requests_per_minute=None,
             target_utilization_percent=85,
             tokens_per_replica_minute=None,
+            weight=1,
+            ramp=None,
+            admin=None,
+            burst_seconds=None,
             on_quota_exhausted=OnQuotaExhausted.SCALE_TO_MIN,
             usage=Usage(prometheus=None, window_seconds=60),
             probe=Probe(enabled=True, interval_seconds=60),
@@ -371,6 +415,26 @@ HPA_RULES = ScalingRules(
     policies=(),
     tolerance=0.1,
 )
+
+
+def test_the_smallest_ramp_has_the_documented_defaults() -> None:
+    assert Llm.model_validate({**LLM, "ramp": {}}).ramp == Ramp(
+        percent=50, period_seconds=900, above_tokens_per_minute=1_000_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "base"),
+    [
+        ({}, "https://api.openai.com/v1"),
+        ({"provider": "anthropic"}, "https://api.anthropic.com/v1"),
+        (AZURE, "https://scan.openai.azure.com/openai/v1"),
+        ({"baseUrl": "http://gateway/v1"}, "http://gateway/v1"),
+        ({"provider": "anthropic", "baseUrl": "http://gateway/v1"}, "http://gateway/v1"),
+    ],
+)
+def test_the_api_is_the_providers_own_unless_told(changes: dict[str, Any], base: str) -> None:
+    assert Llm.model_validate({**LLM, **changes}).api_base == base
 
 
 def test_unknown_fields_are_ignored_at_every_level() -> None:
