@@ -5,9 +5,19 @@ from prometheus_client import CollectorRegistry
 
 from scanpool.metrics import Metrics
 from scanpool.models.conditions import Condition, ConditionType, Reason
-from scanpool.models.decision import LimitedBy
-from scanpool.models.status import CeilingsStatus, LlmStatus, PoolStatus
+from scanpool.models.decision import LimitedBy, Zone
+from scanpool.models.memory import Quota
+from scanpool.models.status import (
+    BudgetStatus,
+    CeilingsStatus,
+    FigureStatus,
+    LlmStatus,
+    PoolStatus,
+    RefusalStatus,
+)
 
+# 2026-01-28T05:08:00Z
+NOW = 1_769_576_880.0
 POOL = {"namespace": "scan", "pool": "scan-worker"}
 CONDITION = Condition(
     type=ConditionType.READY,
@@ -27,9 +37,34 @@ FULL = PoolStatus(
     llm=LlmStatus(
         limit_tokens_per_minute=2_000_000,
         used_tokens_per_minute=1_500_000,
+        own_tokens_per_minute=1_200_000,
+        others_tokens_per_minute=300_000,
         headroom_tokens_per_minute=500_000,
+        zone=Zone.YELLOW,
         tokens_per_replica_minute=430_000,
+        tokens_per_replica_confidence_percent=78,
+        requests_per_minute_limit=10_000,
+        requests_per_minute_used=400,
         rate_limited_per_minute=0,
+        backoff_percent=70,
+        input_tokens_per_minute_limit=1_600_000,
+        output_tokens_per_minute_limit=400_000,
+        probe_tokens_per_minute=26,
+        calls_per_task=1.3,
+        refusals=(
+            RefusalStatus(code="insufficient_quota", per_minute=2),
+            RefusalStatus(code="rate_limit_exceeded", per_minute=40),
+        ),
+        budget=BudgetStatus(
+            tokens_per_minute=1_700_000,
+            claim_tokens_per_minute=4_300_000,
+            grant_tokens_per_minute=860_000,
+        ),
+        figures=(
+            FigureStatus(name="used", source="prometheus", at="2026-01-28T05:07:45Z"),
+            FigureStatus(name="quota", source="probe", at="2026-01-28T05:07:00Z"),
+        ),
+        quota=Quota.HALF_OPEN,
     ),
     conditions=(CONDITION,),
 )
@@ -40,9 +75,22 @@ FIGURES = {
     "backlog_messages": 120,
     "tpm_limit": 2_000_000,
     "tpm_used": 1_500_000,
+    "tpm_own": 1_200_000,
+    "tpm_others": 300_000,
     "tpm_headroom": 500_000,
     "tpm_per_replica": 430_000,
+    "tpm_input_limit": 1_600_000,
+    "tpm_output_limit": 400_000,
+    "tpm_probe": 26,
+    "rpm_limit": 10_000,
+    "rpm_used": 400,
     "rate_limited_per_minute": 0,
+    "calls_per_task": 1.3,
+    "tpm_per_replica_confidence": 0.78,
+    "backoff_factor": 0.7,
+    "tpm_budget": 1_700_000,
+    "tpm_budget_claim": 4_300_000,
+    "tpm_budget_grant": 860_000,
 }
 
 
@@ -53,7 +101,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry)
+    return Metrics(registry, clock=lambda: NOW)
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -89,6 +137,88 @@ def test_what_limits_a_pool_is_one_of_all_limits(
     assert [value(registry, "ceiling_replicas", limit=limit) for limit in (
         "tokens", "requests", "memory",
     )] == [4, 9, 6]  # fmt: skip
+
+
+def test_the_zone_and_the_breaker_are_one_of_all_states(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+
+    assert {each: value(registry, "zone", zone=each) for each in Zone} == {
+        each: float(each is Zone.YELLOW) for each in Zone
+    }
+    assert {each: value(registry, "breaker", state=each) for each in Quota} == {
+        each: float(each is Quota.HALF_OPEN) for each in Quota
+    }
+
+
+def refused(registry: CollectorRegistry) -> dict[str, float]:
+    return {
+        sample.labels["code"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "scanpool_pool_refused_per_minute"
+    }
+
+
+def test_refused_calls_are_shown_by_code_for_as_long_as_there_are_any(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+    assert refused(registry) == {"insufficient_quota": 2, "rate_limit_exceeded": 40}
+
+    one = RefusalStatus(code="rate_limit_exceeded", per_minute=3)
+    metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(refusals=(one,))))
+    assert refused(registry) == {"rate_limit_exceeded": 3}
+
+
+def ages(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["figure"], sample.labels["source"]): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "scanpool_pool_figure_age_seconds"
+    }
+
+
+def test_a_figure_grows_old_between_ticks_and_when_ticks_stop(
+    registry: CollectorRegistry,
+) -> None:
+    now = [NOW]
+    metrics = Metrics(registry, clock=lambda: now[0])
+
+    metrics.record("scan", "scan-worker", FULL)
+    assert ages(registry) == {("used", "prometheus"): 15, ("quota", "probe"): 60}
+
+    now[0] += 600
+    assert ages(registry) == {("used", "prometheus"): 615, ("quota", "probe"): 660}
+    metrics.forget("scan", "scan-worker")
+    assert ages(registry) == {}
+
+
+def test_a_figure_of_another_source_is_another_figure(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+    by_acknowledgements = FigureStatus(
+        name="used", source="acknowledged messages", at="2026-01-28T05:08:00Z"
+    )
+
+    metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(figures=(by_acknowledgements,))))
+
+    assert ages(registry) == {("used", "acknowledged messages"): 0}
+
+
+@pytest.mark.parametrize("at", ["yesterday", ""])
+def test_a_time_by_another_hand_has_no_age(
+    registry: CollectorRegistry, metrics: Metrics, at: str
+) -> None:
+    odd = FigureStatus(name="used", source="prometheus", at=at)
+
+    metrics.record("scan", "scan-worker", PoolStatus(replicas=3, llm=LlmStatus(figures=(odd,))))
+
+    assert ages(registry) == {}
+    assert value(registry, "replicas") == 3
 
 
 def test_a_condition_shows_the_status_that_it_has(
