@@ -121,7 +121,7 @@ class Cluster:
             "kubernetes",
         )
 
-    def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[str]:
+    def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[cluster_objects.SecretText]:
         """Read one key of a Secret. The value never appears in a message."""
         where = f"Secret {namespace}/{ref.name}"
         secret = self._call(self._core.read_namespaced_secret, ref.name, namespace)
@@ -140,7 +140,8 @@ class Cluster:
             return Unavailable(
                 Reason.SECRET_KEY_NOT_FOUND, f"{where}, key {ref.key}, is empty: set it"
             )
-        return Available(value, self._clock(), "kubernetes")
+        version = secret["metadata"]["resourceVersion"]
+        return Available(cluster_objects.SecretText(value, version), self._clock(), "kubernetes")
 
     def scale(self, namespace: str, name: str, current: int, desired: int) -> Unavailable | None:
         """Set a Deployment's replicas from `current` to `desired`; None if that was done.

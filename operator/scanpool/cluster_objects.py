@@ -6,7 +6,7 @@ Memory is in bytes, CPU in millicores, times in seconds since the epoch.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from kubernetes.utils.quantity import parse_quantity
 
@@ -17,6 +17,13 @@ Json = Mapping[str, Any]
 # A Deployment without the field runs one replica.
 DEFAULT_REPLICAS = 1
 FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+class SecretText(NamedTuple):
+    """One key of a Secret; `version` is another one after every write of the Secret."""
+
+    text: str
+    version: str
 
 
 def target(deployment: Json, pods: Iterable[Json], metrics: Iterable[Json]) -> Target:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from scanpool.cluster import Cluster
+from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import (
     ConfiguredLimits,
@@ -80,6 +81,8 @@ class Observer:
         self._executor = executor
         self._clock = clock
         self._shared = SharedReads(clock)
+        # Of each API key: the version of its Secret, and when that was first seen.
+        self._versions: dict[tuple[str, SecretKeyRef], tuple[str, float]] = {}
 
     async def close(self) -> None:
         """End the reads that are under way."""
@@ -177,10 +180,15 @@ class Observer:
     async def _provider(
         self, namespace: str, llm: Llm, ref: SecretKeyRef, max_age: float
     ) -> Reading[ProviderState]:
-        api_key = await self._secret(namespace, ref)
+        api_key, version = await self._read_secret(namespace, ref)
         asked = (llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
         read = partial(probe.probe, self._client(None), *asked, clock=self._clock)
-        return await self._shared.get(("provider", *asked), max_age, read)
+        found = await self._shared.get(("provider", *asked), max_age, read)
+        written_at = self._written_at(namespace, ref, version)
+        if isinstance(found, Unavailable) or not found.value.billing_code or found.at > written_at:
+            return found
+        # Whoever writes the Secret while nobody pays may say that it has been seen to.
+        return await self._shared.get(("provider", *asked), self._clock() - written_at, read)
 
     async def _identity(self, namespace: str, llm: Llm | None) -> str | None:
         """Return what stands for the pool's key and model; None while the key cannot be read."""
@@ -223,11 +231,22 @@ class Observer:
         return await self._shared.get("nodes", NODES_SECONDS, read)
 
     async def _secret(self, namespace: str, ref: SecretKeyRef) -> str:
+        return (await self._read_secret(namespace, ref)).text
+
+    async def _read_secret(self, namespace: str, ref: SecretKeyRef) -> SecretText:
         read = partial(in_thread, self._executor, self._cluster.read_secret, namespace, ref)
         found = await self._shared.get(("secret", namespace, ref), SECRET_SECONDS, read)
         if isinstance(found, Unavailable):
             raise _GapError(found)
         return found.value
+
+    def _written_at(self, namespace: str, ref: SecretKeyRef, version: str) -> float:
+        """Return when the Secret was first seen to be written; 0 while it is as it was at first."""
+        before = self._versions.get((namespace, ref))
+        if before is None or before[0] != version:
+            before = (version, 0.0 if before is None else self._clock())
+            self._versions[namespace, ref] = before
+        return before[1]
 
     async def _optional_secret(self, namespace: str, ref: SecretKeyRef | None) -> str | None:
         return None if ref is None else await self._secret(namespace, ref)

@@ -12,6 +12,7 @@ from builders import NOW
 from kube_stub import TOKEN, Answer, KubeStub, kube_stub, refusal, use_kubeconfig
 from scanpool import cluster as cluster_module
 from scanpool.cluster import Cluster, NoClusterError
+from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import SecretKeyRef
@@ -330,7 +331,7 @@ def test_nodes_whose_pods_cannot_be_listed_are_unavailable(
 
 
 def secret(**data: str | None) -> Answer:
-    return Answer({"metadata": {"name": "scan-secret"}, "data": data})
+    return Answer({"metadata": {"name": "scan-secret", "resourceVersion": "7"}, "data": data})
 
 
 def encoded(value: bytes) -> str:
@@ -342,7 +343,8 @@ def test_a_secret_is_decoded_without_the_line_break_that_echo_adds(
 ) -> None:
     stub.gets(SECRET, secret(OPENAI_API_KEY=encoded(b"sk-test\n")))
 
-    assert cluster.read_secret("scan", KEY) == Available("sk-test", NOW, "kubernetes")
+    text = SecretText("sk-test", version="7")
+    assert cluster.read_secret("scan", KEY) == Available(text, NOW, "kubernetes")
 
 
 @pytest.mark.parametrize(

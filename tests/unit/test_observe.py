@@ -8,6 +8,7 @@ import pytest
 
 from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, seen, target, unseen
 from scanpool import observe as observe_module
+from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import (
     ConfiguredLimits,
@@ -71,13 +72,19 @@ class FakeCluster:
     """Secrets and nodes; `secrets` that are missing are unavailable."""
 
     def __init__(self) -> None:
-        self.secrets: dict[SecretKeyRef, Reading[str]] = {
-            ref: seen(value) for ref, value in SECRETS.items()
+        self.secrets: dict[SecretKeyRef, Reading[SecretText]] = {
+            ref: seen(SecretText(value, "1")) for ref, value in SECRETS.items()
         }
         self.secret_reads: list[tuple[str, SecretKeyRef]] = []
         self.node_reads = 0
+        self.version = 1
 
-    def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[str]:
+    def write(self, ref: SecretKeyRef, text: str) -> None:
+        """Write a Secret; whatever is written, it has another version."""
+        self.version += 1
+        self.secrets[ref] = seen(SecretText(text, str(self.version)))
+
+    def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[SecretText]:
         self.secret_reads.append((namespace, ref))
         return self.secrets[ref]
 
@@ -336,7 +343,7 @@ async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sour
 async def test_an_invalid_ca_is_a_matter_of_tls(
     observer: Observer, cluster: FakeCluster, sources: Sources
 ) -> None:
-    cluster.secrets[CA] = seen("garbage")
+    cluster.write(CA, "garbage")
 
     observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
@@ -449,7 +456,7 @@ async def test_pools_with_other_credentials_or_brokers_share_nothing(
     observer: Observer, sources: Sources, cluster: FakeCluster, other: str
 ) -> None:
     ref = SecretKeyRef(name="other", key="URL")
-    cluster.secrets[ref] = seen(other)
+    cluster.write(ref, other)
     spec = pool(rabbitmq=RabbitMQ(management_url_secret_ref=ref, queues=(queue(),)))
 
     await asyncio.gather(
@@ -531,11 +538,64 @@ async def test_who_needs_a_newer_answer_gets_one(
     assert counts == [1, 1, 2, 2]
 
 
+REFUSED = ProviderState(billing_code="insufficient_quota")
+BACK_OFF = 900.0
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "probes"),
+    [
+        pytest.param(REFUSED, "sk-test", [1, 1, 2, 2, 2], id="touched"),
+        pytest.param(REFUSED, "sk-new", [1, 1, 2, 2, 2], id="another-key"),
+        pytest.param(ProviderState(), "sk-test", [1, 1, 1, 1, 1], id="touched-while-paid"),
+        pytest.param(REFUSED, None, [1, 1, 1, 1, 1], id="left-alone"),
+    ],
+)
+async def test_a_secret_that_is_written_while_nobody_pays_is_tried_at_once(
+    observer: Observer,
+    sources: Sources,
+    cluster: FakeCluster,
+    clock: Clock,
+    state: ProviderState,
+    text: str | None,
+    probes: list[int],
+) -> None:
+    spec, counts = pool(llm=llm(api_key_secret_ref=API_KEY)), []
+    for tick in range(len(probes)):
+        clock.now = NOW + SECRET_SECONDS * tick
+        if tick == 2 and text is not None:
+            cluster.write(API_KEY, text)
+        sources.answers["probe.probe"] = seen(state, clock.now + 1)
+        found = await observer.observe("scan", spec, TARGET, BACK_OFF)
+        counts.append(sources.count("probe.probe"))
+
+    assert counts == probes
+    probed_at = NOW if probes[-1] == 1 else NOW + 2 * SECRET_SECONDS
+    assert found.provider == seen(state, probed_at + 1)
+
+
+async def test_pools_of_a_secret_that_is_written_share_the_probe(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    other = SecretKeyRef(name="other", key="key")
+    cluster.write(other, "sk-test")
+    specs = [pool(llm=llm(api_key_secret_ref=ref)) for ref in (API_KEY, API_KEY, other)]
+    for tick in range(4):
+        clock.now = NOW + SECRET_SECONDS * tick
+        if tick == 2:
+            cluster.write(API_KEY, "sk-test")
+        sources.answers["probe.probe"] = seen(REFUSED, clock.now + 1)
+        for spec in specs:
+            await observer.observe("scan", spec, TARGET, BACK_OFF)
+
+    assert sources.count("probe.probe") == 2
+
+
 async def test_a_rotated_password_counts_within_seconds(
     observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
 ) -> None:
     await observer.observe("scan", pool(), TARGET, PROBE_AGE)
-    cluster.secrets[BROKER] = seen("http://user:new@broker:15672/")
+    cluster.write(BROKER, "http://user:new@broker:15672/")
     clock.now += SECRET_SECONDS
 
     await observer.observe("scan", pool(), TARGET, PROBE_AGE)

@@ -131,7 +131,7 @@ def _refused(memory: Memory, code: str, at: float) -> Memory:
     counted = replace(memory, quota_refusals=memory.quota_refusals + 1, quota_refused_at=at)
     if memory.quota is Quota.OPEN and memory.quota_code == code:
         return counted
-    return replace(counted, quota=Quota.OPEN, quota_code=code, quota_since=at, quota_closed_at=None)
+    return replace(counted, quota=Quota.OPEN, quota_code=code, quota_since=at)
 
 
 def _answered(memory: Memory, at: float) -> Memory:
