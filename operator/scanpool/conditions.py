@@ -29,6 +29,9 @@ LIMITING = {
     LimitedBy.QUOTA: Reason.QUOTA_EXHAUSTED,
 }
 
+# What else decides while these do: the ceilings and the floor have had no say.
+NOT_BY_THE_LADDER = frozenset({LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA})
+
 
 class ConditionState(NamedTuple):
     """What a condition is now, before its history is known."""
@@ -48,7 +51,7 @@ def of_decision(spec: PoolSpec, decision: Decision, refusal: Unavailable | None)
         ConditionType.READY: _ready(spec, problems),
         ConditionType.METRICS_AVAILABLE: _metrics(decision),
         ConditionType.SCALING_ACTIVE: _active(spec, decision, refusal),
-        ConditionType.SCALING_LIMITED: _limited(decision),
+        ConditionType.SCALING_LIMITED: _limited(spec, decision),
         ConditionType.QUOTA_EXHAUSTED: _quota(spec, decision),
         ConditionType.CONTESTED: _contested(decision),
     }
@@ -147,7 +150,9 @@ def _active(spec: PoolSpec, decision: Decision, refusal: Unavailable | None) -> 
     return ConditionState("True", Reason.SCALING_ENABLED, "replicas follow the decisions")
 
 
-def _limited(decision: Decision) -> ConditionState:
+def _limited(spec: PoolSpec, decision: Decision) -> ConditionState:
+    if (state := _floor_above_ceiling(spec, decision)) is not None:
+        return state
     reason = LIMITING.get(decision.limited_by)
     if reason is Reason.QUOTA_EXHAUSTED and decision.quota is not Quota.OPEN:
         reason = Reason.QUOTA_RECOVERING
@@ -158,6 +163,37 @@ def _limited(decision: Decision) -> ConditionState:
             "neither bounds nor ceilings keep replicas from the demand",
         )
     return ConditionState("True", reason, decision.reason)
+
+
+def _floor_above_ceiling(spec: PoolSpec, decision: Decision) -> ConditionState | None:
+    """Tell that minReplicas keeps more replicas busy than the provider's limits feed, if it does.
+
+    Not while the demand is no more than they feed, and not of replicas that are yet to come.
+    """
+    floor, demand = spec.min_replicas, decision.demand or 0
+    if decision.limited_by in NOT_BY_THE_LADDER or decision.desired != floor:
+        return None
+    named = (("token", decision.token_ceiling), ("request", decision.request_ceiling))
+    over = [
+        (ceiling.replicas, name, ceiling.reason)
+        for name, ceiling in named
+        if ceiling is not None
+        and ceiling.replicas is not None
+        and ceiling.keeps is not None
+        and ceiling.replicas < demand
+        and ceiling.keeps < floor <= decision.current
+    ]
+    if not over:
+        return None
+    fed, name, why = min(over)
+    tokens = None if decision.tokens is None else decision.tokens.tokens_per_replica
+    excess = f", {(floor - fed) * tokens:,.0f} TPM," if name == "token" and tokens else ""
+    return ConditionState(
+        "True",
+        Reason.FLOOR_ABOVE_CEILING,
+        f"minReplicas keeps {floor} replicas where the {name} limit feeds {fed}: the calls of the "
+        f"other {floor - fed}{excess} buy 429s; lower minReplicas or raise the limit ({why})",
+    )
 
 
 def _quota(spec: PoolSpec, decision: Decision) -> ConditionState:

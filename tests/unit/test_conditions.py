@@ -23,7 +23,7 @@ from scanpool import conditions
 from scanpool.conditions import MAX_MESSAGE_CHARACTERS, ConditionState, of_decision, settle, turned
 from scanpool.decide import decide
 from scanpool.models.conditions import Condition, ConditionType, Reason
-from scanpool.models.decision import Decision, LimitedBy
+from scanpool.models.decision import Ceiling, Decision, LimitedBy
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Unavailable
@@ -128,6 +128,102 @@ def test_every_limit_has_its_reason(limited_by: LimitedBy) -> None:
     limited = decision(limited_by=limited_by, quota=quota)
 
     assert state(ConditionType.SCALING_LIMITED, decision=limited) == LIMITS[limited_by]
+
+
+def capped(fits: int | None, keeps: int | None) -> Ceiling:
+    return Ceiling(fits, keeps, "85% of 2,000,000 TPM less 1,200,000 used by others")
+
+
+FLOORED = {
+    "current": 2,
+    "desired": 2,
+    "demand": 8,
+    "limited_by": LimitedBy.TOKENS,
+    "token_ceiling": capped(1, 1),
+    "request_ceiling": capped(9, 9),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, Reason.FLOOR_ABOVE_CEILING, id="held-up-by-the-floor"),
+        pytest.param({"current": 5}, Reason.FLOOR_ABOVE_CEILING, id="on-its-way-down-to-it"),
+        pytest.param(
+            {"demand": 2, "limited_by": LimitedBy.NONE},
+            Reason.FLOOR_ABOVE_CEILING,
+            id="no-more-is-asked-for",
+        ),
+        pytest.param(
+            {
+                "token_ceiling": capped(9, 9),
+                "request_ceiling": capped(0, 1),
+                "limited_by": LimitedBy.REQUESTS,
+            },
+            Reason.FLOOR_ABOVE_CEILING,
+            id="by-requests",
+        ),
+        pytest.param({"token_ceiling": capped(2, 2)}, Reason.TOKEN_CEILING, id="just-at-it"),
+        pytest.param({"token_ceiling": capped(1, 2)}, Reason.TOKEN_CEILING, id="left-alone-there"),
+        pytest.param({"token_ceiling": capped(None, None)}, Reason.TOKEN_CEILING, id="unknown"),
+        pytest.param({"token_ceiling": None}, Reason.TOKEN_CEILING, id="none"),
+        pytest.param({"current": 1}, Reason.TOKEN_CEILING, id="not-there-yet"),
+        pytest.param(
+            {"demand": 1, "limited_by": LimitedBy.MIN_REPLICAS},
+            Reason.TOO_FEW_REPLICAS,
+            id="the-queues-ask-for-no-more-than-is-fed",
+        ),
+        pytest.param(
+            {"demand": None, "limited_by": LimitedBy.HOLD},
+            Reason.DESIRED_WITHIN_RANGE,
+            id="a-hold",
+        ),
+        pytest.param(
+            {"limited_by": LimitedBy.HOLD}, Reason.DESIRED_WITHIN_RANGE, id="a-hold-at-the-floor"
+        ),
+        pytest.param(
+            {"limited_by": LimitedBy.QUOTA, "quota": Quota.OPEN},
+            Reason.QUOTA_EXHAUSTED,
+            id="the-breaker",
+        ),
+        pytest.param({"desired": 3, "current": 3}, Reason.TOKEN_CEILING, id="above-the-floor"),
+    ],
+)
+def test_a_floor_above_what_the_provider_feeds_is_told(
+    changes: dict[str, Any], expected: Reason
+) -> None:
+    made = decision(**{**FLOORED, **changes})
+
+    found = of_decision(pool(min_replicas=2), made, None)[ConditionType.SCALING_LIMITED]
+
+    assert found.reason is expected
+    assert found.status == ("False" if expected is Reason.DESIRED_WITHIN_RANGE else "True")
+
+
+def test_a_floor_above_the_ceiling_says_what_it_buys_and_how_to_stop() -> None:
+    spec = pool(min_replicas=4, llm=llm(tokens_per_minute=1_000_000))
+    made, _ = decide(spec, observe(4, 80), settled(4), NOW)
+
+    found = of_decision(spec, made, None)[ConditionType.SCALING_LIMITED]
+
+    assert found.reason is Reason.FLOOR_ABOVE_CEILING
+    assert found.message == (
+        "minReplicas keeps 4 replicas where the token limit feeds 1: the calls of the other 3, "
+        "1,500,000 TPM, buy 429s; lower minReplicas or raise the limit "
+        "(85% of 1,000,000 TPM less 0 used by others, at 500,000 TPM per replica)"
+    )
+
+
+def test_a_floor_above_the_request_ceiling_says_so() -> None:
+    spec = pool(min_replicas=4, llm=llm(requests_per_minute=200))
+    made, _ = decide(spec, observe(4, 80), settled(4), NOW)
+
+    found = of_decision(spec, made, None)[ConditionType.SCALING_LIMITED]
+
+    assert found.message.startswith(
+        "minReplicas keeps 4 replicas where the request limit feeds 1: the calls of the other 3 "
+        "buy 429s; lower minReplicas or raise the limit (85% of 200 RPM"
+    )
 
 
 def paying(billing_code: str | None, memory: Memory) -> tuple[PoolSpec, Decision]:

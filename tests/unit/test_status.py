@@ -108,7 +108,7 @@ FULL_OBSERVATION = observe(
             3.0,
             own_tokens_per_minute=1_260_000.0,
             own_requests_per_minute=420.0,
-            own_refused_per_minute=588.0,
+            own_refused_per_minute=590.0,
             refusals=(Refusals("insufficient_quota", 0.3), Refusals("rate_limit_exceeded", 3.0)),
         ),
         NOW - 12,
@@ -230,7 +230,7 @@ def test_a_status_says_how_sure_its_figures_are_and_what_measuring_them_costs() 
         1_000_000,
     )
     assert one.probe_tokens_per_minute == 26
-    # 420 calls that were answered and 588 that were refused, for 7 messages a second.
+    # 420 calls that were answered and 590 that were refused, for 7 messages a second.
     assert one.calls_per_task == 2.4
 
 
