@@ -280,10 +280,22 @@ def test_who_claims_nothing_leaves_all_to_the_others(
             id="the rest: the largest part of a replica",
         ),
         pytest.param(
+            5.0,
+            [ask("a", weight=28), ask("b", weight=72)],
+            {"a": 1, "b": 4},
+            id="the rest: the largest part, however many it has",
+        ),
+        pytest.param(
             5.1,
             [ask("a"), ask("b", weight=2, step=2 * MILLION)],
             {"a": 1, "b": 2},
             id="the rest: equal parts, the larger weight",
+        ),
+        pytest.param(
+            5.3,
+            [ask("a"), ask("b", weight=5, step=5 * MILLION)],
+            {"a": 0, "b": 1},
+            id="the rest: parts that are equal but for a rounding error",
         ),
         pytest.param(
             1.5,
@@ -387,8 +399,8 @@ def test_alone_a_pool_gets_what_fits(total: float, one: Ask) -> None:
 @pytest.mark.parametrize("step", [5e-324, 1e-300, 1e-9, 1e-3, 1e300])
 def test_an_absurd_cost_of_a_replica_ends_in_a_number_a_pool_can_have(step: float) -> None:
     asks = [
-        ask("a", step=step, claim=MOST_REPLICAS * step, weight=1),
-        ask("b", step=3 * step, claim=MOST_REPLICAS * 3 * step, weight=1_000),
+        ask("a", step=step, claim=1e6 * step),
+        ask("b", step=3 * step, claim=3e6 * step, weight=1_000),
         ask("c", held=3),
     ]
 
@@ -425,7 +437,8 @@ def test_a_peer_that_does_not_need_the_limit_takes_none(needs: Mapping[Unit, Nee
         pytest.param(claim("a"), [claim("b", wanted=0)], 6, 6, id="all that the other leaves"),
         pytest.param(claim("a"), [claim("b", wanted=0, floor=1)], 5, 5, id="but its floor"),
         pytest.param(claim("a"), [claim("b", held=5)], 1, 3, id="what the other holds is not free"),
-        pytest.param(claim("a", held=2), [claim("b", held=4)], 2, 3, id="nothing is free"),
+        pytest.param(claim("a"), [claim("b", held=6)], 0, 3, id="nothing is free"),
+        pytest.param(claim("a", held=2), [claim("b", held=4)], 2, 3, id="nothing more is free"),
         pytest.param(claim("a", held=2), [claim("b", held=9)], 2, 3, id="held, whatever others do"),
         pytest.param(claim("a", held=5), [claim("b", held=1)], 3, 3, id="it has to give back"),
         pytest.param(
@@ -468,6 +481,25 @@ def test_what_is_lent_is_given_back_when_its_owner_waits_for_it(
 
     me, peer = claim("a", held=held, needs=needs), claim("b", held=others_hold, needs=needs)
     assert entitled(me, peer).keeps == keeps
+
+
+def test_what_the_others_hold_beyond_the_plan_is_not_kept_a_second_time() -> None:
+    """Two cheap replicas are due by the plan, and a third dear one by the upper edge: not both."""
+    sizes = {"a": (2, 0.5), "b": (3, 2.56), "c": (1, 0.5)}
+    cheap, dear, least = [
+        claim(
+            pool,
+            weight=8 if pool == "b" else 1,
+            floor=1 if pool == "c" else 0,
+            wanted=held,
+            held=held,
+            needs={Unit.TOKENS: need(size * MILLION, 7.96 * MILLION, 8.69 * MILLION)},
+        )
+        for pool, (held, size) in sizes.items()
+    ]
+
+    assert entitled(cheap, dear, least).keeps >= 2
+    assert entitled(dear, cheap, least).keeps == 2
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from scanpool.models.spec import MOST_REPLICAS
 # errors of floats at 10,000 replicas are a thousandth of it.
 ROUNDING_REPLICAS = 1e-9
 ROUNDING_DIGITS = 9
+# Costs per replica differ by some percent from minute to minute; the HPA's tolerance, too.
+CLEARLY = 0.1
 # Where a single replica costs more than there is, the choice is it or nothing: pools that may go to
 # zero would then never work off a message.
 LAST_REPLICA = 1
@@ -65,15 +67,14 @@ def share(total: float, asks: Sequence[Ask]) -> dict[str, float]:
     They sum to the smaller of the total and all claims. Floors that do not fit are shared the same
     way, as if they were the claims.
     """
-    available = min(total, fsum(ask.claim for ask in asks))
     floors = {ask.name: min(ask.floor, ask.claim) for ask in asks}
-    if available <= 0:
+    if total <= 0:
         return dict.fromkeys(floors, 0.0)
-    if fsum(floors.values()) <= available:
+    if fsum(floors.values()) <= total:
         ranges = [_Range(ask.weight, floors[ask.name], ask.claim) for ask in asks]
     else:
         ranges = [_Range(ask.weight, 0.0, floors[ask.name]) for ask in asks]
-    level = _level(available, ranges)
+    level = _level(total, ranges)
     return {ask.name: one.at(level) for ask, one in zip(asks, ranges, strict=True)}
 
 
@@ -123,8 +124,8 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     """Return what `me` may have of a limit beside its peers; None if it has no need of it.
 
     The most careful view of what there is counts for all. How far the pool may grow does not depend
-    on what it wants now, only on what the others want. More than that it keeps only while no peer
-    waits for it: the upper edge is there for noisy readings, not against the others' share.
+    on what it wants now, only on what the others want. More than that it keeps, up to the upper
+    edge, while no peer is worse off for it: noisy readings would else move replicas to and fro.
     """
     mine = _need(unit, me)
     if mine is None:
@@ -147,11 +148,24 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     actual = [_ask(me, mine, max(me.wanted, me.floor)), *asks]
     granted = in_replicas(plan, actual)
     keeps = entitled
-    if all(ask.held >= granted[ask.name] for ask in asks):
-        left = _whole(free(keep, held) / mine.per_replica)
-        keeps = max(entitled, min(in_replicas(keep, greedy)[me.pool], left))
+    if not any(_is_worse_off(ask, actual[0], granted[ask.name]) for ask in asks):
+        keeps = max(entitled, _whole(free(keep, held) / mine.per_replica))
     own, *theirs = _shares(plan, actual, granted)
     return Entitlement(fits, keeps, plan, own, tuple(theirs))
+
+
+def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:
+    """Tell whether a replica of mine is more fairly the peer's.
+
+    It is if, for its weight, the peer then still has less than I have left, and clearly so: where
+    the two only change places, another reading would change them back.
+    """
+    if peer.held >= granted:
+        return False
+    if peer.held * peer.step < min(peer.floor, peer.claim) and mine.held * mine.step > mine.floor:
+        return True
+    left = (mine.held - 1) * mine.step / mine.weight
+    return left > (1 + CLEARLY) * peer.held * peer.step / peer.weight
 
 
 class _Range(NamedTuple):
@@ -166,7 +180,7 @@ class _Range(NamedTuple):
 
 
 def _level(total: float, ranges: Sequence[_Range]) -> float:
-    """Return the level at which the grants sum to `total`, which is no more than all of them.
+    """Return the level at which the grants sum to `total`, infinite if they never reach it.
 
     Their sum bends where a grant starts or stops to follow the level, and is straight between.
     """
@@ -177,12 +191,11 @@ def _level(total: float, ranges: Sequence[_Range]) -> float:
     bends = sorted({edge / one.weight for one in ranges for edge in (one.least, one.most)})
     above = bisect_left(bends, total, key=granted)
     if above == len(bends):
-        # All claims are met, but for a rounding error.
         return inf
     if above == 0:
         return bends[0]
     low, high = bends[above - 1], bends[above]
-    return low + (high - low) * (total - granted(low)) / (granted(high) - granted(low))
+    return low + (high - low) * ((total - granted(low)) / (granted(high) - granted(low)))
 
 
 def _whole(replicas: float) -> int:
@@ -211,9 +224,7 @@ def _ask(claim: Claim, need: Need, wanted: int) -> Ask:
 
 def _shares(total: float, asks: Sequence[Ask], granted: Mapping[str, int]) -> list[Share]:
     """Return the grants in tokens per minute; a last replica is granted no more than there is."""
-    shares, rest = [], max(total, 0.0)
-    for ask in asks:
-        grant = min(granted[ask.name] * ask.step, rest)
-        rest -= grant
-        shares.append(Share(ask.name, ask.weight, ask.claim, grant))
-    return shares
+    return [
+        Share(ask.name, ask.weight, ask.claim, min(granted[ask.name] * ask.step, max(total, 0.0)))
+        for ask in asks
+    ]
