@@ -13,11 +13,14 @@ Count = Annotated[int, Field(ge=0)]
 class Bounds(Part):
     """Bounds of one closed-loop case. None is not judged.
 
-    The load's start and every event give the pool `settle_seconds`, in which nothing is judged; a
-    restart of the autoscaler gives none, because nothing in the world has changed.
+    The load's start and every event give the pool `settle_seconds`, in which nothing is judged, and
+    where that is more `recover_seconds` until use and scalings are. A restart of the autoscaler
+    gives none, because nothing in the world has changed.
     """
 
     settle_seconds: Seconds = 180.0
+    # Where a pool comes back step by step on purpose: after 429s, or once it is paid for again.
+    recover_seconds: Seconds = 0.0
     # Rate-limit 429s as a share of the workers' calls.
     most_refused_share: Share = 0.001
     # Use of the limit, as a share, wherever messages wait: or within one replica of the target.

@@ -94,9 +94,10 @@ def play(scenario: Scenario, controller: Controller, seed: int = 1) -> Outcome:
     """Run a case under one autoscaler, and judge it."""
     result = run(scenario, controller, seed)
     bounds = bounds_of(scenario)
-    phases = settled.phases(scenario, bounds.settle_seconds)
-    pipelines = tuple(settled.figures(track, phases) for track in result.tracks)
-    uses = settled.uses(result.tracks, phases)
+    calm = settled.phases(scenario, bounds.settle_seconds)
+    steady = settled.phases(scenario, max(bounds.settle_seconds, bounds.recover_seconds))
+    pipelines = tuple(settled.figures(track, calm, steady) for track in result.tracks)
+    uses = settled.uses(result.tracks, steady)
     verdicts = _verdicts(bounds, result, pipelines, uses)
     is_restarted = any(isinstance(one, RestartController) for one in scenario.events)
     name = f"{controller.label}, restarted" if is_restarted else controller.label

@@ -46,7 +46,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One pipeline's figures, over all phases.
+    """One pipeline's figures over all phases.
 
     `cost_error` is the largest of the phases: how far what scanpool took one replica to use was
     off what it did use, as a share of that. None: it was not measured.
@@ -75,19 +75,17 @@ def phases(scenario: Scenario, settle_seconds: float) -> tuple[Phase, ...]:
     return tuple(one for one in found if one.start >= 0 and one.end > one.start)
 
 
-def figures(track: Track, phases: Sequence[Phase]) -> Figures:
-    """Return the figures of one pipeline over the phases."""
-    calls = refusals = 0
-    scalings: list[int] = [0]
-    errors: list[float] = []
-    for phase in phases:
-        samples = _within(track.samples, phase)
-        if len(samples) > 1:
-            calls += samples[-1].calls - samples[0].calls
-            refusals += samples[-1].rate_refusals - samples[0].rate_refusals
-            scalings.append(_most_scalings(samples))
-            errors += _cost_error(samples)
-    return Figures(track.pipeline, calls, refusals, max(scalings), max(errors, default=None))
+def figures(track: Track, calm: Sequence[Phase], steady: Sequence[Phase]) -> Figures:
+    """Return the figures of one pipeline: its calls in the calm phases, the rest in the steady."""
+    pairs = [(found[0], found[-1]) for phase in calm if (found := _within(track.samples, phase))]
+    runs = [found for phase in steady if (found := _within(track.samples, phase))]
+    return Figures(
+        pipeline=track.pipeline,
+        calls=sum(last.calls - first.calls for first, last in pairs),
+        rate_refusals=sum(last.rate_refusals - first.rate_refusals for first, last in pairs),
+        most_scalings=max(map(_most_scalings, runs), default=0),
+        cost_error=max((error for found in runs for error in _cost_error(found)), default=None),
+    )
 
 
 def uses(tracks: Sequence[Track], phases: Sequence[Phase]) -> tuple[Use, ...]:
