@@ -84,7 +84,8 @@ def learn(
             learned_at=now,
             learned_seconds=float(window_seconds),
         )
-    elapsed = now - memory.learned_at
+    # A clock that was set back must not turn the smoothing around.
+    elapsed = max(now - memory.learned_at, 0.0)
     weight = 1 - exp(-elapsed / TIME_CONSTANT_SECONDS)
     learned = memory.tokens_per_replica + weight * (sample - memory.tokens_per_replica)
     return replace(
