@@ -15,8 +15,10 @@ from builders import (
     queue,
     target,
 )
+from scanpool.decide import checkpoint, restore
 from scanpool.decide.cost import Cost, cost, learn
 from scanpool.decide.use import Flow, Use
+from scanpool.models.budget import Unit
 from scanpool.models.decision import CostSource
 from scanpool.models.memory import Memory
 
@@ -149,3 +151,132 @@ def test_a_new_mix_is_learned_to_95_percent_within_three_minutes_window_and_all(
     left = abs(memory.tokens_per_replica - new) / abs(300_000 - new)
     assert left <= 0.05
     assert left > 0.015, "faster than needed, so noisier than needed"
+
+
+# --- The window of a reading that is late ---
+
+
+@pytest.mark.parametrize("tick", [5, 10, 60])
+@pytest.mark.parametrize("delay", [0, 15, 60, 300])
+def test_what_was_idle_teaches_nothing_however_late_the_use_shows(tick: int, delay: int) -> None:
+    """A minute late, the first full minute of work ends two minutes after it began."""
+    memory, first = Memory(), None
+    for second in range(0, 600, tick):
+        own = 2 * averaged(0, 500_000, second - delay)
+        memory = learned(memory, NOW + second, own=own, delay=delay)
+        if memory.tokens_per_replica is not None:
+            assert memory.tokens_per_replica == pytest.approx(500_000)
+            first = second if first is None else first
+
+    assert first == -(-(WINDOW + delay) // tick) * tick
+
+
+def test_a_call_that_was_refused_in_the_window_of_a_late_reading_teaches_nothing() -> None:
+    memory = replace(BUSY, busy_since=NOW - 600, rate_limited_at=NOW - 119)
+
+    assert learned(memory, NOW, delay=60).tokens_per_replica == 300_000
+    assert learned(memory, NOW + 2, delay=60).tokens_per_replica != 300_000
+
+
+def test_use_of_unknown_time_teaches_nothing() -> None:
+    own = Flow(1_000_000)
+    untold = Use(own, own, Flow(0.0))
+
+    memory = learn(BUSY, untold, [depth(100)], observe(2), WINDOW, NOW)
+    assert memory == BUSY
+
+
+def test_a_clock_that_is_set_back_teaches_slowly_rather_than_the_wrong_way() -> None:
+    """The last lesson was at a time that is yet to come."""
+    memory = learned(replace(BUSY, learned_at=NOW + 600), NOW)
+    assert memory.tokens_per_replica == 300_000
+
+    memory = learned(memory, NOW + 10)
+    assert memory.tokens_per_replica is not None
+    assert 300_000 < memory.tokens_per_replica < 500_000
+
+
+# --- Confidence ---
+
+
+def confidence(memory: Memory) -> float:
+    return cost(memory, llm(), QUEUES, OWN).confidence
+
+
+def test_the_specs_figure_rests_on_nothing_that_was_measured() -> None:
+    assert confidence(Memory()) == 0
+    assert cost(Memory(), llm(tokens_per_replica_minute=None), QUEUES, OWN).confidence == 0
+
+
+def test_confidence_grows_with_every_busy_window_up_to_certainty() -> None:
+    memory, course = Memory(), []
+    for second in range(0, 1_200, 10):
+        memory = learned(memory, NOW + second)
+        course.append(confidence(memory))
+
+    assert course == sorted(course)
+    assert course[5] == 0
+    assert course[6] == pytest.approx(0.78, abs=0.01), "one full window"
+    assert course[-1] == pytest.approx(1)
+    assert memory.learned_seconds == 600
+
+
+def test_a_pause_is_no_learning() -> None:
+    before = replace(BUSY, learned_seconds=60.0, learned_at=NOW - 3_600)
+
+    assert learned(before, NOW).learned_seconds == 60 + WINDOW
+
+
+def test_idle_time_leaves_cost_and_confidence_as_they_were() -> None:
+    before = replace(BUSY, learned_seconds=120.0)
+    after = before
+    for second in range(0, 3_600, 60):
+        after = learned(after, NOW + second, waiting=0, own=0)
+
+    assert after.tokens_per_replica == before.tokens_per_replica
+    assert confidence(after) == confidence(before)
+
+
+def test_cost_and_confidence_survive_a_restart() -> None:
+    memory = Memory()
+    for second in range(0, 300, 10):
+        memory = learned(memory, NOW + second)
+    back = restore(checkpoint(memory), NOW + 330)
+
+    assert cost(back, llm(), QUEUES, OWN).tokens == 500_000
+    assert cost(back, llm(), QUEUES, OWN).source is CostSource.LEARNED
+    assert confidence(back) == pytest.approx(confidence(memory), abs=0.01)
+    waiting = learned(back, NOW + 340, own=10_000_000)
+    assert waiting.tokens_per_replica == 500_000, "a full window has to be seen anew"
+
+
+def test_the_cost_tells_when_it_was_learned() -> None:
+    assert cost(replace(BUSY, learned_at=NOW - 5), llm(), QUEUES, OWN).at == NOW - 5
+    assert cost(Memory(), llm(), QUEUES, OWN).at is None
+
+
+# --- The unit of each limit ---
+
+
+@pytest.mark.parametrize(
+    ("own", "amounts"),
+    [
+        pytest.param(Flow(1_000, 5, 200), (600, 480, 120), id="told-apart"),
+        pytest.param(Flow(1_000, 5), (600, 600, 600), id="together-counts-as-both"),
+        pytest.param(Flow(1_000, 5, 0), (600, 600, 0), id="no-output"),
+        pytest.param(Flow(0, 0, 0), (600, 600, 600), id="nothing-is-used-yet"),
+        pytest.param(Flow(1_000, 5, 1_001), (600, 0, 600), id="more-output-than-there-is"),
+    ],
+)
+def test_input_and_output_share_the_cost_as_they_share_the_use(
+    own: Flow, amounts: tuple[float, float, float]
+) -> None:
+    found = cost(Memory(tokens_per_replica=600), llm(), QUEUES, own)
+
+    units = (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
+    assert tuple(found.of(unit) for unit in units) == pytest.approx(amounts)
+    assert found.of(Unit.REQUESTS) == found.requests
+
+
+def test_an_unknown_cost_is_unknown_in_every_unit() -> None:
+    assert [Cost().of(unit) for unit in Unit] == [None] * 4

@@ -109,11 +109,18 @@ def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
     return Cost(
         tokens,
         _requests_for(tokens, queues, own),
-        own.output_tokens / own.tokens if own.tokens and own.output_tokens is not None else None,
+        _output_share(own),
         source,
         confidence,
         memory.learned_at,
     )
+
+
+def _output_share(own: Flow) -> float | None:
+    if not own.tokens or own.output_tokens is None:
+        return None
+    # Counted apart, output may be a little ahead of the whole.
+    return min(own.output_tokens / own.tokens, 1.0)
 
 
 def _requests_for(tokens: float, queues: Sequence[Queue], own: Flow) -> float | None:
