@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
-from scanpool.decide.budget import Ask, Entitlement, entitlement, free, in_replicas, share
+from scanpool.decide.budget import CLEARLY, Ask, Entitlement, entitlement, free, in_replicas, share
 from scanpool.models.budget import Claim, Need, Share, Unit
 from scanpool.models.spec import MOST_REPLICAS
 
@@ -431,21 +431,26 @@ def test_a_peer_that_does_not_need_the_limit_takes_none(needs: Mapping[Unit, Nee
     [
         pytest.param(claim("a"), [], 6, 6, id="alone"),
         pytest.param(claim("a", wanted=0), [], 6, 6, id="what it wants now does not bound it"),
-        pytest.param(claim("a"), [claim("b")], 3, 3, id="half"),
-        pytest.param(claim("a", weight=2), [claim("b")], 4, 4, id="by weight"),
-        pytest.param(claim("a"), [claim("b", wanted=1)], 5, 5, id="what the other leaves"),
+        pytest.param(claim("a"), [claim("b", held=3)], 3, 3, id="half"),
+        pytest.param(claim("a", weight=2), [claim("b", held=2)], 4, 4, id="by weight"),
+        pytest.param(claim("a"), [claim("b", wanted=1, held=1)], 5, 5, id="what the other leaves"),
         pytest.param(claim("a"), [claim("b", wanted=0)], 6, 6, id="all that the other leaves"),
-        pytest.param(claim("a"), [claim("b", wanted=0, floor=1)], 5, 5, id="but its floor"),
+        pytest.param(
+            claim("a"), [claim("b", wanted=0, floor=1, held=1)], 5, 5, id="but for its floor"
+        ),
+        pytest.param(claim("a"), [claim("b")], 3, 6, id="half, though the other holds none yet"),
         pytest.param(claim("a"), [claim("b", held=5)], 1, 3, id="what the other holds is not free"),
         pytest.param(claim("a"), [claim("b", held=6)], 0, 3, id="nothing is free"),
         pytest.param(claim("a", held=2), [claim("b", held=4)], 2, 3, id="nothing more is free"),
         pytest.param(claim("a", held=2), [claim("b", held=9)], 2, 3, id="held, whatever others do"),
         pytest.param(claim("a", held=5), [claim("b", held=1)], 3, 3, id="it has to give back"),
+        pytest.param(claim("a"), [claim("b", held=2), claim("c", held=2)], 2, 2, id="a third"),
         pytest.param(
-            claim("a"), [claim("b"), claim("c")], 2, 2, id="a third, be the others at zero or not"
-        ),
-        pytest.param(
-            claim("a", needs={Unit.TOKENS: need(2 * MILLION)}), [claim("b")], 1, 1, id="a dear one"
+            claim("a", needs={Unit.TOKENS: need(2 * MILLION)}),
+            [claim("b", held=3)],
+            1,
+            1,
+            id="a dear one",
         ),
     ],
 )
@@ -463,23 +468,33 @@ def test_the_most_careful_view_counts_for_all() -> None:
     one, other = claim("a", held=2, needs=careful), claim("b", held=2, needs=lavish)
 
     for found in (entitled(one, other), entitled(other, one)):
-        assert (found.total, found.fits, found.keeps) == (4 * MILLION, 2, 4)
+        assert (found.total, found.fits, found.keeps) == (4 * MILLION, 2, 6)
 
 
 @pytest.mark.parametrize(
-    ("held", "others_hold", "keeps"),
+    ("mine", "others", "keeps"),
     [
-        pytest.param(4, 3, 4, id="nobody waits"),
-        pytest.param(4, 2, 3, id="the other waits for its third"),
+        pytest.param({"held": 12}, {"wanted": 8, "held": 8}, 14, id="nobody waits"),
+        pytest.param({"held": 13}, {"held": 7}, 10, id="the other waits for its half"),
+        pytest.param({"held": 11}, {"held": 9}, 13, id="not to change places"),
+        pytest.param(
+            {"held": 11}, {"held": 9, "floor": 10}, 10, id="the other waits for its floor"
+        ),
+        pytest.param({"held": 16, "weight": 2}, {"held": 6}, 16, id="alike for their weights"),
+        pytest.param({"held": 18, "weight": 2}, {"held": 4}, 14, id="unlike for their weights"),
+        pytest.param({"held": 15}, {"wanted": 9, "held": 9}, 13, id="beyond the upper edge"),
     ],
 )
 def test_what_is_lent_is_given_back_when_its_owner_waits_for_it(
-    held: int, others_hold: int, keeps: int
+    mine: Mapping[str, int], others: Mapping[str, int], keeps: int
 ) -> None:
-    """The upper edge would leave it four of eight."""
-    needs = {Unit.TOKENS: need(plan=6 * MILLION, keep=8 * MILLION)}
+    """There are 20 to plan with, and 22 up to the upper edge."""
+    needs = {Unit.TOKENS: need(plan=20 * MILLION, keep=22 * MILLION)}
+    me, peer = (
+        claim(pool, **{"wanted": 20, "needs": needs, **changes})
+        for pool, changes in (("a", mine), ("b", others))
+    )
 
-    me, peer = claim("a", held=held, needs=needs), claim("b", held=others_hold, needs=needs)
     assert entitled(me, peer).keeps == keeps
 
 
@@ -671,10 +686,13 @@ def test_pools_come_to_rest_with_what_they_are_entitled_to(claims: list[Claim]) 
         )
         for one in claims
     ]
-    grants, rest = share(plan, asks), plan - spent(claims)
-    for one, its_ask in zip(claims, asks, strict=True):
-        assert one.held >= floor(grants[one.pool] / its_ask.step)
-        assert one.held >= one.wanted or its_ask.step > rest * (1 - ROUNDING)
+    grants, granted = share(plan, asks), in_replicas(plan, asks)
+    lent = [one for one in asks if one.held > granted[one.name]]
+    for one in asks:
+        if one.held < floor(grants[one.name] / one.step):
+            # Somebody holds of its part, but for the weights not clearly more than it has left.
+            left = (1 + CLEARLY) * one.held * one.step / one.weight
+            assert any((rich.held - 1) * rich.step / rich.weight <= left for rich in lent)
     keep = min(one.needs[Unit.TOKENS].keep for one in claims)
     assert spent(claims) <= keep * (1 + ROUNDING) or sum(one.held for one in claims) == 1
 
