@@ -1,18 +1,26 @@
 """The closed-loop cases: scanpool's own decision on the provider's limiter, an hour each."""
 
 from functools import cache
+from pathlib import Path
+from statistics import mean
 
 import pytest
 from rich.console import Console
 
 from scanpool_replay import cases
 from scanpool_replay.cases import Outcome
+from scanpool_replay.cli import main
 from scanpool_replay.contenders import Controller, Formula, Keda
 from scanpool_replay.report import cases as tables
 from scanpool_replay.report.documents import WIDTH
 from scanpool_replay.scenario import Scenario
 
 OVERLOAD = "loop-overload"
+SHORT = """
+name: short
+extends: loop-overload
+load: {seconds: 420}
+"""
 
 
 @cache
@@ -51,3 +59,61 @@ def test_scaling_on_depth_alone_breaks_what_scanpool_holds_under_overload() -> N
     assert not bound.holds
     assert by_depth.refused_share > 0.5
     assert played(OVERLOAD).refused_share <= 0.001
+
+
+def ready(outcome: Outcome, start: float, end: float) -> dict[str, float]:
+    """Return the mean of each pipeline's ready replicas between two moments."""
+    return {
+        track.pipeline: mean(one.ready for one in track.samples if start <= one.seconds <= end)
+        for track in outcome.result.tracks
+    }
+
+
+def test_an_idle_share_is_lent_and_taken_back() -> None:
+    outcome = played("loop-two-pools")
+    alone = ready(outcome, 400, 1_200)
+    both = ready(outcome, 1_500, 2_350)
+    last = ready(outcome, 2_700, 3_500)
+    assert alone["late"] == last["early"] == 0
+    assert alone["early"] > 5
+    assert last["late"] > 5
+    assert both["early"] == pytest.approx(both["late"], abs=1)
+
+
+def test_pools_share_by_their_weights() -> None:
+    scenario = cases.read("loop-five-pools")
+    weights = {one.name: one.weight or 1 for one in scenario.tenants}
+    found = ready(played(scenario.name), 600, 3_600)
+    for name, replicas in found.items():
+        share = weights[name] / sum(weights.values()) * sum(found.values())
+        assert replicas == pytest.approx(share, abs=1)
+
+
+def test_a_restart_comes_half_way_and_soon_after_each_event() -> None:
+    scenario = cases.with_restarts(cases.read("loop-limits"))
+    added = [one.at_seconds for one in scenario.events if one.kind == "restartController"]
+    assert added == [1_230, 1_800, 2_430]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code", "words"),
+    [
+        pytest.param("{}", 0, "none", id="all hold"),
+        pytest.param("{mostCostError: 0}", 1, "cost of a replica off", id="broken"),
+    ],
+)
+def test_the_command_prints_a_table_and_fails_where_a_bound_is_broken(
+    bounds: str, code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, table = tmp_path / "short.yaml", tmp_path / "short.md"
+    file.write_text(f"{SHORT}bounds: {bounds}\n", "utf-8")
+    assert main(["cases", str(file), "--restart", "--markdown", str(table)]) == code
+    out = capsys.readouterr().out
+    assert words in out
+    assert ("scanpool breaks bounds of short" in out) == bool(code)
+    assert "| short | scanpool, restarted |" in table.read_text("utf-8")
+
+
+def test_a_scenario_without_bounds_is_no_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cases", "vu-1000"]) == 2
+    assert "vu-1000 is no closed-loop case" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import pytest
 
+from scanpool.models.budget import Claim
+from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool_replay.contenders import SAMPLE_POOL, Fixed, Keda, Scanpool
 from scanpool_replay.controllers import build
@@ -9,7 +11,7 @@ from scanpool_replay.controllers.fixed import FixedReplicas
 from scanpool_replay.controllers.hpa import Hpa, Metric
 from scanpool_replay.controllers.pool import PoolScaler
 from scanpool_replay.observer import Observer
-from scanpool_replay.operator import Operator
+from scanpool_replay.operator import Operator, epoch
 from scanpool_replay.pipeline import Pipeline
 from scanpool_replay.provider import Caller
 from scanpool_replay.scans import Scan, Task
@@ -52,6 +54,10 @@ def pipeline_with(controller: dict[str, object], **changes: object) -> Pipeline:
         {"name": "still", "load": NOTHING_HAPPENS, "controllers": [controller], **changes}
     )
     return World(scenario, build(scenario.controllers[0], scenario.tenants), 1).pipelines[0]
+
+
+def observe(pipeline: Pipeline) -> Observation:
+    return Observer(pipeline, Scanpool(kind="scanpool").spec, Operator()).observe(60.0)
 
 
 def publish(pipeline: Pipeline, messages: int, stage: int = 0) -> None:
@@ -100,6 +106,20 @@ def test_the_formula_counts_headroom_and_fails_as_a_whole() -> None:
     publish(blind, 60)
     blind.engine.run(60.0)
     assert blind.cluster.desired == 1
+
+
+def test_the_formula_may_take_the_buckets_level_for_headroom() -> None:
+    pipeline = pipeline_with(
+        {"kind": "formula", "tokensPerReplica": 500_000, "headroom": "remaining"},
+        events=[{"kind": "loseReading", "atSeconds": 40, "seconds": 600, "reading": "provider"}],
+    )
+    pipeline.engine.run(-5.0)
+    publish(pipeline, 60)
+    neighbor = pipeline.provider.open(Caller.NEIGHBOR)
+    pipeline.provider.call(neighbor, 1_000_000)  # unmeasured: no answer yet
+    pipeline.engine.run(11.0)
+    assert 2 <= pipeline.cluster.desired <= 3
+    assert pipeline.autoscaler.ceilings()["tokens"] in (2, 3)
 
 
 def test_fixed_replicas_change_when_they_are_told_to() -> None:
@@ -158,6 +178,82 @@ def test_the_probe_is_shared_until_its_interval_is_over_and_tells_a_billing_erro
     second = observer.observe(60.0).provider
     assert isinstance(second, Available)
     assert second.value.billing_code == "insufficient_quota"
+
+
+def test_use_shows_up_as_late_as_it_is_told_to() -> None:
+    late = {"usageDelaySeconds": 20}
+    pipeline = pipeline_with({"kind": "scanpool"}, telemetry=late, leadSeconds=90)
+    pipeline.engine.run(0.0)
+    found = observe(pipeline).usage
+    assert isinstance(found, Available)
+    age = epoch(pipeline.engine.now) - found.at
+    assert 20 <= age < 35
+
+
+def test_refusals_are_told_by_their_code_and_own_ones_apart() -> None:
+    pipeline = pipeline_with({"kind": "scanpool"})
+    pipeline.engine.run(-25.0)
+    neighbor = pipeline.provider.open(Caller.NEIGHBOR)
+    for _ in range(3):
+        pipeline.provider.call(neighbor, 1_500_000)
+    pipeline.provider.limiter.quota.set_remaining(0)
+    pipeline.provider.call(pipeline.pool, 1)
+    pipeline.engine.run(-9.0)
+    usage = observe(pipeline).usage
+    assert isinstance(usage, Available)
+    by_code = {one.code: one.per_minute for one in usage.value.refusals}
+    unpaid = by_code["insufficient_quota"]
+    assert by_code["rate_limit_exceeded"] == usage.value.rate_limited_per_minute == 2 * unpaid > 0
+    assert usage.value.own_refused_per_minute == unpaid
+
+
+PAIR = [{"name": "one"}, {"name": "two"}]
+
+
+def test_pools_of_one_operator_share_its_probe_and_see_each_others_claims() -> None:
+    pipeline = pipeline_with({"kind": "scanpool"}, pipelines=PAIR)
+    pipeline.engine.run(-5.0)
+    (probe,) = (one for one in pipeline.provider.accounts if one.caller is Caller.PROBE)
+    assert probe.calls == 1
+    assert isinstance(pipeline.autoscaler, PoolScaler)
+    seen = pipeline.autoscaler.ticks[-1].decision.tokens
+    assert seen is not None
+    assert seen.budget is not None
+    assert [one.pool for one in seen.budget.others] == ["two"]
+
+
+def test_an_operator_that_starts_again_knows_no_claims_and_probes_anew() -> None:
+    operator = Operator()
+    pipeline = pipeline_with({"kind": "fixed", "replicas": 1})
+    operator.publish("one", Claim("one", 1, 1, 1, 1, {}), 0.0)
+    operator.probe(pipeline, 60.0)
+    operator.probe(pipeline, 60.0)
+    assert len(operator.peers("two", 0.0)) == 1
+    operator.forget()
+    assert operator.peers("two", 0.0) == ()
+    operator.probe(pipeline, 60.0)
+    (probe,) = (one for one in pipeline.provider.accounts if one.caller is Caller.PROBE)
+    assert probe.calls == 2
+
+
+def test_someone_else_may_scale_and_the_mix_may_change() -> None:
+    pipeline = pipeline_with(
+        {"kind": "fixed", "replicas": 1},
+        load={"arrivalsPerMinute": 60, "seconds": 60},
+        events=[
+            {"kind": "setReplicas", "atSeconds": 5, "replicas": 4},
+            {"kind": "setMix", "atSeconds": 20, "queue": "scan.answer", "share": 1},
+        ],
+    )
+    pipeline.engine.run(20.0)
+    assert pipeline.cluster.desired == 4
+    images = pipeline.broker.published[0]
+    pipeline.engine.run(60.0)
+    assert images > 0
+    assert pipeline.broker.published[0] == images
+    assert pipeline.broker.published[2] > images
+    pipeline.engine.run(200.0)
+    assert (pipeline.book.in_flight, pipeline.book.wasted_tokens) == (0, 0)
 
 
 def test_a_restart_keeps_what_the_status_keeps() -> None:
