@@ -577,13 +577,15 @@ async def test_a_secret_that_is_written_while_nobody_pays_is_tried_at_once(
 async def test_pools_of_a_secret_that_is_written_share_the_probe(
     observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
 ) -> None:
-    other = SecretKeyRef(name="other", key="key")
-    cluster.write(other, "sk-test")
-    specs = [pool(llm=llm(api_key_secret_ref=ref)) for ref in (API_KEY, API_KEY, other)]
-    for tick in range(4):
+    specs = [pool(llm=llm(api_key_secret_ref=API_KEY))] * 2
+    for tick in range(5):
         clock.now = NOW + SECRET_SECONDS * tick
         if tick == 2:
             cluster.write(API_KEY, "sk-test")
+        if tick == 3:  # A Secret that is new to the operator has not been written since.
+            other = SecretKeyRef(name="other", key="key")
+            cluster.write(other, "sk-test")
+            specs.append(pool(llm=llm(api_key_secret_ref=other)))
         sources.answers["probe.probe"] = seen(REFUSED, clock.now + 1)
         for spec in specs:
             await observer.observe("scan", spec, TARGET, BACK_OFF)
