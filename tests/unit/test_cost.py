@@ -196,6 +196,18 @@ def test_a_clock_that_is_set_back_teaches_slowly_rather_than_the_wrong_way() -> 
     assert 300_000 < memory.tokens_per_replica < 500_000
 
 
+@pytest.mark.parametrize("span", [60, 120, 300])
+def test_a_use_that_has_a_window_of_its_own_teaches_once_all_of_that_was_busy(span: int) -> None:
+    """Where the level of the bucket tells the use, it is an average between two probes."""
+    own = Flow(1_000_000)
+    told = Use(own, own, Flow(0.0), "test", NOW, NOW, NOW - span)
+
+    for busy_since, cost_after in ((NOW - span + 1, 300_000), (NOW - span, 500_000)):
+        memory = replace(BUSY, busy_since=busy_since)
+        memory = learn(memory, told, [depth(100)], observe(2), WINDOW, NOW)
+        assert memory.tokens_per_replica == pytest.approx(cost_after, rel=1e-3)
+
+
 # --- Confidence ---
 
 

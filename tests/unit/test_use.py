@@ -25,7 +25,7 @@ from scanpool.decide import decide, use
 from scanpool.decide.use import Flow, Use
 from scanpool.models.budget import Unit
 from scanpool.models.conditions import Reason
-from scanpool.models.memory import Level, Memory, UseSample
+from scanpool.models.memory import Level, LevelUse, Memory, UseSample
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, QueueRates
 from scanpool.models.reading import Available, Unavailable
 from scanpool_sandbox.limiter import Admitted, Limiter
@@ -282,21 +282,21 @@ def test_use_is_the_refill_less_the_change_of_the_level(
 ) -> None:
     memory = looked(before, after)
 
-    assert memory.level_use == (None if told is None else UseSample(after.at, told))
+    assert memory.level_use == (None if told is None else LevelUse(NOW, after.at, told))
 
 
 def test_an_answer_that_several_ticks_see_is_one_look() -> None:
     memory = looked(level(1_500_000), *[level(1_500_000)] * 3, level(1_000_000, NOW + 60))
-    assert memory.level_use == UseSample(NOW + 60, 2_500_000)
+    assert memory.level_use == LevelUse(NOW, NOW + 60, 2_500_000)
 
     again = looked(*[level(1_000_000, NOW + 60)] * 3, memory=memory)
     assert again == memory
 
 
-def test_only_the_last_two_levels_are_kept() -> None:
+def test_only_the_last_level_is_kept() -> None:
     memory = looked(*(level(one, NOW + 60 * one) for one in range(5)))
 
-    assert memory.levels == (Level(NOW + 180, 3, LIMIT), Level(NOW + 240, 4, LIMIT))
+    assert memory.level == Level(NOW + 240, 4, LIMIT)
 
 
 @pytest.mark.parametrize("usage", [seen(KeyUsage(1.0)), unseen()])
@@ -311,7 +311,7 @@ def test_where_nothing_else_is_seen_all_that_the_level_tells_is_the_pools() -> N
 
     for age in (0, 300):
         found = use.measure(QUEUES, observe(), memory, NOW + 60 + age)
-        assert found == Use(alone, alone, NOBODY, "bucket level", NOW + 60, NOW + 60)
+        assert found == Use(alone, alone, NOBODY, "bucket level", NOW + 60, NOW + 60, NOW)
     assert use.measure(QUEUES, observe(), memory, NOW + 361).own == Flow()
 
 
@@ -341,7 +341,7 @@ def test_others_are_looked_for_anew_with_every_pair_and_kept_while_the_bucket_is
 def test_what_the_pool_acknowledged_beyond_what_the_level_tells_is_nobody_elses() -> None:
     memory = looked(level(300_000), level(1_780_000, NOW + 60), rates=seen(WORKING))
 
-    assert memory.level_use == UseSample(NOW + 60, 520_000)
+    assert memory.level_use == LevelUse(NOW, NOW + 60, 520_000)
     assert memory.level_others == UseSample(NOW + 60, 0)
 
 
@@ -360,7 +360,7 @@ def test_the_level_never_tells_less_than_was_used_and_just_that_if_it_never_was_
         at += wait
         while look <= at:
             bucket = limiter.token_level(look)
-            is_new = bool(memory.levels)
+            is_new = memory.level is not None
             memory = looked(level(bucket.remaining, look, limit), memory=memory)
             if is_new and memory.level_use is not None and memory.level_use.at == look:
                 real = spent * 60 / period

@@ -72,7 +72,7 @@ def learn(
         return replace(memory, busy_since=now, busy_replicas=ready)
     if use.own_at is None or not use.own.tokens:
         return memory
-    begin = use.own_at - window_seconds
+    begin = use.own_at - window_seconds if use.own_since is None else use.own_since
     calm = memory.rate_limited_at is None or memory.rate_limited_at < begin
     if begin < memory.busy_since or not calm:
         return memory

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from scanpool.models.budget import Unit
 from scanpool.models.conditions import Reason
-from scanpool.models.memory import Level, Memory, UseSample
+from scanpool.models.memory import Level, LevelUse, Memory, UseSample
 from scanpool.models.observation import KeyUsage, Observation, QueueRates
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import Llm, Queue
@@ -68,7 +68,8 @@ class Use:
     """The use of a key. `others` is never less than nothing, and None where it is not known.
 
     `source` and `at` (seconds since the epoch) tell where `whole` comes from, `own_at` how new the
-    pool's own part is; the rates are averages over the usage window before.
+    pool's own part is; the rates are averages over the usage window before. Where the source has a
+    window of its own, the pool's part is the average since `own_since`.
     """
 
     whole: Flow
@@ -77,6 +78,7 @@ class Use:
     source: str | None = None
     at: float | None = None
     own_at: float | None = None
+    own_since: float | None = None
 
 
 def acknowledged(queues: Sequence[Queue], observation: Observation) -> Flow:
@@ -112,7 +114,7 @@ def measure(queues: Sequence[Queue], observation: Observation, memory: Memory, n
         return _by_acknowledgements(acked, acked_at, memory, now)
     if (told := memory.level_use) is not None and now - told.at <= LONGEST_SPAN_SECONDS:
         alone = Flow(told.tokens)
-        return Use(alone, alone, Flow(0.0, 0.0, 0.0), LEVEL, told.at, told.at)
+        return Use(alone, alone, Flow(0.0, 0.0, 0.0), LEVEL, told.at, told.at, told.since)
     return Use(Flow(), Flow(), Flow(0.0, 0.0, 0.0))
 
 
@@ -158,15 +160,15 @@ def learn_level(queues: Sequence[Queue], observation: Observation, memory: Memor
     if observation.usage is not None or not isinstance(provider, Available):
         return memory
     remaining, limit = provider.value.tokens_remaining, provider.value.tokens_per_minute
-    known = memory.levels[-1:]
-    if remaining is None or limit is None or (known and known[0].at >= provider.at):
+    known = memory.level
+    if remaining is None or limit is None or (known is not None and known.at >= provider.at):
         return memory
     latest = Level(provider.at, remaining, limit)
-    memory = replace(memory, levels=(*known, latest))
-    told = _use_between(known[0], latest) if known else None
-    if told is None:
+    memory = replace(memory, level=latest)
+    told = None if known is None else _use_between(known, latest)
+    if known is None or told is None:
         return memory
-    memory = replace(memory, level_use=UseSample(latest.at, told))
+    memory = replace(memory, level_use=LevelUse(known.at, latest.at, told))
     own = acknowledged(queues, observation)
     if own.tokens is None:
         return memory

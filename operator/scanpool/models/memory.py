@@ -74,19 +74,27 @@ class UseSample(NamedTuple):
     tokens: float
 
 
+class LevelUse(NamedTuple):
+    """Tokens per minute that the whole key used between two looks at the bucket."""
+
+    since: float
+    at: float
+    tokens: float
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """State between decisions. Times are seconds since the epoch.
 
     No recommendations: the first tick of a process. A replica's cost is learned only while the same
     number of replicas has been busy since `busy_since`, and `learned_seconds` of such time went
-    into it. `limits` are those of the provider, by unit. `levels` are the last two of its bucket,
-    `level_use` the use of the whole key that they told last, and `level_others` what of it was not
-    the pool's. `same_use` is the last reading of use and when it was first the same; `silent_since`
-    tells since when it has shown nothing although messages were worked off. `uses` are those of the
-    ramp's period. The breaker was refused `quota_refusals` times since it opened, last at
-    `quota_refused_at`, and closed at `quota_closed_at`; `quota_suspected` while it is closed and
-    the workers are refused for billing.
+    into it. `limits` are those of the provider, by unit. `level` is the last of its bucket,
+    `level_use` the use of the whole key that its change told last, and `level_others` what of it
+    was not the pool's. `same_use` is the last reading of use and when it was first the same;
+    `silent_since` tells since when it has shown nothing although messages were worked off. `uses`
+    are those of the ramp's period. The breaker was refused `quota_refusals` times since it opened,
+    last at `quota_refused_at`, and closed at `quota_closed_at`; `quota_suspected` while it is
+    closed and the workers are refused for billing.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -108,8 +116,8 @@ class Memory:
     quota_closed_at: float | None = None
     quota_suspected: bool = False
     limits: Mapping[Unit, KnownLimit] = field(default_factory=dict)
-    levels: tuple[Level, ...] = ()
-    level_use: UseSample | None = None
+    level: Level | None = None
+    level_use: LevelUse | None = None
     level_others: UseSample | None = None
     same_use: UseSample | None = None
     silent_since: float | None = None
