@@ -22,8 +22,8 @@ from scanpool.models.spec import MOST_REPLICAS
 # errors of floats at 10,000 replicas are a thousandth of it.
 ROUNDING_REPLICAS = 1e-9
 ROUNDING_DIGITS = 9
-# Costs per replica differ by some percent from minute to minute; the HPA's tolerance, too.
-CLEARLY = 0.1
+# Learned costs of equal pools differ by up to 15% in the replay: what differs by less is equal.
+CLEARLY = 0.25
 # Where a single replica costs more than there is, the choice is it or nothing: pools that may go to
 # zero would then never work off a message.
 LAST_REPLICA = 1
@@ -133,8 +133,9 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     needs = {me.pool: mine}
     needs |= {one.pool: need for one in peers if (need := _need(unit, one)) is not None}
     others = sorted((one for one in peers if one.pool in needs), key=lambda one: one.pool)
-    plan = min(need.plan for need in needs.values())
-    keep = min(need.keep for need in needs.values())
+    views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
+    plan = min(view.plan for view in views)
+    keep = min(view.keep for view in views)
 
     asks = [_ask(one, needs[one.pool], max(one.wanted, one.floor)) for one in others]
     greedy = [_ask(me, mine, MOST_REPLICAS), *asks]
@@ -152,6 +153,30 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
         keeps = max(entitled, _whole(free(keep, held) / mine.per_replica))
     own, *theirs = _shares(plan, actual, granted)
     return Entitlement(fits, keeps, plan, own, tuple(theirs))
+
+
+class _View(NamedTuple):
+    """What one pool finds for all pools together, in tokens per minute."""
+
+    plan: float
+    keep: float
+
+
+def _views(needs: Sequence[tuple[Claim, Need]]) -> list[_View]:
+    """Return what each pool finds: what others use is theirs as far as it is no pool's.
+
+    The claims are older than the readings. A pool that has grown since uses what it holds, and one
+    that has shrunk still shows what it used. So too much is put down to a pool that is idle, but
+    that one's own view is right, and the most careful one counts.
+    """
+    used = [max(need.own, claim.held * need.per_replica) for claim, need in needs]
+    everyone = fsum(used)
+    found = []
+    for (_, need), own in zip(needs, used, strict=True):
+        outside = max(need.others - (everyone - own), 0.0)
+        plan = min(need.plan - need.factor * outside, need.most - outside)
+        found.append(_View(plan, max(need.keep - need.factor * outside, plan)))
+    return found
 
 
 def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:

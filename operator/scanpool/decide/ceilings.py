@@ -1,6 +1,7 @@
 """All ceilings of one tick, with the numbers behind them."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from scanpool.decide import budget, cost, feedback, gaps, limits, ramp, report, room, tokens, use
 from scanpool.decide.limits import TOKEN_UNITS
@@ -81,8 +82,8 @@ def _with_provider(
     target = llm.target_utilization_percent
     needs = {
         unit: tokens.need(
-            unit, limit, used, per_replica, observation.peers, target, factor,
-            bursts.get(unit, 0.0), most.get(unit),
+            unit, limit, used, per_replica, target, factor,
+            bursts.get(unit, 0.0), most.get(unit, inf),
         )
         for unit, limit in in_force.items()
     }  # fmt: skip

@@ -10,7 +10,7 @@ from scanpool.models.billing import SLOW_DOWN
 from scanpool.models.decision import Ceiling
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
-from scanpool.models.reading import Available
+from scanpool.models.reading import Available, Unavailable
 
 # AIMD: the ceiling is multiplied by this after rate-limit 429s.
 BACKOFF = 0.7
@@ -82,6 +82,9 @@ def learn_from_refusals(
     if (slowed_at := _slowed_at(observation)) is not None:
         memory = replace(memory, growth_stopped_until=slowed_at + SLOW_DOWN_SECONDS)
     factor = backoff_factor(memory, hold, now)
+    if factor < 1.0 and isinstance(observation.usage, Unavailable):
+        # Refusals that are not counted are not none: the calm begins anew.
+        memory = replace(memory, rate_limited_at=now, backoff_factor=factor)
     counted = not quota.taints_refusals(memory, window_seconds, now)
     if not _rate_limited(memory, observation, counted=counted):
         if factor < 1.0 or memory.rate_limited_at is None:

@@ -108,9 +108,7 @@ def _ask(wanted: Demand, asked: int) -> list[_Rung]:
     ]
 
 
-def _pace(
-    spec: PoolSpec, memory: Memory, current: int, asked: int, now: float
-) -> list[_Rung]:
+def _pace(spec: PoolSpec, memory: Memory, current: int, asked: int, now: float) -> list[_Rung]:
     """Take what is asked for through the pool's own rules."""
     stable = behavior.stabilize(memory.recommendations, current, asked, spec.behavior, now)
     paced = behavior.apply_policies(stable, current, spec.behavior, memory.scalings, now)

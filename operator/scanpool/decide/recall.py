@@ -10,6 +10,7 @@ from scanpool.models.memory import (
     Memory,
     Quota,
     Scaling,
+    UseSample,
     WorkingSet,
 )
 from scanpool.models.observation import Observation
@@ -67,7 +68,7 @@ def after_scaling(memory: Memory, current: int, desired: int, now: float) -> Mem
 def checkpoint(memory: Memory) -> Checkpoint:
     """Return what the status keeps for the next process, rounded."""
     used = room.working_set(memory)
-    learned = memory.tokens_per_replica
+    learned, others = memory.tokens_per_replica, memory.level_others
     return Checkpoint(
         tokens_per_replica_minute=None if learned is None else _rounded(learned),
         rate_limited_at=memory.rate_limited_at,
@@ -86,6 +87,8 @@ def checkpoint(memory: Memory) -> Checkpoint:
             LimitCheckpoint(unit=unit, value=one.value, source=one.source)
             for unit, one in sorted(memory.limits.items())
         ),
+        others_tokens_per_minute=None if others is None else _rounded(others.tokens),
+        others_at=None if others is None else others.at,
         working_set_bytes=None if used is None else -(-used // WORKING_SET_STEP) * WORKING_SET_STEP,
     )
 
@@ -101,6 +104,9 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         tokens_per_replica=kept.tokens_per_replica_minute,
         learned_at=None if kept.tokens_per_replica_minute is None else now,
         learned_seconds=float(kept.learned_seconds or 0),
+        level_others=None
+        if kept.others_tokens_per_minute is None or kept.others_at is None
+        else UseSample(kept.others_at, kept.others_tokens_per_minute),
         limits={one.unit: KnownLimit(one.value, one.source, now) for one in kept.limits},
         rate_limited_at=kept.rate_limited_at,
         backoff_at=kept.backoff_at,
@@ -123,7 +129,7 @@ def _of_the_provider(
     """Return the memory with what is learned of the provider, its limits and the workers' cost."""
     window, queues = llm.usage.window_seconds, spec.rabbitmq.queues
     memory = limits.learn(observation, memory, now)
-    memory = use.learn_level(queues, observation, memory)
+    memory = use.learn_level(queues, observation, memory, window)
     memory = feedback.learn_from_refusals(memory, observation, window, now)
     used = use.measure(queues, observation, memory, now)
     memory = ramp.remember(llm.ramp, memory, used.whole.tokens, now)

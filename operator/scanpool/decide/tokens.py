@@ -10,12 +10,13 @@ Pools on one key and model share what the formula gives them together (budget.py
 """
 
 from collections.abc import Mapping
+from math import inf
 
 from scanpool.decide.budget import Entitlement
 from scanpool.decide.cost import Cost
 from scanpool.decide.limits import PROBE, Limit
 from scanpool.decide.use import SECONDS_PER_MINUTE, Use
-from scanpool.models.budget import Claim, Need, Unit
+from scanpool.models.budget import Need, Unit
 from scanpool.models.decision import Ceiling
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
@@ -30,11 +31,10 @@ def need(
     limit: Limit,
     use: Use,
     cost: Cost,
-    peers: tuple[Claim, ...],
     target_percent: int,
     factor: float,
     burst: float = 0.0,
-    most: float | None = None,
+    most: float = inf,
 ) -> Need | None:
     """Return what a pool makes of one limit; None while a part of it is unknown.
 
@@ -46,27 +46,10 @@ def need(
     per_replica, others = cost.of(unit), use.others.of(unit)
     if not per_replica or others is None:
         return None
-    outside = max(others - _of_peers(unit, peers), 0.0)
     # Percent times limit first: what fits exactly is not to be lost to a rounding error.
-    plan = factor * (target_percent * limit.value / 100 - outside + burst)
-    keep = factor * ((100 + target_percent) * limit.value / 200 - outside + burst)
-    if most is not None:
-        plan = min(plan, most - outside)
-    return Need(per_replica, use.own.of(unit) or 0.0, plan, max(keep, plan))
-
-
-def _of_peers(unit: Unit, peers: tuple[Claim, ...]) -> float:
-    """Return what of the others' use may be that of pools that share the limit.
-
-    Their claims are older than the reading: a pool that has grown since uses what it holds, one
-    that has shrunk still shows what it used. Too much is put down to an idle pool, but that one's
-    own view is right, and the most careful view counts.
-    """
-    return sum(
-        max(need.own, peer.held * need.per_replica)
-        for peer in peers
-        if (need := peer.needs.get(unit)) is not None
-    )
+    plan = factor * (target_percent * limit.value / 100 + burst)
+    keep = factor * ((100 + target_percent) * limit.value / 200 + burst)
+    return Need(per_replica, use.own.of(unit) or 0.0, plan, keep, others, factor, most)
 
 
 def unknown(unit: Unit, use: Use, current: int) -> Ceiling:

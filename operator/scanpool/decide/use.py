@@ -151,10 +151,14 @@ def vet(
     return replace(observation, usage=stuck), memory
 
 
-def learn_level(queues: Sequence[Queue], observation: Observation, memory: Memory) -> Memory:
+def learn_level(
+    queues: Sequence[Queue], observation: Observation, memory: Memory, window_seconds: int
+) -> Memory:
     """Return the memory with what the level of the provider's bucket tells of the key's use.
 
-    use = refill - change of the level / time, as long as the bucket is not full.
+    use = refill - change of the level / time, as long as the bucket is not full. What of it is
+    others' shows only while the pool's own rates, averages over the usage window, are those of the
+    same time: not where its replicas have changed since.
     """
     provider = observation.provider
     if observation.usage is not None or not isinstance(provider, Available):
@@ -170,9 +174,19 @@ def learn_level(queues: Sequence[Queue], observation: Observation, memory: Memor
         return memory
     memory = replace(memory, level_use=LevelUse(known.at, latest.at, told))
     own = acknowledged(queues, observation)
-    if own.tokens is None:
+    if own.tokens is None or not _is_steady(observation, memory, known.at - window_seconds):
         return memory
     return replace(memory, level_others=UseSample(latest.at, max(told - own.tokens, 0.0)))
+
+
+def _is_steady(observation: Observation, memory: Memory, since: float) -> bool:
+    """Tell whether the same replicas have worked since then."""
+    pods = observation.target.pods
+    return (
+        len(pods) == observation.target.replicas
+        and all(pod.ready and (pod.ready_at or 0.0) <= since for pod in pods)
+        and not any(scaling.at > since for scaling in memory.scalings)
+    )
 
 
 def _use_between(before: Level, after: Level) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 
 class Unit(StrEnum):
@@ -18,14 +19,18 @@ class Unit(StrEnum):
 class Need:
     """A pool's view of one limit, in the limit's unit per minute.
 
-    `plan` is what it finds for all pools on the key together: the target share less what others
-    use. `keep` is the same up to the edge beyond which replicas are given back.
+    `plan` is what it finds for everyone on the key, the back-off `factor` in it: the target share
+    of the limit. `keep` is the same up to the edge beyond which replicas are given back. `others`
+    use some of it, the other pools among them; all together may not grow beyond `most`.
     """
 
     per_replica: float
     own: float
     plan: float
     keep: float
+    others: float = 0.0
+    factor: float = 1.0
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)

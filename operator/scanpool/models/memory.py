@@ -142,6 +142,8 @@ class Checkpoint(Model):
     tokens_per_replica_minute: int | None = None
     learned_seconds: int | None = None
     limits: tuple[LimitCheckpoint, ...] = ()
+    others_tokens_per_minute: int | None = None
+    others_at: float | None = None
     rate_limited_at: float | None = None
     backoff_at: float | None = None
     backoff_factor: float | None = None

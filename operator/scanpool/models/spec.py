@@ -260,9 +260,9 @@ class Ramp(Model):
             json_schema_extra={"format": "int32"},
         ),
     ] = 50
-    period_seconds: Annotated[
-        int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})
-    ] = 900
+    period_seconds: Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] = (
+        900
+    )
     above_tokens_per_minute: PerMinute = Field(
         1_000_000, description="Up to this use growth is free."
     )
