@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from scanpool.models.billing import is_billing
 from scanpool.models.observation import Refusals
-from scanpool.sources.billing import is_billing
 from scanpool.sources.text import quoted
 
 UNNAMED: Final = "429"
