@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -226,7 +226,8 @@ INVALID = "invalid-spec"
 @pytest.fixture(scope="module")
 def world(stage, rabbitmq, background, prometheus_url) -> Iterator[World]:
     """All pools, each failing in its way, some ticks after the last has said so."""
-    openai = OpenAIServer(PROVIDER)
+    # Those that mend all share one key.
+    openai = OpenAIServer(replace(PROVIDER, tokens_per_minute=20_000_000))
     with background.running(openai), open_scene(stage, rabbitmq) as scene:
         world = World(scene, rabbitmq, openai.base_url, prometheus_url)
         scene.queues.publish(QUEUE, 30)

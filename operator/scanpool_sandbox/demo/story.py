@@ -243,7 +243,8 @@ class Story:
 
     async def _drain(self) -> None:
         self._screen.step(
-            8, "The queues drain", "Once nothing is left to do, replicas come down to the minimum."
+            8, "The queues drain", "Workers come back slowly, twice as many every 30 s. Once "
+            "nothing is left to do, replicas come down to the minimum."
         )  # fmt: skip
         await self._watch.until(
             "every scan has ended", lambda: self._world.users.counts().in_flight == 0

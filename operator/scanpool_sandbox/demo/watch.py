@@ -15,8 +15,9 @@ TARGET_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{TARGET}"
 OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
 
 SAMPLE_SECONDS = 0.5
-STEP_SECONDS = 60.0
-"""Each wait takes a quarter of this; after all of it something is wrong."""
+STEP_SECONDS = 120.0
+"""Most waits take an eighth of this, the one for the breaker's slow start half; after all of it
+something is wrong."""
 SETTLE_SECONDS = 15.0
 """A usage window: what is shown then is the use of the replicas that run, and 429s had their time
 to show."""
