@@ -13,8 +13,8 @@ from scanpool.decide.feedback import (
     without_growth,
 )
 from scanpool.models.decision import Ceiling
-from scanpool.models.memory import Memory
-from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.memory import Memory, Quota
+from scanpool.models.observation import KeyUsage, Observation, ProviderState, Refusals
 from scanpool.models.reading import Available
 
 WINDOW = 60
@@ -87,6 +87,53 @@ def test_it_recovers_a_tenth_a_minute_once_the_hold_saw_no_429() -> None:
     assert shares == pytest.approx([0.7, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0])
 
 
+def test_while_refusals_are_not_counted_nothing_recovers() -> None:
+    memory = after(REFUSED)
+    for second in range(10, 600, 10):
+        memory = after(observe(usage=unseen()), memory, NOW + second)
+        assert backoff_factor(memory, HOLD, NOW + second) == pytest.approx(0.7)
+
+    assert backoff_factor(memory, HOLD, NOW + 590 + HOLD + 60) == pytest.approx(0.8)
+
+
+def test_what_has_recovered_before_refusals_are_no_longer_counted_stays() -> None:
+    memory = after(observe(usage=unseen()), after(REFUSED), NOW + HOLD + 60)
+
+    assert memory.backoff_factor == pytest.approx(0.8)
+    assert memory.backoff_at == NOW
+
+
+def test_a_probes_429_backs_off_while_the_workers_are_not_counted() -> None:
+    memory = after(REFUSED)
+    for second in range(10, 200, 10):
+        refused = seen(ProviderState(rate_limited=second == 190), NOW + second - 1)
+        memory = after(observe(usage=unseen(), provider=refused), memory, NOW + second)
+
+    assert memory.backoff_factor == pytest.approx(0.49)
+
+
+@pytest.mark.parametrize(
+    "exhausted",
+    [
+        pytest.param(Memory(quota=Quota.OPEN), id="open"),
+        pytest.param(Memory(quota=Quota.HALF_OPEN), id="half-open"),
+        pytest.param(Memory(quota_closed_at=NOW), id="just-closed"),
+        pytest.param(Memory(quota_closed_at=NOW - 59), id="closed-within-the-window"),
+    ],
+)
+def test_the_workers_429s_around_an_exhausted_quota_leave_the_factor(exhausted: Memory) -> None:
+    """Clients count refusals for billing as 429s, too."""
+    assert after(REFUSED, exhausted) == exhausted
+    probed_as_well = replace(REFUSED, provider=seen(ProviderState(rate_limited=True)))
+    assert after(probed_as_well, exhausted).backoff_factor == pytest.approx(0.7), "that one is told"
+
+
+def test_once_the_window_holds_no_more_of_them_they_count_again() -> None:
+    closed = Memory(quota_closed_at=NOW - WINDOW)
+
+    assert after(REFUSED, closed).backoff_factor == pytest.approx(0.7)
+
+
 def test_each_429_puts_the_recovery_off_and_a_late_one_backs_off_from_what_was_recovered() -> None:
     memory = after(REFUSED, after(REFUSED), NOW + 50)
     assert backoff_factor(memory, HOLD, NOW + 50 + HOLD) == pytest.approx(0.7)
@@ -125,6 +172,29 @@ def test_slow_down_stops_growth_for_15_minutes_from_the_answer_and_leaves_the_fa
     assert not growth_stopped(memory, NOW + 850)
     assert not growth_stopped(Memory(), NOW)
     assert after(probed(NOW - 50, slow_down=True), memory, NOW + 700) == memory
+
+
+def worked(at: float, *refusals: Refusals) -> Observation:
+    return observe(usage=seen(KeyUsage(0, refusals=refusals), at))
+
+
+def test_a_slow_down_that_the_workers_met_stops_growth_from_when_it_was_counted() -> None:
+    told = worked(NOW - 30, Refusals("slow_down", 0.1))
+
+    assert learn_from_refusals(Memory(), told, WINDOW, NOW).growth_stopped_until == NOW + 870
+    for calm in (Refusals("slow_down", 0.0), Refusals("rate_limit_exceeded", 5.0)):
+        assert learn_from_refusals(Memory(), worked(NOW, calm), WINDOW, NOW) == Memory()
+
+
+def test_an_older_slow_down_that_is_still_seen_ends_the_stop_no_earlier() -> None:
+    """The probe's answer is shared until the next one; the workers met a later one meanwhile."""
+    told = seen(ProviderState(slow_down=True), NOW)
+    refused = replace(worked(NOW + 100, Refusals("slow_down", 1.0)), provider=told)
+    memory = learn_from_refusals(Memory(), refused, WINDOW, NOW + 100)
+    assert memory.growth_stopped_until == NOW + 1_000
+
+    calm = replace(worked(NOW + 200), provider=told)
+    assert learn_from_refusals(memory, calm, WINDOW, NOW + 200).growth_stopped_until == NOW + 1_000
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,20 @@ from builders import (
     WHOLE_KEY,
     llm,
     observe,
+    pods,
     pool,
     queue,
     rates,
     seen,
     settled,
+    target,
     unseen,
 )
 from scanpool.decide import decide, use
 from scanpool.decide.use import Flow, Use
 from scanpool.models.budget import Unit
 from scanpool.models.conditions import Reason
-from scanpool.models.memory import Level, LevelUse, Memory, UseSample
+from scanpool.models.memory import Level, LevelUse, Memory, Scaling, UseSample
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, QueueRates
 from scanpool.models.reading import Available, Unavailable
 from scanpool_sandbox.limiter import Admitted, Limiter
@@ -238,6 +240,7 @@ def test_what_is_used_of_each_limit(flow: Flow, amounts: tuple[float | None, ...
 # --- The falling level of the provider's bucket ---
 
 LIMIT = 2_000_000
+WINDOW = 60
 
 
 def level(remaining: int | None, at: float = NOW, limit: int | None = LIMIT) -> Any:
@@ -249,7 +252,7 @@ def looked(*answers: Any, memory: Memory | None = None, **changes: Any) -> Memor
     """Return what is known after the answers of some ticks."""
     known = memory or Memory()
     for answer in answers:
-        known = use.learn_level(QUEUES, observe(provider=answer, **changes), known)
+        known = use.learn_level(QUEUES, observe(provider=answer, **changes), known, WINDOW)
     return known
 
 
@@ -345,6 +348,37 @@ def test_what_the_pool_acknowledged_beyond_what_the_level_tells_is_nobody_elses(
     assert memory.level_others == UseSample(NOW + 60, 0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "memory", "told"),
+    [
+        pytest.param({}, Memory(), True, id="steady"),
+        pytest.param(
+            {"target": target(1, pods(1, ready_at=NOW - 60))}, Memory(), True, id="just-long-enough"
+        ),
+        pytest.param(
+            {"target": target(1, pods(1, ready_at=NOW - 59))}, Memory(), False, id="a-new-replica"
+        ),
+        pytest.param(
+            {"target": target(1, pods(1, ready=False))}, Memory(), False, id="one-is-not-ready"
+        ),
+        pytest.param({"target": target(2, pods(1))}, Memory(), False, id="one-is-missing"),
+        pytest.param({"target": target(0, pods(1))}, Memory(), False, id="one-too-many"),
+        pytest.param({}, Memory(scalings=(Scaling(NOW - 59, -1),)), False, id="one-has-gone"),
+        pytest.param({}, Memory(scalings=(Scaling(NOW - 60, -1),)), True, id="long-ago"),
+    ],
+)
+def test_what_others_use_shows_only_while_the_own_rates_are_of_the_same_time(
+    changes: dict[str, Any], memory: Memory, *, told: bool
+) -> None:
+    """A rate is an average over a minute: after a change of replicas the rest would be theirs."""
+    known = looked(
+        level(1_500_000), level(1_000_000, NOW + 60), memory=memory, rates=seen(WORKING), **changes
+    )
+
+    assert (known.level_others is not None) == told
+    assert known.level_use is not None, "of the whole it tells all the same"
+
+
 @given(
     limit=st.integers(60_000, 40_000_000),
     period=st.sampled_from([15, 60, 300]),
@@ -378,7 +412,6 @@ def test_the_level_never_tells_less_than_was_used_and_just_that_if_it_never_was_
 
 # --- Readings that are stuck ---
 
-WINDOW = 60
 WATCHING = llm(usage=WHOLE_KEY)
 
 

@@ -80,13 +80,15 @@ def learn_from_refusals(
     """
     hold = hold_seconds(window_seconds, observation, now)
     if (slowed_at := _slowed_at(observation)) is not None:
-        memory = replace(memory, growth_stopped_until=slowed_at + SLOW_DOWN_SECONDS)
+        # The probe's answer may be older than what the workers met in between.
+        until = max(slowed_at + SLOW_DOWN_SECONDS, memory.growth_stopped_until or 0.0)
+        memory = replace(memory, growth_stopped_until=until)
     factor = backoff_factor(memory, hold, now)
-    if factor < 1.0 and isinstance(observation.usage, Unavailable):
-        # Refusals that are not counted are not none: the calm begins anew.
-        memory = replace(memory, rate_limited_at=now, backoff_factor=factor)
     counted = not quota.taints_refusals(memory, window_seconds, now)
     if not _rate_limited(memory, observation, counted=counted):
+        if factor < 1.0 and isinstance(observation.usage, Unavailable):
+            # Refusals that are not counted are not none: the calm begins anew.
+            return replace(memory, rate_limited_at=now, backoff_factor=factor)
         if factor < 1.0 or memory.rate_limited_at is None:
             return memory
         return replace(memory, rate_limited_at=None, backoff_at=None, backoff_factor=1.0)
