@@ -180,7 +180,7 @@ def test_kubectl_and_explain_tell_why(capped) -> None:
     ).stdout
     assert f"{scene.namespace}/{NAME}: 2 replicas, 2 ready, 2 desired, limited by Tokens" in told
     assert "queue scan.vision has 60 messages, at 10 per replica" in told
-    assert "What would lift it: 6 replicas need a limit of 4.3 M TPM" in told
+    assert "What would lift it: needs 4.3 M TPM for 6 replicas." in told
     assert "Ready=True (Reconciled)" in told
 
     # The scale of a pool is its maxReplicas: one is now the smaller cap.

@@ -1,22 +1,33 @@
+import re
 from typing import Any
 
 import pytest
 
+from builders import NOW, WHOLE_KEY, observe, pool, rates, seen, settled
 from builders import llm as llm_spec
-from builders import pool
+from scanpool.decide import checkpoint, decide
 from scanpool.explain import explain
+from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import Condition, ConditionType, Reason
 from scanpool.models.decision import CostSource, LimitedBy, Zone
-from scanpool.models.memory import Quota
-from scanpool.models.spec import PoolSpec
+from scanpool.models.memory import Checkpoint, Quota
+from scanpool.models.observation import KeyUsage
+from scanpool.models.spec import PoolSpec, Ramp
 from scanpool.models.status import (
+    BudgetStatus,
     CeilingsStatus,
+    ClaimantStatus,
+    FigureStatus,
     LlmStatus,
     MemoryStatus,
     PoolStatus,
+    RefusalStatus,
     StepStatus,
 )
+from scanpool.status import of_tick
 
+# 2026-01-28T05:07:00Z
+OBSERVED = 1_769_576_820.0
 READY = Condition(
     type=ConditionType.READY,
     status="True",
@@ -36,6 +47,7 @@ LLM = LlmStatus(
     tokens_per_replica_minute=500_000,
     tokens_per_replica_source=CostSource.LEARNED,
     quota=Quota.CLOSED,
+    observed_at="2026-01-28T05:07:00Z",
 )
 
 
@@ -87,7 +99,8 @@ def test_a_pool_under_its_token_ceiling() -> None:
         "  demand              3 -> 8  queue scan.vision has messages\n"
         "  tokens ceiling      8 -> 3  the last word\n"
         "\n"
-        "What would lift it: 8 replicas need a limit of 4.8 M TPM.\n"
+        "What decided: the tokens ceiling, from 8 to 3.\n"
+        "What would lift it: needs 4.8 M TPM for 8 replicas.\n"
         "\n"
         "Conditions:\n"
         "  Ready=True (Reconciled): Deployment scan-worker is scaled"
@@ -111,7 +124,7 @@ def test_the_limit_that_it_would_take(others: int | None, percent: int, needed: 
         steps=steps(8, 3, "tokens ceiling"),
     )
 
-    assert f"8 replicas need a limit of {needed} TPM" in text
+    assert f"What would lift it: needs {needed} TPM for 8 replicas." in text
 
 
 def test_no_more_is_named_than_max_replicas_would_use() -> None:
@@ -122,18 +135,321 @@ def test_no_more_is_named_than_max_replicas_would_use() -> None:
         steps=steps(30, 3, "tokens ceiling"),
     )
 
-    assert "5 replicas need a limit of 3.0 M TPM" in text
+    assert "needs 3.0 M TPM for 5 replicas" in text
 
 
 def test_after_429s_it_is_time_that_lifts_the_ceiling() -> None:
     text = explained(
         LimitedBy.TOKENS,
-        llm=LLM.model_copy(update={"backoff_percent": 70}),
+        llm=LLM.model_copy(update={"backoff_percent": 70, "limit_tokens_per_minute": 5_000_000}),
         steps=steps(8, 3, "tokens ceiling"),
     )
 
-    assert "After 429s 70% of the ceiling are in force" in text
-    assert "need a limit" not in text
+    assert (
+        "What would lift it: time: after 429s 70% of the ceiling are in force, and all of it is "
+        "back 3 min after none are measured any more.\n"
+    ) in text
+
+
+def test_after_429s_a_limit_that_is_too_small_is_named_as_well() -> None:
+    text = explained(
+        LimitedBy.TOKENS,
+        llm=LLM.model_copy(update={"backoff_percent": 95}),
+        steps=steps(8, 3, "tokens ceiling"),
+    )
+
+    assert (
+        "back 1 min after none are measured any more; then needs 4.8 M TPM for 8 replicas."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("limited_by", "seconds", "told"),
+    [
+        pytest.param(LimitedBy.TOKENS, 601, True, id="in-force"),
+        pytest.param(LimitedBy.TOKENS, -1, False, id="over"),
+        pytest.param(LimitedBy.REQUESTS, 601, False, id="it-stops-no-requests"),
+    ],
+)
+def test_after_a_slow_down_it_is_time_that_lets_it_grow(
+    limited_by: LimitedBy, seconds: float, told: bool
+) -> None:
+    text = explained(
+        limited_by,
+        llm=LLM.model_copy(update={"limit_tokens_per_minute": 9_000_000}),
+        checkpoint=Checkpoint(growth_stopped_until=OBSERVED + seconds),
+        steps=steps(8, 3, "tokens ceiling"),
+    )
+
+    assert ("slow down" in text) == told
+    assert ("time: the provider asked to slow down, so nothing grows for 11 min." in text) == told
+
+
+def test_a_ramp_that_is_set_is_what_is_left_to_bind() -> None:
+    text = explained(
+        LimitedBy.TOKENS,
+        pool(llm=llm_spec(ramp=Ramp(percent=30, period_seconds=600))),
+        llm=LLM.model_copy(update={"limit_tokens_per_minute": 9_000_000}),
+        steps=steps(8, 3, "tokens ceiling"),
+    )
+
+    assert (
+        "What would lift it: time, or a wider llm.ramp: use may grow by 30% in 600 s, and freely "
+        "up to 1.0 M TPM."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param({}, "needs about 14,900 RPM for 8 replicas", id="alone"),
+        pytest.param(
+            {"others_tokens_per_minute": 750_000}, "needs about 17,700 RPM", id="with-others"
+        ),
+        pytest.param({"used_tokens_per_minute": 0}, None, id="nothing-used"),
+        pytest.param({"requests_per_minute_used": None}, None, id="requests-not-counted"),
+        pytest.param({"requests_per_minute_limit": 20_000}, None, id="enough"),
+    ],
+)
+def test_the_request_limit_that_it_would_take(changes: dict[str, Any], told: str | None) -> None:
+    usual = {"requests_per_minute_limit": 5_000, "requests_per_minute_used": 4_743}
+    text = explained(
+        LimitedBy.REQUESTS,
+        llm=LLM.model_copy(update={**usual, **changes}),
+        steps=steps(8, 3, "requests ceiling"),
+    )
+
+    assert ("What would lift it" in text) == (told is not None)
+    assert told is None or f"What would lift it: {told}" in text
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_limit_on_one_side_is_scaled_by_the_replicas(side: str) -> None:
+    rung = StepStatus(
+        step="tokens ceiling", before=8, after=3, reason=f"85% of 800,000 {side} TPM less 0 used"
+    )
+    text = explained(
+        LimitedBy.TOKENS,
+        ceilings=CeilingsStatus(tokens=3),
+        llm=LLM.model_copy(update={f"{side}_tokens_per_minute_limit": 800_000}),
+        steps=(*steps(8, 8, "bounds"), rung),
+    )
+
+    assert f"What would lift it: needs at most 2.2 M {side} TPM for 8 replicas." in text
+    assert f"  limits       800,000 {side} TPM" in text
+
+
+# --- beside other pools ---
+
+PEERS = (
+    Claim("team/b", 1, 1, 8, 1, {Unit.TOKENS: Need(500_000.0, 500_000.0, 1e12, 1e12)}),
+    Claim("team/c", 3, 1, 2, 1, {Unit.TOKENS: Need(400_000.0, 400_000.0, 1e12, 1e12)}),
+)
+
+
+def decided_with(peers: tuple[Claim, ...], spec: PoolSpec) -> tuple[str, int]:
+    """Return what is explained of a pool with a long queue, and its token ceiling."""
+    usage = seen(KeyUsage(2_000_000.0, 600.0, 0.0, own_tokens_per_minute=800_000.0))
+    observation = observe(
+        2, 80, usage=usage, rates=seen((rates(4.0),)), peers=peers, pool="scan/scan-worker"
+    )
+    decision, memory = decide(spec, observation, settled(2), NOW)
+    status = of_tick(
+        PoolStatus(), 1, spec, observation, decision, checkpoint(memory), None, None, NOW
+    )
+    assert decision.token_ceiling is not None
+    assert decision.token_ceiling.replicas is not None
+    return explain(body(status, spec)), decision.token_ceiling.replicas
+
+
+@pytest.mark.parametrize("weight", [1, 2, 9])
+@pytest.mark.parametrize("peers", [PEERS, PEERS[:1], PEERS[1:], ()], ids=["two", "b", "c", "none"])
+def test_the_limit_that_is_named_is_the_one_that_it_takes(
+    peers: tuple[Claim, ...], weight: int
+) -> None:
+    """Not only in words: with that limit the decision allows the replicas, and well below not.
+
+    Well below is a replica of each other pool: what is left of whole replicas may fall to this one.
+    """
+
+    def spec(limit: int) -> PoolSpec:
+        return pool(llm=llm_spec(tokens_per_minute=limit, weight=weight, usage=WHOLE_KEY))
+
+    text, ceiling = decided_with(peers, spec(2_000_000))
+    assert ceiling < 8
+    named = re.search(r"What would lift it: needs ([\d.]+) M TPM for 8 replicas", text)
+    assert named is not None
+    needed = round(float(named[1]) * 1_000_000)
+
+    assert decided_with(peers, spec(needed))[1] >= 8
+    replicas = sum(peer.needs[Unit.TOKENS].per_replica for peer in peers)
+    below = needed - 200_000 - round(replicas / 0.85)
+    assert decided_with(peers, spec(below))[1] < 8
+
+
+def test_a_pool_that_shares_names_who_holds_the_rest() -> None:
+    text, _ = decided_with(PEERS, pool(llm=llm_spec(weight=2, usage=WHOLE_KEY)))
+
+    assert "pools; this one claims " in text
+    assert "               team/b (weight 1) claims 4,000,000 and is granted " in text
+    assert re.search(
+        r"for 8 replicas beside 2 other pools \(team/b is granted [\d,]+ TPM, team/c is granted "
+        r"[\d,]+ TPM\), or more of their part by an llm.weight above 2\.\n",
+        text,
+    )
+
+
+def test_a_share_that_others_still_hold_takes_time() -> None:
+    shared = LLM.model_copy(
+        update={
+            "budget": BudgetStatus(
+                tokens_per_minute=1_700_000,
+                claim_tokens_per_minute=1_000_000,
+                grant_tokens_per_minute=1_000_000,
+                others=(
+                    ClaimantStatus(
+                        pool="team/b",
+                        weight=1,
+                        claim_tokens_per_minute=500_000,
+                        grant_tokens_per_minute=500_000,
+                    ),
+                ),
+            )
+        }
+    )
+    text = explained(LimitedBy.TOKENS, llm=shared, steps=steps(2, 1, "tokens ceiling"))
+
+    assert (
+        "What would lift it: time: the share is there, and other pools have yet to give back what "
+        "they hold of it."
+    ) in text
+
+
+# --- floors, and what the provider refuses ---
+
+
+@pytest.mark.parametrize(
+    ("limited_by", "demand", "told"),
+    [
+        pytest.param(LimitedBy.TOKENS, 8, "needs 4.8 M TPM for 8 replicas", id="more-is-wanted"),
+        pytest.param(LimitedBy.NONE, 4, "needs 2.4 M TPM for 4 replicas", id="just-the-floor"),
+        pytest.param(LimitedBy.MIN_REPLICAS, 3, "needs 2.4 M TPM for 4 replicas", id="less"),
+    ],
+)
+def test_a_floor_above_the_ceiling_may_be_lowered_as_well(
+    limited_by: LimitedBy, demand: int, told: str
+) -> None:
+    above = READY.model_copy(
+        update={"type": ConditionType.SCALING_LIMITED, "reason": Reason.FLOOR_ABOVE_CEILING}
+    )
+    text = explained(
+        limited_by,
+        pool(min_replicas=4, llm=llm_spec()),
+        ceilings=CeilingsStatus(tokens=3, requests=20),
+        conditions=(READY, above),
+        llm=LLM,
+        steps=steps(demand, 4, "floor"),
+    )
+
+    assert (
+        f"What would lift it: {told}; or spec.minReplicas of 3, so that 4 replicas buy no more "
+        "429s."
+    ) in text
+
+
+def test_a_floor_above_the_request_ceiling_names_requests() -> None:
+    above = READY.model_copy(
+        update={"type": ConditionType.SCALING_LIMITED, "reason": Reason.FLOOR_ABOVE_CEILING}
+    )
+    text = explained(
+        LimitedBy.NONE,
+        pool(min_replicas=4, llm=llm_spec()),
+        ceilings=CeilingsStatus(tokens=9, requests=2),
+        conditions=(READY, above),
+        llm=LLM.model_copy(
+            update={"requests_per_minute_limit": 5_000, "requests_per_minute_used": 4_743}
+        ),
+        steps=steps(4, 4, "floor"),
+    )
+
+    assert "needs about 7,500 RPM for 4 replicas; or spec.minReplicas of 2" in text
+
+
+def test_a_floor_that_keeps_more_than_is_asked_for() -> None:
+    text = explained(LimitedBy.MIN_REPLICAS, pool(min_replicas=4), steps=steps(2, 4, "bounds"))
+
+    assert "What would lift it: spec.minReplicas of 2." in text
+
+
+@pytest.mark.parametrize(
+    ("quota", "told"),
+    [
+        (Quota.OPEN, "credit on the provider's account."),
+        (Quota.HALF_OPEN, "time: the provider answers again, and one more answer closes"),
+        (Quota.CLOSED, "time: after the provider's refusals the pool may have twice as many"),
+    ],
+)
+def test_a_breaker_says_what_would_close_it(quota: Quota, told: str) -> None:
+    text = explained(
+        LimitedBy.QUOTA,
+        llm=LLM.model_copy(update={"quota": quota}),
+        steps=steps(8, 1, "billing breaker"),
+    )
+
+    assert f"What would lift it: {told}" in text
+
+
+def test_refused_calls_and_retries_have_a_line() -> None:
+    text = explained(
+        LimitedBy.NONE,
+        llm=LLM.model_copy(
+            update={
+                "calls_per_task": 2.4,
+                "refusals": (
+                    RefusalStatus(code="insufficient_quota", per_minute=2),
+                    RefusalStatus(code="rate_limit_exceeded", per_minute=1_200),
+                ),
+                "probe_tokens_per_minute": 26,
+                "requests_per_minute_limit": 10_000,
+                "requests_per_minute_used": 512,
+            }
+        ),
+    )
+
+    assert (
+        "  requests     512 of 10,000 RPM used\n"
+        "  calls        2.4 per task; refused 2 a minute with insufficient_quota, "
+        "1,200 a minute with rate_limit_exceeded\n"
+        "  probe        26 TPM, for all pools of the key\n"
+    ) in text
+
+
+def test_calls_that_are_not_counted_have_none() -> None:
+    assert "  calls" not in explained(LimitedBy.NONE, llm=LLM)
+
+
+def test_each_figure_says_who_told_it_and_when() -> None:
+    figures = (
+        FigureStatus(name="used", source="prometheus", at="2026-01-28T05:06:48Z"),
+        FigureStatus(name="limit", source="probe", at="2026-01-28T05:02:00Z"),
+        FigureStatus(name="tokensPerReplica", source="Learned", at="2026-01-28T02:07:00Z"),
+        FigureStatus(name="backoff", source="429s", at="2026-01-28T05:07:01Z"),
+        FigureStatus(name="quota", source="probe", at="yesterday"),
+        FigureStatus(name="tomorrow", source="probe", at="2026-01-28T05:07:00Z"),
+    )
+    text = explained(
+        LimitedBy.NONE, llm=LLM.model_copy(update={"figures": figures, "backoff_percent": 70})
+    )
+
+    assert (
+        "Where that comes from, at 2026-01-28T05:07:00Z:\n"
+        "  used              1,500,000 TPM  prometheus  read 12 s before\n"
+        "  limit             2,000,000 TPM  probe       read 5 min before\n"
+        "  tokensPerReplica    500,000 TPM  Learned     read 3 h before\n"
+        "  backoff                     70%  429s        read 0 s before\n"
+        "  quota                    Closed  probe\n"
+        "  tomorrow                unknown  probe       read 0 s before\n"
+    ) in text
 
 
 def test_growth_that_is_stopped_needs_no_higher_limit() -> None:
@@ -171,17 +487,6 @@ def test_a_pool_at_its_most_replicas() -> None:
     assert "What would lift it: spec.maxReplicas of 12." in text
 
 
-def test_a_pool_whose_provider_refuses_to_be_paid() -> None:
-    text = explained(
-        LimitedBy.QUOTA,
-        llm=LLM.model_copy(update={"quota": Quota.OPEN}),
-        steps=steps(8, 1, "billing breaker"),
-    )
-
-    assert "quota Open" in text
-    assert "What would lift it: credit on the provider's account." in text
-
-
 def test_a_pool_that_holds_says_why_and_promises_nothing() -> None:
     reason = "the broker refuses connections"
     hold = StepStatus(step="hold", before=3, after=3, reason=reason)
@@ -189,6 +494,7 @@ def test_a_pool_that_holds_says_why_and_promises_nothing() -> None:
     text = explained(LimitedBy.HOLD, steps=(hold,))
 
     assert "limited by Hold" in text
+    assert "What decided: the hold, which leaves it at 3." in text
     assert f"  hold           3  {reason}" in text
     assert "What would lift it" not in text
 
