@@ -63,6 +63,8 @@ def _gist(status: PoolStatus, reference: PoolStatus) -> PoolStatus:
                 update={
                     "tokens_per_replica_minute": None,
                     "learned_seconds": None,
+                    "others_tokens_per_minute": None,
+                    "others_at": None,
                     "working_set_bytes": None,
                 }
             ),

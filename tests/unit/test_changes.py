@@ -170,7 +170,11 @@ def steps(demand: int, bounds: int = 3, *, reason: str = "words") -> tuple[StepS
         pytest.param(
             {
                 "checkpoint": Checkpoint(
-                    tokens_per_replica_minute=520_000, learned_seconds=600, working_set_bytes=2**28
+                    tokens_per_replica_minute=520_000,
+                    learned_seconds=600,
+                    others_tokens_per_minute=300_000,
+                    others_at=1_769_576_820.0,
+                    working_set_bytes=2**28,
                 )
             },
             id="learned-figures-in-the-checkpoint",

@@ -31,7 +31,7 @@ from scanpool.decide import checkpoint, decide
 from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.decision import LimitedBy
-from scanpool.models.memory import Memory, Quota
+from scanpool.models.memory import Memory, Quota, UseSample
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Refusals
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec
@@ -129,7 +129,8 @@ FULL_OBSERVATION = observe(
 FULL_MEMORY = replace(
     settled(3), tokens_per_replica=431_234.5, learned_at=NOW - 5, learned_seconds=60.0,
     quota=Quota.OPEN, quota_code="insufficient_quota", quota_since=NOW - 60, quota_refusals=2,
-    quota_refused_at=NOW - 60,
+    quota_refused_at=NOW - 60, quota_closed_at=NOW - 120,
+    level_others=UseSample(NOW - 30, 383_000.0),
 )  # fmt: skip
 
 
@@ -164,8 +165,8 @@ def unset(value: Any, path: str = "status") -> list[str]:
 
 
 def test_a_status_with_everything_in_it_is_what_the_crd_takes() -> None:
-    # So that no field goes unchecked. A breaker that has closed is not open.
-    assert unset(FULL) == ["status.checkpoint.quota_closed_at"]
+    # So that no field goes unchecked.
+    assert unset(FULL) == []
     assert FULL.queues
     assert FULL.steps
     assert FULL.scalings
