@@ -44,9 +44,14 @@ def claim(pool: str, **changes: Any) -> Claim:
 
 
 def need(
-    per_replica: float = MILLION, plan: float = 6 * MILLION, keep: float | None = None
+    per_replica: float = MILLION,
+    plan: float = 6 * MILLION,
+    keep: float | None = None,
+    **changes: float,
 ) -> Need:
-    return Need(per_replica, 0.0, plan, plan if keep is None else keep)
+    """Build a need that leaves no room above `plan`, by default, and sees no use by anyone."""
+    usual = Need(per_replica, 0.0, plan, plan if keep is None else keep)
+    return replace(usual, **changes)
 
 
 def entitled(me: Claim, *peers: Claim) -> Entitlement:
@@ -474,28 +479,65 @@ def test_the_most_careful_view_counts_for_all() -> None:
 @pytest.mark.parametrize(
     ("mine", "others", "keeps"),
     [
-        pytest.param({"held": 12}, {"wanted": 8, "held": 8}, 14, id="nobody waits"),
-        pytest.param({"held": 13}, {"held": 7}, 10, id="the other waits for its half"),
-        pytest.param({"held": 11}, {"held": 9}, 13, id="not to change places"),
+        pytest.param({"held": 120}, {"wanted": 80, "held": 80}, 140, id="nobody waits"),
+        pytest.param({"held": 130}, {"held": 70}, 100, id="the other waits for its half"),
+        pytest.param({"held": 110}, {"held": 90}, 130, id="not to change places"),
         pytest.param(
-            {"held": 11}, {"held": 9, "floor": 10}, 10, id="the other waits for its floor"
+            {"held": 110}, {"held": 90, "floor": 100}, 100, id="the other lacks its floor"
         ),
-        pytest.param({"held": 16, "weight": 2}, {"held": 6}, 16, id="alike for their weights"),
-        pytest.param({"held": 18, "weight": 2}, {"held": 4}, 14, id="unlike for their weights"),
-        pytest.param({"held": 15}, {"wanted": 9, "held": 9}, 13, id="beyond the upper edge"),
+        pytest.param({"held": 140, "weight": 2}, {"held": 60}, 160, id="alike for their weights"),
+        pytest.param({"held": 160, "weight": 2}, {"held": 40}, 134, id="unlike for their weights"),
+        pytest.param({"held": 75}, {"held": 125, "weight": 2}, 95, id="the other's weight, alike"),
+        pytest.param({"held": 90}, {"held": 110, "weight": 2}, 67, id="the other's weight, unlike"),
+        pytest.param({"held": 150}, {"wanted": 90, "held": 90}, 130, id="beyond the upper edge"),
     ],
 )
 def test_what_is_lent_is_given_back_when_its_owner_waits_for_it(
     mine: Mapping[str, int], others: Mapping[str, int], keeps: int
 ) -> None:
-    """There are 20 to plan with, and 22 up to the upper edge."""
-    needs = {Unit.TOKENS: need(plan=20 * MILLION, keep=22 * MILLION)}
+    """There are 200 to plan with, and 220 up to the upper edge."""
+    needs = {Unit.TOKENS: need(plan=200 * MILLION, keep=220 * MILLION)}
     me, peer = (
-        claim(pool, **{"wanted": 20, "needs": needs, **changes})
+        claim(pool, **{"wanted": 200, "needs": needs, **changes})
         for pool, changes in (("a", mine), ("b", others))
     )
 
     assert entitled(me, peer).keeps == keeps
+
+
+@pytest.mark.parametrize(
+    ("seen", "held", "used", "total"),
+    [
+        pytest.param({}, 2, 0, 6, id="nobody else is seen"),
+        pytest.param({"others": 2}, 2, 0, 6, id="the others are the pool that holds as much"),
+        pytest.param({"others": 2}, 3, 0, 6, id="which has grown since"),
+        pytest.param({"others": 3}, 2, 3, 6, id="which has shrunk since"),
+        pytest.param({"others": 3}, 2, 0, 5, id="somebody else is there, too"),
+        pytest.param({"others": 9}, 2, 0, -1, id="and takes all"),
+        pytest.param({"others": 3, "own": 2}, 2, 0, 5, id="whatever the pool itself uses"),
+        pytest.param({"others": 4, "factor": 0.5}, 2, 0, 5, id="in a back-off"),
+        pytest.param({"most": 4}, 2, 0, 4, id="growth is limited"),
+        pytest.param({"others": 3, "most": 4}, 2, 0, 3, id="growth is limited for everyone"),
+    ],
+)
+def test_what_others_use_is_theirs_as_far_as_it_is_no_pools(
+    seen: Mapping[str, float], held: int, used: float, total: float
+) -> None:
+    """In millions, out of six."""
+    in_tokens = {
+        name: value if name == "factor" else value * MILLION for name, value in seen.items()
+    }
+    me = claim("a", needs={Unit.TOKENS: need(**in_tokens)})
+    peer = claim("b", held=held, needs={Unit.TOKENS: need(own=used * MILLION)})
+
+    assert entitled(me, peer).total == entitled(peer, me).total == total * MILLION
+
+
+def test_what_others_use_counts_at_both_edges() -> None:
+    needs = {Unit.TOKENS: need(keep=8 * MILLION, others=2 * MILLION, factor=0.5)}
+
+    found = entitled(claim("a", needs=needs))
+    assert (found.fits, found.keeps) == (5, 7)
 
 
 def test_what_the_others_hold_beyond_the_plan_is_not_kept_a_second_time() -> None:
