@@ -1,23 +1,53 @@
 """The numbers of the token ceiling as a person sees them."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from builders import ANSWER, API_KEY, NOW, VISION, llm, observe, queue, rates, seen, unseen
+from builders import (
+    ANSWER,
+    API_KEY,
+    NOW,
+    VISION,
+    WHOLE_KEY,
+    decided,
+    llm,
+    observe,
+    pool,
+    queue,
+    rates,
+    seen,
+    settled,
+    unseen,
+)
 from scanpool.decide import limits, report, use
 from scanpool.decide.cost import Cost
-from scanpool.models.decision import CostSource, TokenReport, Zone
-from scanpool.models.memory import Memory
-from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.budget import Claim, Need, Share, Unit
+from scanpool.models.decision import CostSource, Figure, TokenReport, Zone
+from scanpool.models.memory import LevelUse, Memory, UseSample
+from scanpool.models.observation import (
+    ConfiguredLimits,
+    KeyUsage,
+    Observation,
+    ProviderState,
+    Refusals,
+)
 
 QUEUES = (queue(VISION, tokens=3_000), queue(ANSWER, tokens=1_500))
 # 720,000 tokens and 360 requests per minute.
 WORKING = (rates(2.0, VISION), rates(4.0, ANSWER))
+COST = Cost(500_000, 250, source=CostSource.SPEC)
 
 
 def reported(
-    observation: Observation, limit: int | None = None, memory: Memory | None = None
+    observation: Observation,
+    limit: int | None = None,
+    memory: Memory | None = None,
+    cost: Cost = COST,
+    **changes: Any,
 ) -> TokenReport:
-    spec = llm(tokens_per_minute=limit, api_key_secret_ref=API_KEY)
+    spec = llm(tokens_per_minute=limit, api_key_secret_ref=API_KEY, **changes)
     known = limits.learn(observation, memory or Memory(), NOW)
     return report.of(
         spec,
@@ -26,7 +56,7 @@ def reported(
         known,
         limits.in_force(spec, known),
         use.measure(QUEUES, observation, known, NOW),
-        Cost(500_000, 250, source=CostSource.SPEC),
+        cost,
         1.0,
         None,
     )
@@ -93,3 +123,200 @@ def test_the_use_names_its_source_and_others_are_told_only_where_they_are_seen()
 )
 def test_a_refused_call_shows_as_exceeded(observation: Observation) -> None:
     assert reported(observation, 2_000_000).zone is Zone.EXCEEDED
+
+
+def test_a_level_that_shows_others_tells_them_and_one_that_cannot_does_not() -> None:
+    seen_by_level = Memory(level_others=UseSample(NOW - 60, 280_000))
+    beside = reported(observe(rates=seen(WORKING)), 2_000_000, seen_by_level)
+    assert (beside.used, beside.own, beside.others) == (1_000_000, 720_000, 280_000)
+    assert beside.used_source == "acknowledged messages and bucket level"
+
+    whole = Memory(level_use=LevelUse(NOW - 60, NOW, 1_000_000))
+    alone = reported(observe(), 2_000_000, whole)
+    assert (alone.used, alone.own, alone.others) == (1_000_000, 1_000_000, None)
+    assert alone.used_source == "bucket level"
+
+
+# --- Limits ---
+
+
+def test_every_limit_is_told() -> None:
+    told = ProviderState(
+        tokens_per_minute=100_000,
+        requests_per_minute=50,
+        input_tokens_per_minute=80_000,
+        output_tokens_per_minute=16_000,
+    )
+
+    found = reported(observe(provider=seen(told)))
+    assert (found.limit, found.limit_source, found.requests_limit) == (100_000, "probe", 50)
+    assert (found.input_limit, found.output_limit) == (80_000, 16_000)
+
+
+@pytest.mark.parametrize(
+    ("apart", "limit"),
+    [
+        ({"input_tokens_per_minute": 80_000, "output_tokens_per_minute": 16_000}, 96_000),
+        ({"input_tokens_per_minute": 80_000}, 80_000),
+        ({"output_tokens_per_minute": 16_000}, 16_000),
+        ({}, None),
+    ],
+)
+def test_limits_that_are_told_apart_are_shown_together(
+    apart: dict[str, int], limit: int | None
+) -> None:
+    found = reported(observe(provider=seen(ProviderState(**apart))))
+
+    assert (found.limit, found.limit_source) == (limit, None if limit is None else "probe")
+
+
+# --- The probe's own cost ---
+
+
+@pytest.mark.parametrize(
+    ("provider", "per_minute"),
+    [
+        (seen(ProviderState(tokens_spent=9)), 9 * 60 / 30),
+        (seen(ProviderState(tokens_spent=0)), 0),
+        (seen(ProviderState()), None),
+        (unseen(), None),
+        (None, None),
+    ],
+)
+def test_what_the_probe_itself_uses_per_minute(provider: Any, per_minute: float | None) -> None:
+    found = reported(observe(provider=provider), 2_000_000, probe={"interval_seconds": 30})
+
+    assert found.probe == per_minute
+
+
+# --- Calls per task ---
+
+
+def calling(calls: float | None, refused: float | None) -> Observation:
+    usage = KeyUsage(0, own_requests_per_minute=calls, own_refused_per_minute=refused)
+    return observe(rates=seen(WORKING), usage=seen(usage))
+
+
+@pytest.mark.parametrize(
+    ("observation", "ratio"),
+    [
+        pytest.param(calling(360, 0), 1, id="one-call-per-message"),
+        pytest.param(calling(360, 360), 2, id="every-call-once-again"),
+        pytest.param(calling(360, 2_880), 9, id="a-storm-of-retries"),
+        pytest.param(calling(0, 720), 2, id="nothing-but-refusals"),
+        pytest.param(calling(None, 0), None, id="own-calls-are-not-counted"),
+        pytest.param(calling(360, None), None, id="refusals-are-not-counted"),
+        pytest.param(replace(calling(360, 0), rates=None), None, id="no-rates"),
+        pytest.param(replace(calling(360, 0), rates=unseen()), None, id="rates-fail"),
+        pytest.param(replace(calling(360, 0), usage=unseen()), None, id="prometheus-fails"),
+        pytest.param(
+            replace(calling(360, 0), rates=seen((rates(0.0), rates(0.0, ANSWER)))),
+            None,
+            id="nothing-is-worked-off",
+        ),
+    ],
+)
+def test_calls_per_task_are_all_own_calls_over_the_messages_that_need_one(
+    observation: Observation, ratio: float | None
+) -> None:
+    assert reported(observation, 2_000_000).calls_per_task == ratio
+
+
+def test_messages_that_call_no_llm_are_no_tasks() -> None:
+    free = (*QUEUES, queue("scan.reward", tokens=0))
+    observation = replace(
+        calling(360, 0), rates=seen((*WORKING, rates(100.0, "scan.reward"), rates(9.0, "other")))
+    )
+
+    assert report.calls_per_task(free, observation) == 1
+
+
+# --- Where each number comes from ---
+
+
+def test_every_figure_has_its_source_and_time() -> None:
+    usage = KeyUsage(
+        1_600_000,
+        rate_limited_per_minute=1.0,
+        own_requests_per_minute=360,
+        own_refused_per_minute=0,
+        refusals=(Refusals("rate_limit_exceeded", 1.0),),
+    )
+    observation = observe(
+        rates=seen(WORKING, NOW - 5),
+        usage=seen(usage, NOW - 20),
+        provider=replace(
+            seen(ProviderState(tokens_per_minute=2_000_000), NOW - 40), source="answer"
+        ),
+    )
+    learned = Cost(500_000, 250, None, CostSource.LEARNED, 0.9, NOW - 30)
+
+    found = reported(observation, memory=Memory(backoff_at=NOW - 50), cost=learned)
+    assert set(found.figures) == {
+        Figure("limit", "probe", NOW - 40),
+        Figure("used", "test", NOW - 20),
+        Figure("others", "test", NOW - 20),
+        Figure("tokensPerReplica", "Learned", NOW - 30),
+        Figure("backoff", "429s", NOW - 50),
+        Figure("rateLimited", "test", NOW - 20),
+        Figure("callsPerTask", "test", NOW - 20),
+        Figure("quota", "answer", NOW - 40),
+    }
+    assert found.refusals == usage.refusals
+    assert (found.cost_source, found.cost_confidence) == (CostSource.LEARNED, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("observation", "names"),
+    [
+        pytest.param(observe(), set(), id="nothing-is-seen"),
+        pytest.param(observe(rates=seen(WORKING)), {"used"}, id="alone"),
+        pytest.param(observe(usage=unseen(), provider=unseen()), set(), id="all-fails"),
+        pytest.param(observe(usage=seen(KeyUsage(1.0))), {"used", "others"}, id="no-refusals"),
+        pytest.param(
+            replace(calling(360, 0), rates=unseen()), {"used", "others"}, id="no-tasks-to-divide-by"
+        ),
+        pytest.param(
+            observe(configured=seen(ConfiguredLimits(2_000_000))), {"limit"}, id="admin-api"
+        ),
+    ],
+)
+def test_a_number_that_is_not_there_has_no_source(
+    observation: Observation, names: set[str]
+) -> None:
+    assert {figure.name for figure in reported(observation).figures} == names
+
+
+def test_the_specs_own_numbers_need_no_time() -> None:
+    assert reported(observe(), 2_000_000).figures == ()
+
+
+# --- The share of a limit ---
+
+
+def test_the_budget_shows_every_claimant() -> None:
+    peer = Claim("other/scan", 3, 0, 4, 2, {Unit.TOKENS: Need(400_000, 0, 1_700_000, 1_850_000)})
+    spec = pool(llm=llm(usage=WHOLE_KEY))
+    observation = observe(
+        1, 20, pool="scan/scan", peers=(peer,), rates=seen((rates(0.0),)), usage=seen(KeyUsage(0))
+    )
+
+    decision = decided(spec, observation, settled(1))
+    assert decision.tokens is not None
+    budget = decision.tokens.budget
+    assert budget is not None
+    assert budget.total == 1_700_000
+    assert (budget.own.pool, budget.own.weight, budget.own.claim) == ("scan/scan", 1, 1_000_000)
+    assert [(one.pool, one.weight, one.claim) for one in budget.others] == [
+        ("other/scan", 3, 1_600_000)
+    ]
+    assert budget.own.grant + sum(one.grant for one in budget.others) <= budget.total
+
+
+def test_a_pool_alone_has_the_budget_to_itself() -> None:
+    decision = decided(pool(llm=llm()), observe(1, 20))
+
+    assert decision.tokens is not None
+    assert decision.tokens.budget is not None
+    assert decision.tokens.budget.own == Share("", 1, 1_000_000, 1_000_000)
+    assert decision.tokens.budget.others == ()

@@ -84,7 +84,7 @@ def of(
         if limit is None or use.whole.tokens is None
         else zone(limit.value, use.whole.tokens, bool(refused) or probe_refused),
         budget=None if shared is None else BudgetReport(shared.total, shared.share, shared.others),
-        figures=_figures(observation, memory, limit, use, cost),
+        figures=_figures(queues, observation, memory, limit, use, cost),
     )
 
 
@@ -106,7 +106,12 @@ def _probe_rate(llm: Llm, observation: Observation) -> float | None:
 
 
 def _figures(
-    observation: Observation, memory: Memory, limit: Limit | None, use: Use, cost: Cost
+    queues: tuple[Queue, ...],
+    observation: Observation,
+    memory: Memory,
+    limit: Limit | None,
+    use: Use,
+    cost: Cost,
 ) -> tuple[Figure, ...]:
     """Tell where the numbers come from; those of the spec have no time and need none."""
     usage, provider = observation.usage, observation.provider
@@ -120,7 +125,7 @@ def _figures(
     if isinstance(usage, Available):
         counted = usage.value.rate_limited_per_minute is not None
         told.append(("rateLimited", usage.source if counted else None, usage.at))
-        calls = usage.value.own_refused_per_minute is not None
+        calls = calls_per_task(queues, observation) is not None
         told.append(("callsPerTask", usage.source if calls else None, usage.at))
     if isinstance(provider, Available):
         told.append(("quota", provider.source, provider.at))
