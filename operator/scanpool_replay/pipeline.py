@@ -142,7 +142,8 @@ class Pipeline:
 
     def _scrape(self) -> tuple[float, ...]:
         """Return what exporters count, as `Scraped` names it."""
-        every, own = self.provider.accounts, self.pool
+        own = self.pool
+        every = self.provider.accounts if self.scenario.telemetry.shows_others else self.workers
         return Scraped(
             tokens=sum(one.answered_tokens for one in every),
             calls=sum(one.answered_calls for one in every),

@@ -149,9 +149,10 @@ class Worker(Part):
 
 
 class Telemetry(Part):
-    """How late figures are: metrics of use show up so long after they were scraped."""
+    """How late metrics of use show up after they were scraped, and whether they show others'."""
 
     usage_delay_seconds: Seconds = 0.0
+    shows_others: bool = True
 
 
 class Retries(Part):
