@@ -1,16 +1,19 @@
 """A pool at its fixed point stays there, at no cost to the API server, whoever restarts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sandbox.patience import until
-from sandbox.scene import AT_ONCE, PROVIDER, Scene, llm, management, open_scene
+from sandbox.scene import AT_ONCE, MODEL, PROVIDER, Scene, llm, management, open_scene
 from scanpool_sandbox.openai_server import OpenAIServer
 
 BUSY, IDLE, BROKEN = STEADY = ("busy", "idle", "broken")
 LEARNING = "learning"
 POOLS = (*STEADY, LEARNING)
+# One that learns would move the share of those that are to stay as they are.
+OTHER_MODEL = "gpt-5.2-mini"
 OTHERS_TOKENS_PER_MINUTE = 600_000
 OWN_TOKENS_PER_MINUTE = 1_200_000
 TICKS = 20
@@ -18,8 +21,11 @@ TICKS = 20
 
 @pytest.fixture(scope="module")
 def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
-    """Pools at rest: with a backlog, without one, without a queue; and one that learns its cost."""
-    server = OpenAIServer(PROVIDER)
+    """Pools at rest: with a backlog, without one, without a queue; and one that learns its cost.
+
+    The first two share a key and model.
+    """
+    server = OpenAIServer(replace(PROVIDER, models=(MODEL, OTHER_MODEL)))
     with background.running(server), open_scene(stage, rabbitmq) as scene:
         scene.queues.declare(IDLE)
         for name in (BUSY, LEARNING):
@@ -37,7 +43,11 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
             LEARNING,
             LEARNING,
             rabbitmq=broker,
-            llm=llm(server.base_url, usage=usage(prometheus_url, OWN_TOKENS_PER_MINUTE)),
+            llm=llm(
+                server.base_url,
+                model=OTHER_MODEL,
+                usage=usage(prometheus_url, OWN_TOKENS_PER_MINUTE),
+            ),
             behavior={"scaleUp": {"policies": AT_ONCE}},
         )
         scene.wait_condition(BROKEN, "Ready", "False", "QueueNotFound")
@@ -55,6 +65,7 @@ def test_twenty_ticks_write_nothing(steady) -> None:
     stage = steady.stage
     assert steady.wait_status(BUSY, limitedBy="Tokens", replicas=2, readyReplicas=2)
     assert steady.status(IDLE)["replicas"] == 1
+    assert steady.status(IDLE)["llm"]["budget"]["others"][0]["pool"].endswith(BUSY)
     # Whatever was decided before the last status was seen is written by the end of one more tick.
     stage.operator.wait_ticks(len(POOLS))
     before = {name: steady.pool(name)["metadata"]["resourceVersion"] for name in STEADY}
