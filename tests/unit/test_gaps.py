@@ -1,12 +1,16 @@
 """Which missing readings hold a pool, and the one that must not."""
 
+from typing import Any
+
 import pytest
 
-from builders import NOW, WHOLE_KEY, llm, observe, pool, unseen
+from builders import API_KEY, NOW, WHOLE_KEY, llm, observe, pool, seen, unseen
 from scanpool.decide import decide, gaps
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import LimitedBy
 from scanpool.models.memory import Memory, Recommendation
+from scanpool.models.observation import ConfiguredLimits, ProviderState
+from scanpool.models.spec import Admin
 
 SPEC = pool(min_replicas=0, llm=llm(usage=WHOLE_KEY))
 
@@ -44,3 +48,82 @@ def test_nothing_to_do_keeps_a_pool_at_zero() -> None:
     decision, _ = decide(SPEC, observe(0, 0, usage=unused), remembering(0), NOW)
     assert decision.desired == 0
     assert gaps.find(SPEC, observe(0, 0, usage=unused)) == ()
+
+
+# --- The limit ---
+
+ADMIN = Admin(api_key_secret_ref=API_KEY, project_id="proj_abc")
+LIMITED = ProviderState(tokens_per_minute=2_000_000)
+DOWN = unseen(Reason.PROVIDER_UNREACHABLE)
+DENIED = unseen(Reason.PROVIDER_AUTHENTICATION_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("declared", "provider", "configured", "reasons"),
+    [
+        pytest.param(None, seen(LIMITED), None, [], id="the-probe-tells"),
+        pytest.param(None, seen(LIMITED), DENIED, [], id="the-admin-api-is-not-missed"),
+        pytest.param(
+            None, seen(ProviderState()), seen(ConfiguredLimits(1)), [], id="the-admin-api-tells"
+        ),
+        pytest.param(
+            None,
+            seen(ProviderState(input_tokens_per_minute=1)),
+            None,
+            [],
+            id="input-is-enough",
+        ),
+        pytest.param(1, seen(ProviderState()), DENIED, [], id="the-spec-tells"),
+        pytest.param(None, seen(ProviderState()), None, [Reason.LIMIT_UNKNOWN], id="nobody-tells"),
+        pytest.param(
+            None,
+            seen(ProviderState(requests_per_minute=1)),
+            None,
+            [Reason.LIMIT_UNKNOWN],
+            id="requests-only",
+        ),
+        pytest.param(
+            None, seen(ProviderState()), DENIED, [DENIED.reason], id="the-admin-api-fails"
+        ),
+        pytest.param(None, DOWN, None, [DOWN.reason], id="the-probe-fails"),
+        pytest.param(None, DOWN, DENIED, [DOWN.reason, DENIED.reason], id="both-fail"),
+        pytest.param(
+            None,
+            DOWN,
+            seen(ConfiguredLimits(1)),
+            [DOWN.reason],
+            id="the-probe-is-missed-though",
+        ),
+        pytest.param(
+            None,
+            seen(ProviderState(billing_code="insufficient_quota")),
+            None,
+            [],
+            id="refused-to-be-paid",
+        ),
+        pytest.param(
+            None,
+            None,
+            seen(ConfiguredLimits(requests_per_minute=1)),
+            [Reason.LIMIT_UNKNOWN],
+            id="the-admin-api-alone-tells-requests-only",
+        ),
+    ],
+)
+def test_a_limit_that_nobody_tells_is_a_gap(
+    declared: int | None, provider: Any, configured: Any, reasons: list[Reason]
+) -> None:
+    spec = pool(llm=llm(tokens_per_minute=declared, api_key_secret_ref=API_KEY, admin=ADMIN))
+    observation = observe(1, 10, provider=provider, configured=configured)
+
+    assert [gap.reason for gap in gaps.find(spec, observation)] == reasons
+
+
+def test_an_unknown_limit_says_what_to_set() -> None:
+    spec = pool(llm=llm(tokens_per_minute=None, api_key_secret_ref=API_KEY))
+
+    (gap,) = gaps.find(spec, observe(1, 10, provider=seen(ProviderState())))
+    assert gap.message == (
+        "https://api.openai.com/v1 tells no tokens-per-minute limit for model gpt-5.2: "
+        "set llm.tokensPerMinute"
+    )

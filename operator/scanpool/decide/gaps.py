@@ -10,9 +10,9 @@ from scanpool.models.spec import PoolSpec
 def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
     """Return the missing readings, the queues' first; each says why and what to do.
 
-    A provider that answers but tells no limit, where neither the spec nor the Admin API tells one,
-    is a gap too: its ceiling is unknown. While it refuses to be paid it tells no limit, and the
-    breaker decides. The Admin API is missed only where nobody else tells the limit.
+    A limit on tokens that nobody tells, although all who are asked answer, is a gap too: its
+    ceiling is unknown. While the provider refuses to be paid it tells none, and the breaker
+    decides. The Admin API is missed only where nobody else tells the limit.
     """
     readings = (
         observation.queues,
@@ -29,7 +29,8 @@ def find(spec: PoolSpec, observation: Observation) -> tuple[Unavailable, ...]:
         return missing
     if isinstance(observation.configured, Unavailable):
         return (*missing, observation.configured)
-    if isinstance(provider, Available) and provider.value.billing_code is None:
+    refused = isinstance(provider, Available) and provider.value.billing_code is not None
+    if not refused and not isinstance(provider, Unavailable):
         missing += (
             Unavailable(
                 Reason.LIMIT_UNKNOWN,
