@@ -1,9 +1,17 @@
-"""What a provider's limit comes to in replicas, where nobody shares it."""
+"""What a provider's limits come to in replicas, where nobody shares them."""
+
+from dataclasses import replace
 
 import pytest
 
+from builders import API_KEY, NOW, WHOLE_KEY, llm, observe, pool, rates, seen, settled
 from builders import token_ceiling as ceiling
+from scanpool.decide import decide
+from scanpool.decide.ceilings import Ceilings, measure
+from scanpool.decide.tokens import smallest
+from scanpool.models.budget import Unit
 from scanpool.models.decision import Ceiling
+from scanpool.models.observation import KeyUsage, ProviderState
 
 
 @pytest.mark.parametrize(
@@ -76,3 +84,99 @@ def test_the_reason_has_every_number_of_the_formula() -> None:
         "85% of 2,000,000 TPM less 300,000 used by others, at 500,000 TPM per replica"
     )
     assert "times 0.70 after 429s" in ceiling(2_000_000, factor=0.7).reason
+
+
+# --- Limits on input and output apart, and on requests ---
+
+# Replicas of half a million tokens a minute, a fifth of them output, in 250 requests.
+WORKING = KeyUsage(
+    1_000_000,
+    500,
+    own_tokens_per_minute=1_000_000,
+    own_requests_per_minute=500,
+    output_tokens_per_minute=200_000,
+    own_output_tokens_per_minute=200_000,
+)
+
+
+def measured(usage: KeyUsage = WORKING, **limits: int) -> Ceilings:
+    """Return the ceilings of two replicas under limits that only the probe tells."""
+    spec = pool(llm=llm(tokens_per_minute=None, api_key_secret_ref=API_KEY, usage=WHOLE_KEY))
+    observation = observe(
+        2, 300, provider=seen(ProviderState(**limits)), usage=seen(usage), rates=seen((rates(0),))
+    )
+    _, memory = decide(spec, observation, settled(2), NOW)
+    return measure(spec, observation, memory, 10, NOW)
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "unit"),
+    [
+        # 85% of 2 M over 500,000, over 400,000 of input, and of 400,000 over 100,000 of output
+        ({"tokens_per_minute": 2_000_000}, 3, "TPM"),
+        ({"input_tokens_per_minute": 2_000_000}, 4, "input TPM"),
+        ({"output_tokens_per_minute": 700_000}, 5, "output TPM"),
+        ({"input_tokens_per_minute": 2_000_000, "output_tokens_per_minute": 700_000}, 4, "input"),
+        ({"input_tokens_per_minute": 2_000_000, "output_tokens_per_minute": 300_000}, 2, "output"),
+        (
+            {
+                "tokens_per_minute": 2_000_000,
+                "input_tokens_per_minute": 2_000_000,
+                "output_tokens_per_minute": 700_000,
+            },
+            3,
+            "TPM",
+        ),
+    ],
+)
+def test_of_the_limits_on_tokens_the_one_that_allows_least_binds(
+    limits: dict[str, int], tokens: int, unit: str
+) -> None:
+    found = measured(**limits).tokens
+
+    assert found is not None
+    assert found.replicas == tokens
+    assert f" {unit}" in found.reason
+
+
+def test_what_is_not_told_apart_counts_as_all_input_and_all_output() -> None:
+    """85% of 2 M over 500,000 of either, where a fifth would have been output."""
+    together = replace(WORKING, output_tokens_per_minute=None, own_output_tokens_per_minute=None)
+
+    for side in ("input_tokens_per_minute", "output_tokens_per_minute"):
+        found = measured(together, **{side: 2_000_000}).tokens
+        assert found is not None
+        assert found.replicas == 3
+
+
+def test_others_use_of_each_side_is_taken_from_its_limit() -> None:
+    """0.3 M of the others' 0.5 M are output: 85% of 2 M less that, over 100,000."""
+    shared = replace(WORKING, tokens_per_minute=1_500_000, output_tokens_per_minute=500_000)
+
+    output = measured(shared, output_tokens_per_minute=1_000_000).tokens
+    assert output is not None
+    assert output.replicas == 5  # (0.85 M - 0.3 M) / 0.1 M
+    both = measured(shared, input_tokens_per_minute=2_000_000).tokens
+    assert both is not None
+    assert both.replicas == 3  # (1.7 M - 0.2 M) / 0.4 M
+
+
+def test_requests_have_a_ceiling_of_their_own() -> None:
+    found = measured(tokens_per_minute=2_000_000, requests_per_minute=1_000)
+
+    assert found.requests is not None
+    assert found.tokens is not None
+    assert (found.requests.replicas, found.tokens.replicas) == (3, 3)  # 850 / 250
+    assert measured(tokens_per_minute=2_000_000).requests is None
+
+
+def test_an_unknown_ceiling_binds_before_any_that_is_known() -> None:
+    found = {
+        Unit.TOKENS: Ceiling(3, 3, "known"),
+        Unit.INPUT_TOKENS: Ceiling(None, None, "unknown"),
+        Unit.REQUESTS: Ceiling(1, 1, "not asked about"),
+    }
+
+    unknown = smallest(found, (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS))
+    assert unknown == Ceiling(None, None, "unknown")
+    assert smallest(found, (Unit.OUTPUT_TOKENS,)) is None
