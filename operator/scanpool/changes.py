@@ -28,7 +28,6 @@ LLM_RATES = (
     "own_tokens_per_minute",
     "others_tokens_per_minute",
     "headroom_tokens_per_minute",
-    "probe_tokens_per_minute",
 )
 RATE_CEILINGS = ("tokens", "requests")
 LLM_FIGURES = ("tokens_per_replica_minute", "requests_per_minute_used", "rate_limited_per_minute")
@@ -114,6 +113,8 @@ def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatu
         and confidence // CONFIDENCE_STEP_PERCENT,
         "refusals": _refusals_gist(status.refusals, reference.refusals),
         "budget": _budget_gist(status.budget, reference.budget, limit),
+        # An answer has a few words more or less each time; a probe that is set anew is a new spec.
+        "probe_tokens_per_minute": status.probe_tokens_per_minute is not None,
         # Each is read anew all the time; who tells it is what counts.
         "figures": tuple((figure.name, figure.source) for figure in status.figures),
     }

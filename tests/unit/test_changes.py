@@ -215,6 +215,13 @@ def test_noise_is_no_news(changes: dict[str, Any]) -> None:
     assert not is_news(status(), status(**changes))
 
 
+def test_the_words_of_a_probe_are_noise_whatever_the_limit() -> None:
+    was = llm(limit_tokens_per_minute=None, probe_tokens_per_minute=26)
+    now = llm(limit_tokens_per_minute=None, probe_tokens_per_minute=19)
+
+    assert not is_news(status(llm=was), status(llm=now))
+
+
 def roomy(fits: int) -> PoolStatus:
     return status(
         ceilings=CeilingsStatus(tokens=4, requests=20, memory=3 + fits),
