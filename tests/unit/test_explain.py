@@ -223,6 +223,37 @@ def test_the_request_limit_that_it_would_take(changes: dict[str, Any], told: str
     assert told is None or f"What would lift it: {told}" in text
 
 
+def test_the_request_limit_that_is_named_is_the_one_that_it_takes() -> None:
+    usage = seen(
+        KeyUsage(
+            1_400_000.0,
+            700.0,
+            0.0,
+            own_tokens_per_minute=800_000.0,
+            own_requests_per_minute=400.0,
+        )
+    )
+    observation = observe(2, 80, usage=usage, rates=seen((rates(4.0),)))
+
+    def explained_with(limit: int) -> tuple[str, int]:
+        spec = pool(
+            llm=llm_spec(tokens_per_minute=10**8, requests_per_minute=limit, usage=WHOLE_KEY)
+        )
+        decision, memory = decide(spec, observation, settled(2), NOW)
+        status = of_tick(
+            PoolStatus(), 1, spec, observation, decision, checkpoint(memory), None, None, NOW
+        )
+        assert decision.request_ceiling is not None
+        assert decision.request_ceiling.replicas is not None
+        return explain(body(status, spec)), decision.request_ceiling.replicas
+
+    text, ceiling = explained_with(1_200)
+    assert ceiling < 8
+    assert "What would lift it: needs about 2,800 RPM for 8 replicas." in text
+    assert explained_with(2_800)[1] >= 8
+    assert explained_with(2_600)[1] < 8
+
+
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_limit_on_one_side_is_scaled_by_the_replicas(side: str) -> None:
     rung = StepStatus(
