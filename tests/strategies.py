@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from builders import API_KEY, MEBIBYTE, NOW, WHOLE_KEY, pool, rates, target, unseen
+from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import Reason
 from scanpool.models.memory import Memory, Quota, Recommendation, Scaling, WorkingSet
 from scanpool.models.observation import (
@@ -162,6 +164,31 @@ usages = st.builds(
     requests_per_minute=st.none() | st.floats(0, 10_000),
     rate_limited_per_minute=st.none() | st.sampled_from([0.0, 5.0]),
     own_tokens_per_minute=st.none() | st.floats(0, 4e6),
+)
+
+
+@st.composite
+def _needs(draw: st.DrawFn) -> Need:
+    plan = draw(st.floats(-1e6, 4e6))
+    return Need(
+        per_replica=draw(costs),
+        own=draw(st.floats(0, 4e6)),
+        plan=plan,
+        keep=plan + draw(st.floats(0, 1e6)),
+        others=draw(st.just(0.0) | st.floats(0, 4e6)),
+        factor=draw(st.floats(0.2, 1.0)),
+        most=draw(st.just(inf) | st.floats(0, 4e6)),
+    )
+
+
+claims = st.builds(
+    Claim,
+    pool=st.sampled_from([f"scan/peer-{number}" for number in range(6)]),
+    weight=st.integers(1, 5) | st.integers(1, 1_000),
+    floor=st.integers(0, 3),
+    wanted=replicas,
+    held=replicas,
+    needs=st.dictionaries(st.sampled_from(Unit), _needs(), max_size=4),
 )
 all_pods = st.lists(
     st.builds(
