@@ -30,6 +30,7 @@ LLM_RATES = (
     "headroom_tokens_per_minute",
 )
 RATE_CEILINGS = ("tokens", "requests")
+WHOLE_PERCENT = 100
 LLM_FIGURES = ("tokens_per_replica_minute", "requests_per_minute_used", "rate_limited_per_minute")
 
 
@@ -126,6 +127,10 @@ def _llm_gist(status: LlmStatus | None, reference: LlmStatus | None) -> LlmStatu
     for name in LLM_FIGURES:
         if _near(getattr(status, name), getattr(reference, name), OWN_SHARE):
             kept[name] = getattr(reference, name)
+    backoffs = (status.backoff_percent, reference.backoff_percent)
+    if _near(*backoffs, OWN_SHARE) and WHOLE_PERCENT not in backoffs:
+        # It comes back little by little; that it is all back is news.
+        kept["backoff_percent"] = reference.backoff_percent
     if _near(status.calls_per_task, reference.calls_per_task, CALLS_SHARE):
         kept["calls_per_task"] = reference.calls_per_task
     return status.model_copy(update=kept)

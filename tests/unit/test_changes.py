@@ -480,3 +480,16 @@ def test_a_condition_that_turns_is_always_news(one: PoolStatus, turned: str) -> 
     )
 
     assert is_news(one, other) == (first.status != turned)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"),
+    [(70, 76, False), (70, 78, True), (97, 100, True), (100, 97, True)],
+)
+def test_a_back_off_that_recovers_is_told_in_steps_and_when_it_is_over(
+    before: int, after: int, is_told: bool
+) -> None:
+    held, recovered = (
+        PoolStatus(llm=LlmStatus(backoff_percent=percent)) for percent in (before, after)
+    )
+    assert is_news(held, recovered) is is_told

@@ -19,7 +19,7 @@ from scanpool.models.memory import (
     UseSample,
     WorkingSet,
 )
-from scanpool.models.observation import KeyUsage, Observation
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.spec import PoolSpec
 
 SPEC = pool(llm=llm())
@@ -254,3 +254,18 @@ def test_noise_in_the_figures_does_not_change_the_checkpoint() -> None:
     )
 
     assert checkpoint(noisy) == checkpoint(FULL)
+
+
+def test_429s_between_the_last_good_answer_and_the_breakers_opening_were_billing() -> None:
+    """A client that counts every refusal as a 429 makes them look like the limit."""
+    answered = {Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW - 60)}
+    exhausted = seen(ProviderState(billing_code="insufficient_quota"))
+
+    def factor(backoff_at: float) -> float:
+        memory = Memory(
+            limits=answered, rate_limited_at=backoff_at, backoff_at=backoff_at, backoff_factor=0.7
+        )
+        return before(SPEC, observe(provider=exhausted), memory, NOW).backoff_factor
+
+    assert factor(NOW - 30) == 1.0
+    assert factor(NOW - 90) == 0.7

@@ -11,7 +11,9 @@ from scanpool.decide.ceilings import Ceilings, measure
 from scanpool.decide.tokens import smallest
 from scanpool.models.budget import Unit
 from scanpool.models.decision import Ceiling
+from scanpool.models.memory import Memory, UseSample
 from scanpool.models.observation import KeyUsage, ProviderState
+from scanpool.models.spec import Ramp
 
 
 @pytest.mark.parametrize(
@@ -180,3 +182,19 @@ def test_an_unknown_ceiling_binds_before_any_that_is_known() -> None:
     unknown = smallest(found, (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS))
     assert unknown == Ceiling(None, None, "unknown")
     assert smallest(found, (Unit.OUTPUT_TOKENS,)) is None
+
+
+def test_a_ramp_that_binds_is_named() -> None:
+    spec = pool(llm=llm(ramp=Ramp(), usage=WHOLE_KEY))
+    grown = Memory(
+        uses=(UseSample(NOW - 900, 900_000),), recommendations=settled(2).recommendations
+    )
+    observation = observe(2, 300, usage=seen(KeyUsage(1_000_000, None, 0.0, 1_000_000)))
+
+    decision, _ = decide(spec, observation, grown, NOW)
+
+    assert decision.desired == 2
+    assert "by llm.ramp no more than 1,350,000 now" in decision.token_ceiling.reason  # type: ignore[union-attr]
+    free, _ = decide(pool(llm=llm(usage=WHOLE_KEY)), observation, grown, NOW)
+    assert free.desired == 3
+    assert "llm.ramp" not in free.reason

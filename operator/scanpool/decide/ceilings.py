@@ -93,9 +93,8 @@ def _with_provider(
     for unit, limit in in_force.items():
         if (entitled := shares[unit]) is not None:
             ceilings[unit] = tokens.ceiling(
-                unit, limit, entitled, used, claim.needs[unit].per_replica, target, factor,
-                bursts.get(unit, 0.0),
-            )  # fmt: skip
+                unit, limit, claim.needs[unit], entitled, target, bursts.get(unit, 0.0)
+            )
         elif unit in TOKEN_UNITS:
             ceilings[unit] = tokens.unknown(unit, used, current)
 

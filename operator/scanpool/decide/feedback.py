@@ -6,8 +6,8 @@ Billing errors and 503 teach nothing here: neither says that the pool is too lar
 from dataclasses import replace
 
 from scanpool.decide import quota
-from scanpool.models.billing import SLOW_DOWN
 from scanpool.models.decision import Ceiling
+from scanpool.models.error_codes import SLOW_DOWN
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
@@ -96,6 +96,17 @@ def learn_from_refusals(
     if memory.backoff_at is not None and now - memory.backoff_at < hold:
         return memory
     return replace(memory, backoff_at=now, backoff_factor=max(factor * BACKOFF, LEAST_FACTOR))
+
+
+def without_backoff_since(memory: Memory, since: float) -> Memory:
+    """Return the memory without a back-off that is newer than `since`.
+
+    Some clients count refusals for billing reasons as any 429: one that came between the provider's
+    last answer to the probe and the breaker's opening was of that kind.
+    """
+    if memory.backoff_at is None or memory.backoff_at <= since:
+        return memory
+    return replace(memory, rate_limited_at=None, backoff_at=None, backoff_factor=1.0)
 
 
 def _slowed_at(observation: Observation) -> float | None:

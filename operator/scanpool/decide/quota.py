@@ -14,8 +14,8 @@ step by step. A refusal during that time opens it again, and the back-off goes o
 
 from dataclasses import replace
 
-from scanpool.models.billing import is_billing
 from scanpool.models.decision import Expiry
+from scanpool.models.error_codes import is_billing
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available

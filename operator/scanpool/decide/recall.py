@@ -41,7 +41,7 @@ def before(
         failed_depth_readings=failures,
         scalings=behavior.forget_scalings(memory.scalings, now),
     )
-    memory = quota.trip(spec.llm, observation, memory, now)
+    memory = _trip(spec.llm, observation, memory, now)
     if spec.llm is None:
         return observation, memory
     own = use.acknowledged(spec.rabbitmq.queues, observation)
@@ -121,6 +121,15 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         if kept.working_set_bytes is None
         else (WorkingSet(now, kept.working_set_bytes),),
     )
+
+
+def _trip(llm: Llm | None, observation: Observation, memory: Memory, now: float) -> Memory:
+    """Move the breaker; what the workers met between the last good answer and now was no limit."""
+    tripped = quota.trip(llm, observation, memory, now)
+    if not (memory.quota is Quota.CLOSED and tripped.quota is Quota.OPEN):
+        return tripped
+    answers = (one.at for one in memory.limits.values() if one.source == limits.PROBE)
+    return feedback.without_backoff_since(tripped, max(answers, default=0.0))
 
 
 def _of_the_provider(

@@ -69,26 +69,27 @@ def unknown(unit: Unit, use: Use, current: int) -> Ceiling:
 def ceiling(
     unit: Unit,
     limit: Limit,
+    need: Need,
     found: Entitlement,
-    use: Use,
-    per_replica: float,
     target_percent: int,
-    factor: float,
     burst: float = 0.0,
 ) -> Ceiling:
     """Return the most replicas that a limit allows, with the numbers in words."""
-    others = use.others.of(unit) or 0.0
-    reason = (
-        f"{target_percent}% of {limit.value:,} {unit} less {others:,.0f} used by others"
+    there_is = (
+        f"{target_percent}% of {limit.value:,} {unit}"
         f"{f' and {burst:,.0f} more from the bucket' if burst else ''}"
-        f"{'' if factor == 1 else f', times {factor:.2f} after 429s'}"
+        f"{f', by llm.ramp no more than {need.most:,.0f} now' if need.most < need.plan else ''}"
     )
+    backed_off = "" if need.factor == 1 else f", times {need.factor:.2f} after 429s"
+    cost = f", at {need.per_replica:,.0f} {unit} per replica"
     if found.others:
         reason = (
-            f"a share of the {found.total:,.0f} {unit} that {1 + len(found.others)} pools on the "
-            f"key have together ({reason}, theirs not counted)"
+            f"a share of the {found.total:,.0f} {unit} for {1 + len(found.others)} pools on the "
+            f"key ({there_is}, less what others use{backed_off}){cost}"
         )
-    return Ceiling(found.fits, found.keeps, f"{reason}, at {per_replica:,.0f} {unit} per replica")
+    else:
+        reason = f"{there_is} less {need.others:,.0f} used by others{backed_off}{cost}"
+    return Ceiling(found.fits, found.keeps, reason)
 
 
 def burst(llm: Llm, observation: Observation, limit: Limit | None, now: float) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from scanpool.models.billing import is_billing
+from scanpool.models.error_codes import is_billing
 from scanpool.models.observation import ProviderState
 from scanpool.sources.anthropic_headers import limits_in_headers
 from scanpool.sources.buckets import plausible_limit, whole_number
@@ -18,8 +18,6 @@ API_VERSION: Final = "2023-06-01"
 """The only one there is; what is new is asked for by other headers."""
 MAX_TOKENS: Final = 1
 
-SPEND_LIMIT_REACHED: Final = "enforced_spend_limit_reached"
-"""A 429 whose type says rate limit, and whose details say that the month's spend is used up."""
 BILLING_WORDS: Final = {
     "credit balance is too low": "credit_balance_too_low",
     "api usage limits": "usage_limit_reached",
@@ -57,7 +55,7 @@ def _refused(refusal: Refusal) -> ProviderState | None:
 
 def _billing_code(refusal: Refusal) -> str | None:
     for word in (refusal.code, refusal.type):
-        if is_billing(word) or word == SPEND_LIMIT_REACHED:
+        if is_billing(word):
             return quoted(word)
     if refusal.status == httpx.codes.PAYMENT_REQUIRED:
         return "billing_error"

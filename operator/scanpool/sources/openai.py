@@ -6,7 +6,7 @@ from typing import Final
 
 import httpx
 
-from scanpool.models.billing import is_billing
+from scanpool.models.error_codes import SLOW_DOWN, is_billing
 from scanpool.models.observation import ProviderState
 from scanpool.sources.buckets import whole_number
 from scanpool.sources.dialect import PROMPT, Call, Dialect, Refusal
@@ -15,8 +15,6 @@ from scanpool.sources.text import quoted
 
 MAX_COMPLETION_TOKENS: Final = 16
 """The least that models accept; reasoning counts too."""
-SLOW_DOWN: Final = "slow_down"
-"""The traffic grew too fast, inside the limit."""
 
 
 def completion(output_limit: str) -> dict[str, object]:

@@ -10,14 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from scanpool.models.billing import is_billing
+from scanpool.models.error_codes import SLOW_DOWN, is_billing
 from scanpool.models.observation import Refusals
 from scanpool.sources.text import quoted
 
 UNNAMED: Final = "429"
 """The code of refused calls that are counted as one number."""
-SLOW_DOWN: Final = "slow_down"
-"""OpenAI's refusal of traffic that grew too fast inside the limit: a 429, but not at the limit."""
 
 MAX_CODES: Final = 20
 """Codes to report, the most frequent ones: an exporter that puts a text into the label has more

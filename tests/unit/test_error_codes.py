@@ -1,6 +1,6 @@
 import pytest
 
-from scanpool.models.billing import is_billing
+from scanpool.models.error_codes import is_billing
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from scanpool.models.billing import is_billing
         ("project_spend_limit_exceeded", True),
         ("organization_spend_limit_exceeded", True),
         ("billing_error", True),
+        ("enforced_spend_limit_reached", True),
         ("rate_limit_exceeded", False),
         ("rate_limit_error", False),
         ("slow_down", False),

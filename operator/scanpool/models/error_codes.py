@@ -1,4 +1,4 @@
-"""The refusals that only a payment or a higher budget ends, whoever reports them."""
+"""What a refused call's code means, whoever reports it: a probe or the workers' exporter."""
 
 from typing import Final
 
@@ -8,9 +8,11 @@ BILLING_CODES: Final = frozenset(
         "credit_balance_exhausted",
         "organization_usage_limit_exceeded",
         "billing_error",
+        "enforced_spend_limit_reached",
     }
 )
-"""`error.code` or `error.type` of OpenAI and, the last, of Anthropic."""
+"""Only a payment or a higher budget ends these: `error.code` or `error.type` of OpenAI, the last two
+of Anthropic."""
 BILLING_SUFFIX: Final = "_spend_limit_exceeded"
 """OpenAI has one for each kind of budget: organization, project, and so on."""
 
