@@ -11,8 +11,8 @@ BILLING_CODES: Final = frozenset(
         "enforced_spend_limit_reached",
     }
 )
-"""Only a payment or a higher budget ends these: `error.code` or `error.type` of OpenAI, the last two
-of Anthropic."""
+"""Only a payment or a higher budget ends these: `error.code` or `error.type` of OpenAI, the last
+two of Anthropic."""
 BILLING_SUFFIX: Final = "_spend_limit_exceeded"
 """OpenAI has one for each kind of budget: organization, project, and so on."""
 
