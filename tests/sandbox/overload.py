@@ -92,6 +92,11 @@ class Overload:
         """Messages that waited for too long."""
         return self.scene.queues.ready(DEAD_LETTER_QUEUE)
 
+    def pods(self) -> list[Obj]:
+        """The workers, those that are stopping too."""
+        listed = self.scene.kube.get(f"/api/v1/namespaces/{self.scene.namespace}/pods")
+        return list(listed["items"])
+
     def create_pool(self, **spec: Any) -> None:
         """Create a pool on the two queues whose messages call the provider."""
         queues = [
@@ -109,8 +114,7 @@ class Overload:
         generation = scene.pool(NAME)["metadata"]["generation"]
         scene.wait_status(NAME, observedGeneration=generation)
         scene.set_replicas(NAME, 0)
-        pods = f"/api/v1/namespaces/{scene.namespace}/pods"
-        until("no worker is left", lambda: not scene.kube.get(pods)["items"])
+        until("no worker is left", lambda: not self.pods())
 
 
 @contextmanager
