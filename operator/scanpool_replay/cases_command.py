@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         console.print(tables.table(f"{scenario.name}: {scenario.description}", outcomes))
         found.append((scenario.name, own, outcomes))
     if options.markdown is not None:
-        text = tables.markdown((name, outcomes) for name, _, outcomes in found)
+        text = tables.markdown([(name, outcomes) for name, _, outcomes in found])
         options.markdown.write_text(text, "utf-8")
     broken = [name for name, own, _ in found if any(one.broken for one in own)]
     if broken:

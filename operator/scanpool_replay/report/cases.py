@@ -10,6 +10,7 @@ from rich.table import Table
 from scanpool_replay.cases import Outcome
 from scanpool_replay.report.documents import WIDTH
 
+CROSS = "\N{MULTIPLICATION SIGN}"
 COLUMNS = (
     "429s once settled", "429s in all", "wasted tokens", "use of the limit", "completed", "failed",
     "scalings in 5 min",
@@ -28,18 +29,26 @@ def table(title: str, outcomes: Iterable[Outcome]) -> Table:
     return found
 
 
-def markdown(cases: Iterable[tuple[str, Sequence[Outcome]]]) -> str:
-    """Return one Markdown table of all cases."""
-    found = Table(box=box.MARKDOWN)
-    for column in ("case", "autoscaler", *COLUMNS, "bounds"):
-        found.add_column(column, no_wrap=True)
-    for name, outcomes in cases:
-        for one in outcomes:
-            held = "broken" if one.broken else "hold"
-            found.add_row(name, one.autoscaler, *_figures(one), held)
+def markdown(cases: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
+    """Return one Markdown table of all cases, a column for each autoscaler.
+
+    A cell has the 429s once settled, the use of the limit, and the scans completed; a cross where a
+    bound is broken.
+    """
+    names = dict.fromkeys(one.autoscaler for _, outcomes in cases for one in outcomes)
+    found = Table("case", *names, box=box.MARKDOWN)
+    for case, outcomes in cases:
+        cells = {one.autoscaler: _cell(one) for one in outcomes}
+        found.add_row(case, *(cells.get(name, "") for name in names))
     text = StringIO()
     Console(width=WIDTH, file=text).print(found)
     return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines()) + "\n"
+
+
+def _cell(one: Outcome) -> str:
+    use = "-" if one.utilization is None else f"{one.utilization:.0%}"
+    cross = f" {CROSS}" if one.broken else ""
+    return f"{one.refused_share:.2%}, {use}, {one.result.final.completed:,}{cross}"
 
 
 def _figures(one: Outcome) -> tuple[str, ...]:
