@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from scanpool.decide import after_scaling, checkpoint, decide, restore
-from scanpool.decide.quota import probe_age
+from scanpool.decide import after_scaling, checkpoint, decide, probe_age, restore
 from scanpool.models.decision import Decision
 from scanpool.models.memory import Memory
 from scanpool_replay.contenders import Scanpool
@@ -27,7 +26,7 @@ class PoolScaler:
         self._spec = settings.spec
         self._operator = operator
         self._memory = Memory()
-        self._now = 0.0
+        self._is_new = True
         self.ticks: list[Tick] = []
 
     def start(self, pipeline: Pipeline) -> None:
@@ -38,9 +37,9 @@ class PoolScaler:
         pipeline.engine.every(interval, first, lambda: self._tick(pipeline, observer))
 
     def restart(self) -> None:
-        """Keep what the status keeps."""
+        """Keep what the status keeps: the next tick begins with it."""
         self._operator.forget()
-        self._memory = restore(checkpoint(self._memory), self._now)
+        self._is_new = True
 
     def ceilings(self) -> dict[str, int | None]:
         """Return what the last decision met."""
@@ -57,17 +56,15 @@ class PoolScaler:
         return {**found, **met}
 
     def _tick(self, pipeline: Pipeline, observer: Observer) -> None:
-        observation = observer.observe(self._probe_age())
-        self._now = now = epoch(pipeline.engine.now)
-        decision, memory = decide(self._spec, observation, self._memory, now)
+        now = epoch(pipeline.engine.now)
+        memory, llm = self._memory, self._spec.llm
+        if self._is_new:
+            memory, self._is_new = restore(checkpoint(memory), now), False
+        observation = observer.observe(0.0 if llm is None else probe_age(llm, memory))
+        decision, memory = decide(self._spec, observation, memory, now)
+        self._operator.publish(pipeline.name, decision.claim, now)
         if decision.desired != decision.current:
             memory = after_scaling(memory, decision.current, decision.desired, now)
             scale(pipeline, decision.desired)
         self._memory = memory
-        self._operator.publish(pipeline.name, decision.claim, now)
         self.ticks.append(Tick(pipeline.engine.now, decision))
-
-    def _probe_age(self) -> float:
-        """Return how old the probe's answer may be, in seconds."""
-        llm = self._spec.llm
-        return 0.0 if llm is None else probe_age(llm, self._memory)
