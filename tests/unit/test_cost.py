@@ -20,7 +20,7 @@ from scanpool.decide.cost import Cost, cost, learn
 from scanpool.decide.use import Flow, Use
 from scanpool.models.budget import Unit
 from scanpool.models.decision import CostSource
-from scanpool.models.memory import Memory
+from scanpool.models.memory import Memory, Scaling
 
 WINDOW = 60
 QUEUES = (queue(VISION, tokens=3_000), queue(ANSWER, tokens=1_500))
@@ -128,6 +128,63 @@ def test_refusals_before_the_window_do_not_matter() -> None:
 def test_after_an_idle_tick_or_new_replicas_the_window_starts_anew() -> None:
     assert learned(BUSY, NOW, waiting=0).busy_since is None
     assert learned(BUSY, NOW, ready=3).busy_since == NOW
+
+
+def told(memory: Memory, hint: int | None = 300_000) -> Cost:
+    return cost(memory, llm(tokens_per_replica_minute=hint), QUEUES, OWN)
+
+
+def test_a_figure_of_the_spec_gives_way_to_what_replicas_are_seen_to_use_at_least() -> None:
+    """Told too little, a pool grows into 429s, and what is throttled teaches nothing."""
+    throttled = Memory(rate_limited_at=NOW)
+
+    memory = learned(throttled, NOW, own=800_000)
+    assert (told(memory).tokens, told(memory).source) == (400_000, CostSource.SEEN)
+    assert told(memory).confidence == 0
+    assert memory.tokens_per_replica is None
+
+    memory = learned(memory, NOW + 10, own=600_000)
+    assert told(memory).tokens == 400_000, "the most that was seen counts"
+    assert told(memory, hint=450_000).source is CostSource.SPEC
+    assert told(memory, hint=None).tokens is None, "at least so much may still be far too little"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(learned(Memory(), NOW, starting=2), id="starting-ones-count-too"),
+        pytest.param(
+            learned(Memory(scalings=(Scaling(NOW - 30, -2),)), NOW),
+            id="use-of-replicas-that-were-taken-away",
+        ),
+        pytest.param(learned(Memory(), NOW, own=None), id="unknown-use"),
+        pytest.param(learned(Memory(), NOW, ready=0), id="no-replicas"),
+    ],
+)
+def test_what_may_be_the_use_of_more_replicas_shows_no_least(after: Memory) -> None:
+    assert told(after, hint=250_000).tokens == 250_000
+
+
+def test_replicas_that_were_added_or_taken_away_before_the_window_do_not_matter() -> None:
+    memory = Memory(scalings=(Scaling(NOW - 61, -2), Scaling(NOW - 10, 1)))
+
+    assert told(learned(memory, NOW)).source is CostSource.SEEN
+
+
+def test_what_is_learned_takes_the_place_of_what_was_seen() -> None:
+    memory = replace(BUSY, tokens_per_replica=None, learned_at=None, least_per_replica=700_000.0)
+
+    memory = learned(memory, NOW)
+    assert memory.least_per_replica is None
+    assert (told(memory).tokens, told(memory).source) == (500_000, CostSource.LEARNED)
+
+
+def test_an_old_rate_that_dies_away_shows_no_mix() -> None:
+    fading = Flow(tokens=5e-324, requests=1.0, output_tokens=5e-324)
+
+    found = cost(Memory(), llm(tokens_per_replica_minute=450_000), QUEUES, fading)
+    assert found.requests == 200
+    assert found.output_share is None
 
 
 def averaged(old: float, new: float, seconds: float) -> float:

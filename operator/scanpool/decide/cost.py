@@ -14,6 +14,8 @@ from scanpool.models.spec import Llm, Queue
 # A change of the queue mix fills the usage window (60 s) and then three of these: the cost has
 # followed to 97% when three minutes are over.
 TIME_CONSTANT_SECONDS = 40.0
+# Less than a token a minute is an old rate that dies away, and shows no mix.
+LEAST_TOKENS = 1.0
 # Beyond this, more time of learning makes no cost more certain.
 CERTAIN_SECONDS = 600.0
 
@@ -63,6 +65,7 @@ def learn(
     cheap, which would raise the ceiling and bring on more refusals. The window is that of the
     reading, which ends when its newest sample was taken, not now.
     """
+    memory = _see_at_least(memory, use, len(observation.target.pods), window_seconds)
     ready = observation.target.ready_replicas
     waiting = sum(depth.ready for depth in depths)
     busy = ready > 0 and waiting >= ready and ready == len(observation.target.pods)
@@ -83,6 +86,7 @@ def learn(
             tokens_per_replica=sample,
             learned_at=now,
             learned_seconds=float(window_seconds),
+            least_per_replica=None,
         )
     # A clock that was set back must not turn the smoothing around.
     elapsed = max(now - memory.learned_at, 0.0)
@@ -98,12 +102,18 @@ def learn(
 
 
 def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
-    """Return what one replica uses: as learned, else as the spec says, else unknown."""
+    """Return what one replica uses: as learned, else as the spec says, else unknown.
+
+    What the spec says gives way to what replicas are seen to use at least: told too little, a pool
+    would grow into 429s, which keep it from learning.
+    """
     if memory.tokens_per_replica is not None:
         tokens, source = memory.tokens_per_replica, CostSource.LEARNED
         confidence = 1 - exp(-memory.learned_seconds / TIME_CONSTANT_SECONDS)
     elif llm.tokens_per_replica_minute is not None:
         tokens, source, confidence = float(llm.tokens_per_replica_minute), CostSource.SPEC, 0.0
+        if memory.least_per_replica is not None and memory.least_per_replica > tokens:
+            tokens, source = memory.least_per_replica, CostSource.SEEN
     else:
         return Cost()
     return Cost(
@@ -116,8 +126,24 @@ def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
     )
 
 
+def _see_at_least(memory: Memory, use: Use, pods: int, window_seconds: int) -> Memory:
+    """Remember the most that replicas were seen to use before anything is learned.
+
+    Idle, starting and throttled ones only make it less. Where some were taken away within the
+    window, the use is that of more than there are.
+    """
+    if memory.tokens_per_replica is not None or not pods:
+        return memory
+    if use.own_at is None or not use.own.tokens:
+        return memory
+    if any(one.change < 0 and one.at > use.own_at - window_seconds for one in memory.scalings):
+        return memory
+    seen = use.own.tokens / pods
+    return replace(memory, least_per_replica=max(seen, memory.least_per_replica or 0.0))
+
+
 def _output_share(own: Flow) -> float | None:
-    if not own.tokens or own.output_tokens is None:
+    if own.tokens is None or own.tokens < LEAST_TOKENS or own.output_tokens is None:
         return None
     # Counted apart, output may be a little ahead of the whole.
     return min(own.output_tokens / own.tokens, 1.0)
@@ -128,7 +154,7 @@ def _requests_for(tokens: float, queues: Sequence[Queue], own: Flow) -> float | 
 
     Before there is one: one message of each queue that costs tokens.
     """
-    if own.tokens and own.requests:
+    if own.tokens is not None and own.tokens >= LEAST_TOKENS and own.requests:
         return tokens * own.requests / own.tokens
     prices = [queue.tokens_per_message for queue in queues if queue.tokens_per_message]
     return tokens * len(prices) / sum(prices) if prices else None

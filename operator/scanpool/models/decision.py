@@ -36,9 +36,13 @@ class Zone(StrEnum):
 
 
 class CostSource(StrEnum):
-    """Where the tokens per replica-minute come from."""
+    """Where the tokens per replica-minute come from.
+
+    Seen: the spec's figure is less than what replicas are seen to use already.
+    """
 
     LEARNED = "Learned"
+    SEEN = "Seen"
     SPEC = "Spec"
 
 

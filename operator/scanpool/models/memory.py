@@ -88,13 +88,13 @@ class Memory:
 
     No recommendations: the first tick of a process. A replica's cost is learned only while the same
     number of replicas has been busy since `busy_since`, and `learned_seconds` of such time went
-    into it. `limits` are those of the provider, by unit. `level` is the last of its bucket,
-    `level_use` the use of the whole key that its change told last, and `level_others` what of it
-    was not the pool's. `same_use` is the last reading of use and when it was first the same;
-    `silent_since` tells since when it has shown nothing although messages were worked off. `uses`
-    are those of the ramp's period. The breaker was refused `quota_refusals` times since it opened,
-    last at `quota_refused_at`, and closed at `quota_closed_at`; `quota_suspected` while it is
-    closed and the workers are refused for billing.
+    into it; before that, `least_per_replica` is the most that was seen. `limits` are those of the
+    provider, by unit. `level` is the last of its bucket, `level_use` the use of the whole key that
+    its change told last, and `level_others` what of it was not the pool's. `same_use` is the last
+    reading of use and when it was first the same; `silent_since` tells since when it has shown
+    nothing although messages were worked off. `uses` are those of the ramp's period. The breaker
+    was refused `quota_refusals` times since it opened, last at `quota_refused_at`, and closed at
+    `quota_closed_at`; `quota_suspected` while it is closed and the workers are refused for billing.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -102,6 +102,7 @@ class Memory:
     tokens_per_replica: float | None = None
     learned_at: float | None = None
     learned_seconds: float = 0.0
+    least_per_replica: float | None = None
     busy_since: float | None = None
     busy_replicas: int = 0
     rate_limited_at: float | None = None
