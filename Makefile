@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Half of the tests wait for processes, the other half computes: two at a time, on any machine.
+WORKERS := 2
 
 .PHONY: help demo replay test lint crd constraints clean kind-up kind-e2e kind-down
 
@@ -26,7 +28,7 @@ replay: $(INSTALLED)
 
 test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
