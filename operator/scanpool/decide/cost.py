@@ -14,6 +14,11 @@ from scanpool.models.spec import Llm, Queue
 # A change of the queue mix fills the usage window (60 s) and then three of these: the cost has
 # followed to 97% when three minutes are over.
 TIME_CONSTANT_SECONDS = 40.0
+# Calls are counted when they end, and a replica's first ones take so long: until then it looks
+# idle.
+FIRST_CALLS_SECONDS = 10.0
+# A rate over a minute has a tenth of noise, one over less has more.
+CLEARLY_MORE = 1.25
 # Less than a token a minute is an old rate that dies away, and shows no mix.
 LEAST_TOKENS = 1.0
 # Beyond this, more time of learning makes no cost more certain.
@@ -55,7 +60,7 @@ def learn(
     use: Use,
     depths: Sequence[QueueDepth],
     observation: Observation,
-    window_seconds: int,
+    llm: Llm,
     now: float,
 ) -> Memory:
     """Return the memory with the cost of a replica learned, if this tick can teach it.
@@ -63,8 +68,10 @@ def learn(
     Only a full window in which the same replicas were ready, all had messages waiting and no call
     was refused says what one replica uses when it is busy: an idle or a throttled replica looks
     cheap, which would raise the ceiling and bring on more refusals. The window is that of the
-    reading, which ends when its newest sample was taken, not now.
+    reading, which ends when its newest sample was taken, not now. The first one weighs as much
+    against the spec's figure as later ones do against what was learned in the same time.
     """
+    window_seconds = llm.usage.window_seconds
     memory = _see_at_least(memory, use, len(observation.target.pods), window_seconds)
     ready = observation.target.ready_replicas
     waiting = sum(depth.ready for depth in depths)
@@ -77,10 +84,13 @@ def learn(
         return memory
     begin = use.own_at - window_seconds if use.own_since is None else use.own_since
     calm = memory.rate_limited_at is None or memory.rate_limited_at < begin
-    if begin < memory.busy_since or not calm:
+    if begin < memory.busy_since + FIRST_CALLS_SECONDS or not calm:
         return memory
     sample = use.own.tokens / ready
     if memory.tokens_per_replica is None or memory.learned_at is None:
+        known = cost(memory, llm, (), Flow()).tokens
+        if known is not None:
+            sample = known + _weight(window_seconds) * (sample - known)
         return replace(
             memory,
             tokens_per_replica=sample,
@@ -90,8 +100,7 @@ def learn(
         )
     # A clock that was set back must not turn the smoothing around.
     elapsed = max(now - memory.learned_at, 0.0)
-    weight = 1 - exp(-elapsed / TIME_CONSTANT_SECONDS)
-    learned = memory.tokens_per_replica + weight * (sample - memory.tokens_per_replica)
+    learned = memory.tokens_per_replica + _weight(elapsed) * (sample - memory.tokens_per_replica)
     return replace(
         memory,
         tokens_per_replica=learned,
@@ -104,16 +113,17 @@ def learn(
 def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
     """Return what one replica uses: as learned, else as the spec says, else unknown.
 
-    What the spec says gives way to what replicas are seen to use at least: told too little, a pool
-    would grow into 429s, which keep it from learning.
+    What the spec says gives way to what replicas are seen to use, if that is clearly more: told too
+    little, a pool would grow into 429s, which keep it from learning.
     """
     if memory.tokens_per_replica is not None:
         tokens, source = memory.tokens_per_replica, CostSource.LEARNED
-        confidence = 1 - exp(-memory.learned_seconds / TIME_CONSTANT_SECONDS)
+        confidence = _weight(memory.learned_seconds)
     elif llm.tokens_per_replica_minute is not None:
         tokens, source, confidence = float(llm.tokens_per_replica_minute), CostSource.SPEC, 0.0
-        if memory.least_per_replica is not None and memory.least_per_replica > tokens:
-            tokens, source = memory.least_per_replica, CostSource.SEEN
+        seen = memory.least_per_replica
+        if seen is not None and seen > CLEARLY_MORE * tokens:
+            tokens, source = seen, CostSource.SEEN
     else:
         return Cost()
     return Cost(
@@ -124,6 +134,11 @@ def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
         confidence,
         memory.learned_at,
     )
+
+
+def _weight(seconds: float) -> float:
+    """Return the share that so much time of measuring has in the smoothed cost."""
+    return 1 - exp(-seconds / TIME_CONSTANT_SECONDS)
 
 
 def _see_at_least(memory: Memory, use: Use, pods: int, window_seconds: int) -> Memory:

@@ -149,7 +149,7 @@ def _of_the_provider(
     ):
         # Others' use could pass for the pool's own, and a throttled replica for a cheap one.
         return memory
-    return cost.learn(memory, used, observation.queues.value, observation, window, now)
+    return cost.learn(memory, used, observation.queues.value, observation, llm, now)
 
 
 def _notice_reverts(memory: Memory, replicas: int, now: float) -> Memory:
