@@ -124,15 +124,16 @@ class Story:
         await self._watch.until(
             "LIMITED-BY is Tokens", lambda: self._watch.status["limitedBy"] == "Tokens"
         )
+        # Later the pool learns what its replicas use: a ceiling that then is one less lets it be.
+        ceiling = self._watch.status["ceilings"]["tokens"]
         await self._watch.settle()
         await self._get_swp()
         await self._kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
         status = self._watch.status
         self._claim(
             "replicas stop at the token ceiling",
-            status["replicas"] <= status["ceilings"]["tokens"] < self._watch.demand,
-            f"{status['replicas']} replicas, ceiling {status['ceilings']['tokens']}, "
-            f"demand {self._watch.demand}",
+            status["replicas"] <= ceiling < self._watch.demand,
+            f"{status['replicas']} replicas, ceiling {ceiling}, demand {self._watch.demand}",
         )
         self._claim_few_refusals("429s in steps 2 and 3")
 
