@@ -14,8 +14,7 @@ from sandbox.background import Background
 from sandbox.kube_client import Obj
 from sandbox.patience import until
 from sandbox.scene import AMQP_URL, API_KEY, KEY, MANAGEMENT_URL, MODEL, SECRET, Scene, open_scene
-from sandbox.stage import Stage
-from scanpool_sandbox.kube.kubelet.images import Program
+from sandbox.stage import WORKER, Stage
 from scanpool_sandbox.openai_ledger import LogEntry
 from scanpool_sandbox.openai_provider import Call, Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
@@ -40,7 +39,6 @@ minute to the first 429, so most of it is spent before."""
 FIRST_WORKERS = 2
 WARM_CALLS = 60
 """After so many the first workers no longer have scans in their first step alone."""
-WORKER = Program((sys.executable, "-m", "scanpool_sandbox", "worker"))
 
 
 class Arrivals:
@@ -122,8 +120,6 @@ def open_overload(
     stage: Stage, rabbitmq: RabbitMQServer, background: Background
 ) -> Iterator[Overload]:
     """Put two workers under the load, and spend the provider's bucket."""
-    # The stage simulates all pods but these.
-    stage.emulator._images[NAME] = WORKER
     settings = OpenAISettings(
         api_keys=(KEY,), models=(MODEL,), tokens_per_minute=LIMIT, latency=LATENCY
     )
@@ -166,7 +162,7 @@ def _deployment(base_url: str) -> Obj:
     ]
     container = {
         "name": NAME,
-        "image": NAME,
+        "image": WORKER,
         "env": [*secret, *({"name": name, "value": value} for name, value in values.items())],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
     }

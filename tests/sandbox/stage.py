@@ -1,5 +1,6 @@
 """An API server and the operator on it, with a record of what the operator did there."""
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from sandbox.background import Background
 from sandbox.kube_client import KubeClient, Obj
 from sandbox.operator_process import Operator
-from scanpool_sandbox.kube import KubeEmulator, Node
+from scanpool_sandbox.kube import KubeEmulator, Node, Program, Simulated
 from scanpool_sandbox.kube.access.audit import AuditEntry
 from scanpool_sandbox.kube.objects import name_of, namespace_of
 from scanpool_sandbox.kube.store import Change
@@ -15,6 +16,12 @@ from scanpool_sandbox.kube.store import Change
 OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
 NODES = (Node("node-a", cpu="64", memory="256Gi", pods=1000),)
 """Room for everything: no memory ceiling binds unless a test wants one."""
+WORKER = "scan-worker"
+IMAGES = {
+    WORKER: Program((sys.executable, "-m", "scanpool_sandbox", "worker")),
+    "*": Simulated(),
+}
+"""Real workers for the tests that are about them, and simulated ones for all others."""
 CRD = "crds/scanworkerpools.yaml"
 BASE = tuple(
     f"manifests/base/{name}.yaml"
@@ -24,7 +31,7 @@ DEPLOYMENTS = ("apps", "deployments")
 
 
 class Stage:
-    """One emulator with simulated pods, and one operator with exactly its own rights."""
+    """One emulator, and one operator with exactly its own rights."""
 
     def __init__(self, background: Background, directory: Path) -> None:
         self._background = background
@@ -34,7 +41,7 @@ class Stage:
         """Each status that the operator wrote, and what the API server kept of it."""
         self.kubeconfig = directory / "operator-kubeconfig"
         self.operator = Operator(directory / "operator", self.kubeconfig)
-        self._open(KubeEmulator(NODES))
+        self._open(KubeEmulator(NODES, images=IMAGES))
 
     def _open(self, emulator: KubeEmulator) -> None:
         self.emulator = self._background.run(emulator.__aenter__())
@@ -57,7 +64,7 @@ class Stage:
         As after the loss of etcd's history, tokens stay valid and revisions do not go back.
         """
         port = int(self.emulator.url.rpartition(":")[2])
-        emulator = KubeEmulator(NODES, port=port)
+        emulator = KubeEmulator(NODES, images=IMAGES, port=port)
         emulator._tokens = self.emulator._tokens
         emulator.store.revision = self.emulator.store.revision
         self._open(emulator)

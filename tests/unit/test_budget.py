@@ -516,8 +516,6 @@ def test_what_is_lent_is_given_back_when_its_owner_waits_for_it(
         pytest.param({"others": 9}, 2, 0, -1, id="and takes all"),
         pytest.param({"others": 3, "own": 2}, 2, 0, 5, id="whatever the pool itself uses"),
         pytest.param({"others": 4, "factor": 0.5}, 2, 0, 5, id="in a back-off"),
-        pytest.param({"most": 4}, 2, 0, 4, id="growth is limited"),
-        pytest.param({"others": 3, "most": 4}, 2, 0, 3, id="growth is limited for everyone"),
     ],
 )
 def test_what_others_use_is_theirs_as_far_as_it_is_no_pools(
@@ -531,6 +529,32 @@ def test_what_others_use_is_theirs_as_far_as_it_is_no_pools(
     peer = claim("b", held=held, needs={Unit.TOKENS: need(own=used * MILLION)})
 
     assert entitled(me, peer).total == entitled(peer, me).total == total * MILLION
+
+
+@pytest.mark.parametrize(
+    ("held", "others_held", "others", "fits"),
+    [
+        pytest.param(0, 1, 1, 3, id="up to it, less what the others hold"),
+        pytest.param(0, 1, 3, 1, id="and what is nobody's"),
+        pytest.param(0, 4, 4, 0, id="nothing is left"),
+        pytest.param(4, 2, 2, 4, id="it takes nothing away"),
+        pytest.param(6, 0, 0, 5, id="nor keeps what is the other's"),
+    ],
+)
+def test_a_limit_on_growth_limits_growth_alone(
+    held: int, others_held: int, others: int, fits: int
+) -> None:
+    """Ten replicas' worth for two pools, of which four may be used as yet."""
+    ramped = {Unit.TOKENS: need(plan=10 * MILLION, most=4 * MILLION, others=others * MILLION)}
+    free = {Unit.TOKENS: need(plan=10 * MILLION)}
+    me = claim("a", held=held, needs=ramped)
+    peer = claim("b", held=others_held, needs=free)
+
+    found = entitled(me, peer)
+    assert (found.fits, found.total) == (
+        fits,
+        10 * MILLION - max(others - others_held, 0) * MILLION,
+    )
 
 
 def test_what_others_use_counts_at_both_edges() -> None:

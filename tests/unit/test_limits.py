@@ -28,7 +28,7 @@ def configured(limit: int | None, at: float = NOW) -> Reading[ConfiguredLimits]:
 
 def found(declared: int | None, observation: Observation) -> dict[Unit, Limit]:
     spec = llm(tokens_per_minute=declared, requests_per_minute=declared, api_key_secret_ref=API_KEY)
-    return dict(limits.in_force(spec, limits.learn(observation, Memory(), NOW)))
+    return dict(limits.in_force(spec, limits.learn(spec, observation, Memory(), NOW)))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_of_the_providers_word_and_the_specs_the_smaller_counts(
 @pytest.mark.parametrize("provider", [None, unseen()])
 def test_without_an_answer_of_the_provider_the_specs_limit_counts(provider: None) -> None:
     spec = llm(requests_per_minute=500)
-    memory = limits.learn(observe(provider=provider), Memory(), NOW)
+    memory = limits.learn(llm(), observe(provider=provider), Memory(), NOW)
 
     assert limits.in_force(spec, memory) == {
         Unit.TOKENS: Limit(2_000_000, "spec"),
@@ -98,7 +98,7 @@ def believed(*answers: int | None, seconds: int = 60, memory: Memory | None = No
     known, course = memory or Memory(), []
     for number, limit in enumerate(answers):
         now = NOW + seconds * number
-        known = limits.learn(observe(provider=answer(limit, now)), known, now)
+        known = limits.learn(llm(), observe(provider=answer(limit, now)), known, now)
         course.append(known.limits[Unit.TOKENS].value if Unit.TOKENS in known.limits else 0)
     return course
 
@@ -129,15 +129,15 @@ def test_an_answer_that_many_ticks_see_is_one_answer() -> None:
         now = NOW + second
         probed_at = NOW + second // 60 * 60
         limit = 2_000_000 if second < 60 else 4_000_000
-        memory = limits.learn(observe(provider=answer(limit, probed_at)), memory, now)
+        memory = limits.learn(llm(), observe(provider=answer(limit, probed_at)), memory, now)
         assert memory.limits[Unit.TOKENS].value == (2_000_000 if second < 120 else 4_000_000)
 
 
 def test_a_limit_that_nobody_has_told_for_an_hour_is_forgotten() -> None:
-    memory = limits.learn(observe(provider=answer(2_000_000)), Memory(), NOW)
+    memory = limits.learn(llm(), observe(provider=answer(2_000_000)), Memory(), NOW)
     for second, kept in ((3_600, True), (3_601, False)):
         silent = observe(provider=answer(None, NOW + second))
-        assert bool(limits.learn(silent, memory, NOW + second).limits) == kept
+        assert bool(limits.learn(llm(), silent, memory, NOW + second).limits) == kept
 
 
 def test_an_answer_that_is_told_again_keeps_the_limit_known() -> None:
@@ -150,22 +150,36 @@ def test_a_limit_that_rises_while_it_is_told_is_not_forgotten() -> None:
 
 
 def test_a_pool_that_asks_nobody_any_more_forgets_what_it_was_told() -> None:
-    memory = limits.learn(observe(provider=answer(1_000_000)), Memory(), NOW)
+    memory = limits.learn(llm(), observe(provider=answer(1_000_000)), Memory(), NOW)
     assert limits.in_force(llm(), memory)[Unit.TOKENS].source == "probe"
 
-    assert limits.learn(observe(), memory, NOW).limits == {}
+    assert limits.learn(llm(), observe(), memory, NOW).limits == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "gpt-5.2-mini"}, {"base_url": "http://gateway/v1"}, {"provider": "anthropic"}],
+)
+def test_the_limit_of_another_model_address_or_provider_is_forgotten(other: dict[str, str]) -> None:
+    memory = limits.learn(llm(), observe(provider=answer(1_000_000)), Memory(), NOW)
+
+    after = limits.learn(llm(**other), observe(provider=unseen()), memory, NOW + 10)
+    assert after.limits == {}
+    higher = observe(provider=answer(3_000_000, NOW + 20))
+    after = limits.learn(llm(**other), higher, memory, NOW + 20)
+    assert after.limits[Unit.TOKENS].value == 3_000_000, "there is nothing to rise from"
 
 
 def test_a_provider_that_fails_leaves_what_was_known() -> None:
-    memory = limits.learn(observe(provider=answer(1_000_000)), Memory(), NOW)
+    memory = limits.learn(llm(), observe(provider=answer(1_000_000)), Memory(), NOW)
 
-    assert limits.learn(observe(provider=unseen()), memory, NOW + 60) == memory
+    assert limits.learn(llm(), observe(provider=unseen()), memory, NOW + 60) == memory
 
 
 def test_a_process_believes_what_the_one_before_it_believed() -> None:
     """A limit that was seen once before the restart is not raised by the first answer after it."""
-    memory = limits.learn(observe(provider=answer(2_000_000)), Memory(), NOW)
-    memory = limits.learn(observe(provider=answer(4_000_000, NOW + 60)), memory, NOW + 60)
+    memory = limits.learn(llm(), observe(provider=answer(2_000_000)), Memory(), NOW)
+    memory = limits.learn(llm(), observe(provider=answer(4_000_000, NOW + 60)), memory, NOW + 60)
     back = restore(checkpoint(memory), NOW + 90)
     assert back.limits[Unit.TOKENS] == KnownLimit(2_000_000, "probe", NOW + 90)
 

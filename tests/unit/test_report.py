@@ -48,7 +48,7 @@ def reported(
     **changes: Any,
 ) -> TokenReport:
     spec = llm(tokens_per_minute=limit, api_key_secret_ref=API_KEY, **changes)
-    known = limits.learn(observation, memory or Memory(), NOW)
+    known = limits.learn(llm(), observation, memory or Memory(), NOW)
     return report.of(
         spec,
         QUEUES,
@@ -168,6 +168,24 @@ def test_limits_that_are_told_apart_are_shown_together(
     found = reported(observe(provider=seen(ProviderState(**apart))))
 
     assert (found.limit, found.limit_source) == (limit, None if limit is None else "probe")
+
+
+@pytest.mark.parametrize(
+    ("used", "output", "zone"),
+    [
+        pytest.param(40_000, None, Zone.GREEN, id="not-told-apart-all-with-both-together"),
+        pytest.param(40_000, 2_000, Zone.GREEN, id="both-are-far"),
+        pytest.param(40_000, 15_500, Zone.RED, id="output-is-near"),
+        pytest.param(62_000, 1_000, Zone.ORANGE, id="input-is-nearer"),
+    ],
+)
+def test_the_zone_is_that_of_the_limit_that_is_used_most(
+    used: float, output: float | None, zone: Zone
+) -> None:
+    told = ProviderState(input_tokens_per_minute=80_000, output_tokens_per_minute=16_000)
+    usage = KeyUsage(used, output_tokens_per_minute=output)
+
+    assert reported(observe(provider=seen(told), usage=seen(usage))).zone is zone
 
 
 # --- The probe's own cost ---

@@ -9,7 +9,7 @@ from builders import token_ceiling as ceiling
 from scanpool.decide import decide
 from scanpool.decide.ceilings import Ceilings, measure
 from scanpool.decide.tokens import smallest
-from scanpool.models.budget import Unit
+from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.decision import Ceiling
 from scanpool.models.memory import Memory, UseSample
 from scanpool.models.observation import KeyUsage, ProviderState
@@ -198,3 +198,14 @@ def test_a_ramp_that_binds_is_named() -> None:
     free, _ = decide(pool(llm=llm(usage=WHOLE_KEY)), observation, grown, NOW)
     assert free.desired == 3
     assert "llm.ramp" not in free.reason
+
+
+def test_a_ramp_takes_nothing_away_whoever_shares_the_key() -> None:
+    spec = pool(llm=llm(tokens_per_minute=8_000_000, ramp=Ramp(), usage=WHOLE_KEY))
+    waiting = Claim(
+        "team/other", 1, 0, 10, 0, {Unit.TOKENS: Need(500_000, 0.0, 6_800_000, 7_400_000)}
+    )
+    usage = seen(KeyUsage(3_000_000, None, 0.0, 3_000_000))
+    observation = replace(observe(6, 300, usage=usage), peers=(waiting,), pool="team/this")
+
+    assert decide(spec, observation, settled(6), NOW)[0].desired == 6

@@ -459,6 +459,31 @@ def test_no_use_while_messages_are_worked_off_is_no_reading_after_a_while() -> N
     assert watched(*[0.0] * 20) == [True] * 18 + [False] * 2
 
 
+@pytest.mark.parametrize(
+    ("own", "acked", "counts"),
+    [
+        pytest.param(0.0, 2.0, False, id="labels-that-match-nothing"),
+        pytest.param(0.0, 0.0, True, id="nothing-is-worked-off"),
+        pytest.param(1.0, 2.0, True, id="labels-that-match"),
+        pytest.param(None, 2.0, True, id="no-labels"),
+    ],
+)
+def test_labels_that_show_no_use_while_messages_are_worked_off_are_wrong(
+    own: float | None, acked: float, counts: bool
+) -> None:
+    """The pool's use would pass for that of others, and take its replicas away."""
+    memory, vetted = Memory(), observe()
+    for number in range(20):
+        now = NOW + 10 * number
+        usage = seen(KeyUsage(1_000_000 + number, own_tokens_per_minute=own), now)
+        vetted, memory = use.vet(
+            llm(usage=WHOLE_KEY), observe(usage=usage), Flow(acked * 180_000), memory, now
+        )
+    assert isinstance(vetted.usage, Available) is counts
+    if not counts:
+        assert "ownLabels" in vetted.usage.message  # type: ignore[union-attr]
+
+
 def test_no_use_while_nothing_is_worked_off_is_a_reading() -> None:
     assert all(watched(*[0.0] * 60, acked=0.0))
 

@@ -135,14 +135,15 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     others = sorted((one for one in peers if one.pool in needs), key=lambda one: one.pool)
     views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
     plan = min(view.plan for view in views)
+    grow = min(view.grow for view in views)
     keep = min(view.keep for view in views)
 
     asks = [_ask(one, needs[one.pool], max(one.wanted, one.floor)) for one in others]
     greedy = [_ask(me, mine, MOST_REPLICAS), *asks]
     entitled = in_replicas(plan, greedy)[me.pool]
     held = fsum(ask.held * ask.step for ask in asks)
-    room = _whole(free(plan, held) / mine.per_replica)
-    if plan > 0 and not held:
+    room = _whole(free(grow, held) / mine.per_replica)
+    if grow > 0 and not held:
         room = max(room, LAST_REPLICA)
     fits = min(entitled, max(me.held, room))
 
@@ -156,9 +157,13 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
 
 
 class _View(NamedTuple):
-    """What one pool finds for all pools together, in tokens per minute."""
+    """What one pool finds for all pools together, in tokens per minute.
+
+    `grow` is how far they may grow now; `plan` and `keep` are what is shared and kept.
+    """
 
     plan: float
+    grow: float
     keep: float
 
 
@@ -174,8 +179,9 @@ def _views(needs: Sequence[tuple[Claim, Need]]) -> list[_View]:
     found = []
     for (_, need), own in zip(needs, used, strict=True):
         outside = max(need.others - (everyone - own), 0.0)
-        plan = min(need.plan - need.factor * outside, need.most - outside)
-        found.append(_View(plan, max(need.keep - need.factor * outside, plan)))
+        plan = need.plan - need.factor * outside
+        grow = min(plan, need.most - outside)
+        found.append(_View(plan, grow, need.keep - need.factor * outside))
     return found
 
 

@@ -1,9 +1,11 @@
 """All ceilings of one tick, with the numbers behind them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
 from scanpool.decide import budget, cost, feedback, gaps, limits, ramp, report, room, tokens, use
+from scanpool.decide.budget import Entitlement
 from scanpool.decide.limits import TOKEN_UNITS
 from scanpool.models.budget import Claim, Unit
 from scanpool.models.decision import Ceiling, LimitedBy, MemoryReport, TokenReport
@@ -95,19 +97,18 @@ def _with_provider(
             ceilings[unit] = tokens.ceiling(
                 unit, limit, claim.needs[unit], entitled, target, bursts.get(unit, 0.0)
             )
-        elif unit in TOKEN_UNITS:
+        elif unit is Unit.TOKENS or (unit in TOKEN_UNITS and per_replica.of(unit) != 0):
             ceilings[unit] = tokens.unknown(unit, used, current)
 
     by_tokens = tokens.smallest(ceilings, TOKEN_UNITS) or NO_LIMIT
-    by_requests = ceilings.get(Unit.REQUESTS)
     if gaps.awaits_first_call(observation):
-        by_tokens, by_requests = tokens.first_replica(), None
+        by_tokens = tokens.first_replica()
     if feedback.growth_stopped(memory, now):
         by_tokens = feedback.without_growth(by_tokens, current)
     return replace(
         found,
         tokens=by_tokens,
-        requests=by_requests,
+        requests=ceilings.get(Unit.REQUESTS),
         claim=claim,
         token_report=report.of(
             llm,
@@ -118,6 +119,12 @@ def _with_provider(
             used,
             per_replica,
             factor,
-            shares.get(Unit.TOKENS),
+            _tightest(shares),
         ),
     )
+
+
+def _tightest(shares: Mapping[Unit, Entitlement | None]) -> Entitlement | None:
+    """Return how the limit on tokens that binds is shared: of all, of input or of output."""
+    known = [one for unit in TOKEN_UNITS if (one := shares.get(unit)) is not None]
+    return min(known, key=lambda one: one.fits, default=None)

@@ -30,11 +30,18 @@ class Limit:
     at: float | None = None
 
 
-def learn(observation: Observation, memory: Memory, now: float) -> Memory:
-    """Return the memory with what this tick's answers say of the provider's limits."""
+def learn(llm: Llm, observation: Observation, memory: Memory, now: float) -> Memory:
+    """Return the memory with what this tick's answers say of the provider's limits.
+
+    Those of another provider, model or address say nothing of this one.
+    """
     told = _told(observation)
     if observation.provider is None and observation.configured is None:
-        return replace(memory, limits={})
+        return replace(memory, limits={}, limits_of=None)
+    whose = (llm.provider, llm.model, llm.api_base)
+    if memory.limits_of not in (None, whose):
+        memory = replace(memory, limits={})
+    memory = replace(memory, limits_of=whose)
     kept = {unit: one for unit, one in memory.limits.items() if now - one.at <= KEPT_SECONDS}
     believed = {unit: _believe(kept.get(unit), limit) for unit, limit in told.items()}
     return replace(memory, limits={**kept, **believed})

@@ -137,7 +137,7 @@ def _of_the_provider(
 ) -> Memory:
     """Return the memory with what is learned of the provider, its limits and the workers' cost."""
     window, queues = llm.usage.window_seconds, spec.rabbitmq.queues
-    memory = limits.learn(observation, memory, now)
+    memory = limits.learn(llm, observation, memory, now)
     memory = use.learn_level(queues, observation, memory, window)
     memory = feedback.learn_from_refusals(memory, observation, window, now)
     used = use.measure(queues, observation, memory, now)

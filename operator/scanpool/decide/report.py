@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scanpool.decide.budget import Entitlement
 from scanpool.decide.cost import Cost
-from scanpool.decide.limits import Limit
+from scanpool.decide.limits import TOKEN_UNITS, Limit
 from scanpool.decide.use import ACKNOWLEDGED, LEVEL, SECONDS_PER_MINUTE, Use
 from scanpool.models.budget import BudgetReport, Unit
 from scanpool.models.decision import Figure, TokenReport, Zone
@@ -80,12 +80,26 @@ def of(
         refusals=() if usage is None else usage.refusals,
         rate_limited_per_minute=refused,
         backoff_factor=factor,
-        zone=None
-        if limit is None or use.whole.tokens is None
-        else zone(limit.value, use.whole.tokens, bool(refused) or probe_refused),
+        zone=_zone(limits, use, refused=bool(refused) or probe_refused),
         budget=None if shared is None else BudgetReport(shared.total, shared.share, shared.others),
         figures=_figures(queues, observation, memory, limit, use, cost),
     )
+
+
+def _zone(limits: Mapping[Unit, Limit], use: Use, *, refused: bool) -> Zone | None:
+    """Return the zone of the token limit that is used most; None if limit or use are unknown.
+
+    Input and output count where they are told apart; else all tokens, with both limits together.
+    """
+    units = TOKEN_UNITS if use.whole.output_tokens is not None else (Unit.TOKENS,)
+    known = [(limits[unit], use.whole.of(unit)) for unit in units if unit in limits]
+    if not known and (limit := _shown_limit(limits)) is not None:
+        known = [(limit, use.whole.tokens)]
+    found = [(used / limit.value, limit.value, used) for limit, used in known if used is not None]
+    if not found:
+        return None
+    _, most, used = max(found)
+    return zone(most, used, refused)
 
 
 def _shown_limit(limits: Mapping[Unit, Limit]) -> Limit | None:

@@ -123,7 +123,8 @@ def vet(
 ) -> tuple[Observation, Memory]:
     """Take a reading of use that is stuck for unavailable; remember since when it is the same.
 
-    Stuck is the same figure for too long, or none at all while the pool's messages are worked off.
+    Stuck is the same figure for too long, or none at all, be it of the key or of the pool's own
+    labels, while the pool's messages are worked off.
     """
     usage = observation.usage
     if not isinstance(usage, Available):
@@ -134,10 +135,16 @@ def vet(
         same = UseSample(now, tokens)
     working = bool(own.tokens)
     silent = memory.silent_since if memory.silent_since is not None else now
-    since = silent if tokens == 0 and working else None
+    unlabelled = tokens > 0 and usage.value.own_tokens_per_minute == 0
+    since = silent if (tokens == 0 or unlabelled) and working else None
     memory = replace(memory, same_use=same, silent_since=since)
     patience = max(FROZEN_SECONDS, FROZEN_WINDOWS * llm.usage.window_seconds)
-    if since is not None and now - since >= patience:
+    if since is not None and now - since >= patience and unlabelled:
+        wrong = (
+            f"use of the key, but none with ownLabels for {patience:.0f} s, while this pool's "
+            "messages are being worked off"
+        )
+    elif since is not None and now - since >= patience:
         wrong = f"no tokens for {patience:.0f} s, while this pool's messages are being worked off"
     elif tokens > 0 and now - same.at >= patience:
         wrong = f"exactly {tokens:,.0f} TPM for {patience:.0f} s: a gauge that nobody updates"

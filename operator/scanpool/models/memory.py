@@ -89,12 +89,13 @@ class Memory:
     No recommendations: the first tick of a process. A replica's cost is learned only while the same
     number of replicas has been busy since `busy_since`, and `learned_seconds` of such time went
     into it; before that, `least_per_replica` is the most that was seen. `limits` are those of the
-    provider, by unit. `level` is the last of its bucket, `level_use` the use of the whole key that
-    its change told last, and `level_others` what of it was not the pool's. `same_use` is the last
-    reading of use and when it was first the same; `silent_since` tells since when it has shown
-    nothing although messages were worked off. `uses` are those of the ramp's period. The breaker
-    was refused `quota_refusals` times since it opened, last at `quota_refused_at`, and closed at
-    `quota_closed_at`; `quota_suspected` while it is closed and the workers are refused for billing.
+    provider, by unit, and `limits_of` its name, the model and the address. `level` is the last of
+    its bucket, `level_use` the use of the whole key that its change told last, and `level_others`
+    what of it was not the pool's. `same_use` is the last reading of use and when it was first the
+    same; `silent_since` tells since when it has shown nothing although messages were worked off.
+    `uses` are those of the ramp's period. The breaker was refused `quota_refusals` times since it
+    opened, last at `quota_refused_at`, and closed at `quota_closed_at`; `quota_suspected` while it
+    is closed and the workers are refused for billing.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -117,6 +118,7 @@ class Memory:
     quota_closed_at: float | None = None
     quota_suspected: bool = False
     limits: Mapping[Unit, KnownLimit] = field(default_factory=dict)
+    limits_of: tuple[str, str, str] | None = None
     level: Level | None = None
     level_use: LevelUse | None = None
     level_others: UseSample | None = None
