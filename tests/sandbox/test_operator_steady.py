@@ -16,6 +16,8 @@ POOLS = (*STEADY, LEARNING)
 OTHER_MODEL = "gpt-5.2-mini"
 OTHERS_TOKENS_PER_MINUTE = 600_000
 OWN_TOKENS_PER_MINUTE = 1_200_000
+GUESS = 500_000
+"""Tokens per replica-minute, of each pool's spec."""
 TICKS = 20
 
 
@@ -88,12 +90,12 @@ def test_a_killed_operator_neither_forgets_nor_rushes(steady) -> None:
         lambda: steady.status(LEARNING)["llm"].get("tokensPerReplicaSource") == "Learned",
         lambda: steady.status(LEARNING),
     )
-    status = steady.wait_status(LEARNING, replicas=3, readyReplicas=3)
-    learned = status["checkpoint"]["tokensPerReplicaMinute"]
-    assert learned == OWN_TOKENS_PER_MINUTE / 3
+    steady.wait_status(LEARNING, replicas=3, readyReplicas=3)
     scaled = stage.scales(steady.namespace, LEARNING)
 
     stage.operator.kill()
+    learned = steady.status(LEARNING)["checkpoint"]["tokensPerReplicaMinute"]
+    assert OWN_TOKENS_PER_MINUTE / 3 <= learned < GUESS, "from the spec's guess to what is so"
     steady.queues.purge(LEARNING)
     stage.operator.start()
 

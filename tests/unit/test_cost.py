@@ -182,6 +182,13 @@ def test_what_may_be_the_use_of_more_replicas_shows_no_least(after: Memory) -> N
     assert told(after, hint=250_000).tokens == 250_000
 
 
+def test_use_that_may_be_anybodys_shows_no_least() -> None:
+    anybodys = replace(using(5_000_000), own_is_told=False)
+
+    memory = learn(Memory(), anybodys, [depth(100)], observe(2), UNTOLD, NOW)
+    assert memory.least_per_replica is None
+
+
 def test_replicas_that_were_added_or_taken_away_before_the_window_do_not_matter() -> None:
     memory = Memory(scalings=(Scaling(NOW - 61, -2), Scaling(NOW - 10, 1)))
 

@@ -145,9 +145,10 @@ def _see_at_least(memory: Memory, use: Use, pods: int, window_seconds: int) -> M
     """Remember the most that replicas were seen to use before anything is learned.
 
     Idle, starting and throttled ones only make it less. Where some were taken away within the
-    window, the use is that of more than there are.
+    window, the use is that of more than there are, and where the pool's part of it is not told, it
+    may be anybody's.
     """
-    if memory.tokens_per_replica is not None or not pods:
+    if memory.tokens_per_replica is not None or not pods or not use.own_is_told:
         return memory
     if use.own_at is None or not use.own.tokens:
         return memory

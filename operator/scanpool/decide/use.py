@@ -69,7 +69,8 @@ class Use:
 
     `source` and `at` (seconds since the epoch) tell where `whole` comes from, `own_at` how new the
     pool's own part is; the rates are averages over the usage window before. Where the source has a
-    window of its own, the pool's part is the average since `own_since`.
+    window of its own, the pool's part is the average since `own_since`. Where nothing tells the
+    pool's part, `own` is all there is, and not `own_is_told`.
     """
 
     whole: Flow
@@ -79,6 +80,7 @@ class Use:
     at: float | None = None
     own_at: float | None = None
     own_since: float | None = None
+    own_is_told: bool = True
 
 
 def acknowledged(queues: Sequence[Queue], observation: Observation) -> Flow:
@@ -114,7 +116,8 @@ def measure(queues: Sequence[Queue], observation: Observation, memory: Memory, n
         return _by_acknowledgements(acked, acked_at, memory, now)
     if (told := memory.level_use) is not None and now - told.at <= LONGEST_SPAN_SECONDS:
         alone = Flow(told.tokens)
-        return Use(alone, alone, Flow(0.0, 0.0, 0.0), LEVEL, told.at, told.at, told.since)
+        nobody = Flow(0.0, 0.0, 0.0)
+        return Use(alone, alone, nobody, LEVEL, told.at, told.at, told.since, own_is_told=False)
     return Use(Flow(), Flow(), Flow(0.0, 0.0, 0.0))
 
 
@@ -222,9 +225,10 @@ def _by_prometheus(
         return Use(whole, own, _rest(whole, own), usage.source, usage.at, usage.at)
     if isinstance(observation.rates, Unavailable):
         # All may be others'. For the cost of a replica all is ours: it comes out high, never low.
-        return Use(whole, whole, whole, usage.source, usage.at, usage.at)
+        return Use(whole, whole, whole, usage.source, usage.at, usage.at, own_is_told=False)
     if acked.tokens is None:
-        return Use(whole, whole, _rest(whole, whole), usage.source, usage.at, usage.at)
+        nobody = _rest(whole, whole)
+        return Use(whole, whole, nobody, usage.source, usage.at, usage.at, own_is_told=False)
     return Use(whole, acked, _rest(whole, acked), usage.source, usage.at, acked_at)
 
 
