@@ -8,6 +8,8 @@ from scanpool.decide import decide
 from scanpool.decide.ceilings import measure
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Ceiling, Decision
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Llm, Prometheus, Usage, UsagePreset
 from scanpool.models.memory import Memory, Recommendation
 from scanpool.models.observation import (
     KeyUsage,
@@ -21,18 +23,7 @@ from scanpool.models.observation import (
     Target,
 )
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import (
-    Llm,
-    MemoryTarget,
-    PoolSpec,
-    Prometheus,
-    Queue,
-    RabbitMQ,
-    ScaleTargetRef,
-    SecretKeyRef,
-    Usage,
-    UsagePreset,
-)
+from scanpool.models.spec import MemoryTarget, PoolSpec, Queue, RabbitMQ, ScaleTargetRef
 
 T = TypeVar("T")
 

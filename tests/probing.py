@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import httpx
 
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Reading
-from scanpool.models.spec import Provider
 from scanpool.sources.probe import probe
 
 NOW = 1_000.0

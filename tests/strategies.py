@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from builders import API_KEY, MEBIBYTE, NOW, WHOLE_KEY, pool, rates, target, unseen
 from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Llm, OnQuotaExhausted, Usage
 from scanpool.models.memory import Memory, Quota, Recommendation, Scaling, WorkingSet
 from scanpool.models.observation import (
     KeyUsage,
@@ -25,16 +26,13 @@ from scanpool.models.reading import Available, Reading
 from scanpool.models.spec import (
     Behavior,
     Fallback,
-    Llm,
     MemoryTarget,
-    OnQuotaExhausted,
     PolicyType,
     PoolSpec,
     Queue,
     ScalingPolicy,
     ScalingRules,
     SelectPolicy,
-    Usage,
 )
 
 T = TypeVar("T")

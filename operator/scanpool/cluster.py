@@ -20,9 +20,9 @@ from kubernetes.client.exceptions import ApiException
 from scanpool import cluster_objects
 from scanpool.models.conditions import Reason
 from scanpool.models.crd import GROUP, KIND, PLURAL, VERSION
+from scanpool.models.fields import SecretKeyRef
 from scanpool.models.observation import Node, Target
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import SecretKeyRef
 
 # To connect and to answer, in seconds: a healthy API server takes milliseconds, and a tick must
 # not wait for a sick one longer than it would for any other source.

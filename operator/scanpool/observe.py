@@ -11,6 +11,8 @@ import httpx
 from scanpool.cluster import Cluster
 from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Admin, Llm, Prometheus
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
@@ -22,7 +24,7 @@ from scanpool.models.observation import (
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Admin, Llm, PoolSpec, Prometheus, RabbitMQ, SecretKeyRef
+from scanpool.models.spec import PoolSpec, RabbitMQ
 from scanpool.sharing import SharedReads
 from scanpool.sources import amqp, management, openai_admin, probe, prometheus
 from scanpool.sources.http import HttpClients, InvalidCertificatesError

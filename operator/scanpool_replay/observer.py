@@ -7,6 +7,7 @@ API, the provider an API key and its probe, use a Prometheus, nodes the memory c
 from typing import TypeVar
 
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Llm
 from scanpool.models.observation import (
     KeyUsage,
     Node,
@@ -20,7 +21,7 @@ from scanpool.models.observation import (
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Llm, PoolSpec
+from scanpool.models.spec import PoolSpec
 from scanpool_replay.controllers.keda import FIGURES_PER_QUEUE
 from scanpool_replay.operator import KEY, Operator, epoch
 from scanpool_replay.pipeline import Pipeline

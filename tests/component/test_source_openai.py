@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Provider
 from scanpool.sources.http import HttpClients
 from scanpool.sources.probe import MOST_TOKENS, probe
 from scanpool_sandbox.openai_provider import OpenAISettings

@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Prometheus
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Prometheus
 from scanpool.sources.prometheus import read_usage
 from scanpool.sources.promql import string_literal
 from scanpool_sandbox.openai_provider import OpenAISettings

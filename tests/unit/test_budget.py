@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
 from scanpool.decide.budget import CLEARLY, Ask, Entitlement, entitlement, free, in_replicas, share
 from scanpool.models.budget import Claim, Need, Share, Unit
-from scanpool.models.spec import MOST_REPLICAS
+from scanpool.models.fields import MOST_REPLICAS
 
 MILLION = 1_000_000.0
 # Of what there is, or of a replica: grants are sums and quotients of floats.

@@ -14,8 +14,8 @@ from scanpool import cluster as cluster_module
 from scanpool.cluster import Cluster, NoClusterError
 from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import SecretKeyRef
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/scan/deployments/scan-worker"
 SCALE = f"{DEPLOYMENT}/scale"

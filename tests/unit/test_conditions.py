@@ -24,10 +24,11 @@ from scanpool.conditions import MAX_MESSAGE_CHARACTERS, ConditionState, of_decis
 from scanpool.decide import decide
 from scanpool.models.conditions import Condition, ConditionType, Reason
 from scanpool.models.decision import Ceiling, Decision, LimitedBy
+from scanpool.models.llm import Probe
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Unavailable
-from scanpool.models.spec import Mode, PoolSpec, Probe
+from scanpool.models.spec import Mode, PoolSpec
 
 ROOT = Path(__file__).parents[2]
 EARLIER, NOW_WRITTEN = "2027-01-15T07:00:00Z", "2027-01-15T08:00:00Z"

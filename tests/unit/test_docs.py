@@ -13,7 +13,8 @@ from scanpool.metrics import Metrics
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.crd import PRINTER_COLUMNS, structural_schema
 from scanpool.models.decision import LimitedBy, Zone
-from scanpool.models.spec import PoolSpec, UsagePreset
+from scanpool.models.llm import UsagePreset
+from scanpool.models.spec import PoolSpec
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

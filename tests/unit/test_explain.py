@@ -10,9 +10,10 @@ from scanpool.explain import explain
 from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.conditions import Condition, ConditionType, Reason
 from scanpool.models.decision import CostSource, LimitedBy, Zone
+from scanpool.models.llm import Ramp
 from scanpool.models.memory import Checkpoint, Quota
 from scanpool.models.observation import KeyUsage
-from scanpool.models.spec import PoolSpec, Ramp
+from scanpool.models.spec import PoolSpec
 from scanpool.models.status import (
     BudgetStatus,
     CeilingsStatus,

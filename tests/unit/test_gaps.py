@@ -8,9 +8,9 @@ from builders import API_KEY, NOW, WHOLE_KEY, llm, observe, pool, seen, unseen
 from scanpool.decide import decide, gaps
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import LimitedBy
+from scanpool.models.llm import Admin
 from scanpool.models.memory import Memory, Recommendation
 from scanpool.models.observation import ConfiguredLimits, ProviderState
-from scanpool.models.spec import Admin
 
 SPEC = pool(min_replicas=0, llm=llm(usage=WHOLE_KEY))
 

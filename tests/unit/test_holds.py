@@ -26,14 +26,10 @@ from builders import (
 from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import LimitedBy, Step
+from scanpool.models.llm import OnQuotaExhausted
 from scanpool.models.memory import Memory, Quota, Recommendation
 from scanpool.models.observation import KeyUsage, ProviderState
-from scanpool.models.spec import (
-    Fallback,
-    MemoryTarget,
-    OnQuotaExhausted,
-    PoolSpec,
-)
+from scanpool.models.spec import Fallback, MemoryTarget, PoolSpec
 
 ON_NODES = MemoryTarget()
 BILLED = seen(ProviderState(billing_code="insufficient_quota"))

@@ -13,10 +13,11 @@ from scanpool.decide import after_scaling, checkpoint, decide, restore
 from scanpool.decide.behavior import scale_down_window
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import Ceiling, Decision, LimitedBy
+from scanpool.models.llm import OnQuotaExhausted
 from scanpool.models.memory import Checkpoint, Memory, Quota
 from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Behavior, Fallback, MemoryTarget, OnQuotaExhausted, PoolSpec
+from scanpool.models.spec import Behavior, Fallback, MemoryTarget, PoolSpec
 from strategies import (
     MOST_REPLICAS,
     Scenario,

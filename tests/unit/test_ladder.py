@@ -24,11 +24,7 @@ from scanpool.decide import after_scaling, decide
 from scanpool.models.decision import Decision, LimitedBy, Step, Zone
 from scanpool.models.memory import Recommendation
 from scanpool.models.observation import KeyUsage, ProviderState
-from scanpool.models.spec import (
-    Behavior,
-    MemoryTarget,
-    ScalingRules,
-)
+from scanpool.models.spec import Behavior, MemoryTarget, ScalingRules
 
 ON_NODES = MemoryTarget()
 

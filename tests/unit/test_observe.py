@@ -10,6 +10,8 @@ from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, 
 from scanpool import observe as observe_module
 from scanpool.cluster_objects import SecretText
 from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Admin, Probe, Prometheus, Provider, Usage, UsagePreset
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
@@ -19,18 +21,7 @@ from scanpool.models.observation import (
     QueueRates,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import (
-    Admin,
-    MemoryTarget,
-    PoolSpec,
-    Probe,
-    Prometheus,
-    Provider,
-    RabbitMQ,
-    SecretKeyRef,
-    Usage,
-    UsagePreset,
-)
+from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
 from scanpool.observe import (
     ADMIN_SECONDS,
     NODES_SECONDS,

@@ -16,10 +16,10 @@ from scanpool.decide.quota import (
     taints_refusals,
     trip,
 )
+from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Usage
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import KeyUsage, ProviderState, Refusals
 from scanpool.models.reading import Reading
-from scanpool.models.spec import Llm, OnQuotaExhausted, Probe, Usage
 
 SINCE = NOW - 60
 PAYING = llm()

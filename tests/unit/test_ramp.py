@@ -16,9 +16,9 @@ from builders import (
 )
 from scanpool.decide import decide, ramp
 from scanpool.models.decision import Decision, LimitedBy
+from scanpool.models.llm import Ramp
 from scanpool.models.memory import Memory, UseSample
 from scanpool.models.observation import KeyUsage
-from scanpool.models.spec import Ramp
 
 RAMP = Ramp()
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probing import NOW, probed, request_of
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
-from scanpool.models.spec import Provider
 from scanpool.sources.anthropic_headers import limits_in_headers, parse_time
 
 EPOCH = datetime.fromtimestamp(NOW, UTC)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from probing import NOW, probed, request_of
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
-from scanpool.models.spec import Provider
 
 RESOURCE = "https://name.openai.azure.com"
 

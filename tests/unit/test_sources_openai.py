@@ -3,9 +3,9 @@ import json
 import pytest
 
 from probing import NOW, probed, request_of
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
-from scanpool.models.spec import Provider
 
 LIMITS = {"x-ratelimit-limit-tokens": "30000", "x-ratelimit-limit-requests": "500"}
 KNOWN = {"tokens_per_minute": 30_000, "requests_per_minute": 500}

@@ -6,9 +6,9 @@ import pytest
 
 from probing import NOW, probed
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Provider
 from scanpool.sources.probe import DIALECTS, MOST_TOKENS
 
 LIMITS = {

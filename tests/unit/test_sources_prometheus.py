@@ -4,9 +4,9 @@ import pytest
 
 from prometheus_stub import NOW, data, labeled, serving, vector
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Prometheus
 from scanpool.models.observation import KeyUsage, Refusals
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Prometheus
 from scanpool.sources.prometheus import read_usage
 
 WINDOW_SECONDS = 60

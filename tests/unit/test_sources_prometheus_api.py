@@ -2,9 +2,9 @@ import pytest
 
 from prometheus_stub import NOW, data, serving, vector
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Prometheus
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Prometheus
 from scanpool.sources import prometheus_api
 from scanpool.sources.prometheus import read_usage
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.models.spec import Label, UsagePreset
+from scanpool.models.llm import Label, UsagePreset
 from scanpool.sources.promql import preset_query, string_literal
 
 OTEL_GENAI = """

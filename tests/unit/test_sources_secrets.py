@@ -18,8 +18,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from scanpool.models.llm import Prometheus, Provider
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Prometheus, Provider
 from scanpool.sources.amqp import read_ready
 from scanpool.sources.http import HttpClients
 from scanpool.sources.management import read_depths, read_rates

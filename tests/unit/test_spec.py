@@ -13,25 +13,19 @@ from pydantic import BaseModel, ValidationError
 from builders import pool
 from scanpool.models.base import Model, Rule
 from scanpool.models.crd import structural_schema
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Prometheus, Provider, Ramp, Usage
 from scanpool.models.spec import (
     Behavior,
     Fallback,
-    Llm,
     MemoryTarget,
     Mode,
-    OnQuotaExhausted,
     PoolSpec,
-    Probe,
-    Prometheus,
-    Provider,
     Queue,
     RabbitMQ,
-    Ramp,
     ScaleTargetRef,
     ScalingRules,
-    SecretKeyRef,
     SelectPolicy,
-    Usage,
 )
 from scanpool_sandbox.kube.schema.defaulting import apply_defaults
 from scanpool_sandbox.kube.schema.validation import validate

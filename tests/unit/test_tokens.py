@@ -11,9 +11,9 @@ from scanpool.decide.ceilings import Ceilings, measure
 from scanpool.decide.tokens import smallest
 from scanpool.models.budget import Claim, Need, Unit
 from scanpool.models.decision import Ceiling
+from scanpool.models.llm import Ramp
 from scanpool.models.memory import Memory, UseSample
 from scanpool.models.observation import KeyUsage, ProviderState
-from scanpool.models.spec import Ramp
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from math import floor, fsum, inf
 from typing import NamedTuple
 
 from scanpool.models.budget import Claim, Need, Share, Unit
-from scanpool.models.spec import MOST_REPLICAS
+from scanpool.models.fields import MOST_REPLICAS
 
 # A share that misses a whole replica by no more than this, in replicas, missed it by rounding:
 # errors of floats at 10,000 replicas are a thousandth of it.

@@ -9,9 +9,10 @@ from scanpool.decide.budget import Entitlement
 from scanpool.decide.limits import TOKEN_UNITS
 from scanpool.models.budget import Claim, Unit
 from scanpool.models.decision import Ceiling, LimitedBy, MemoryReport, TokenReport
+from scanpool.models.llm import Llm
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
-from scanpool.models.spec import Llm, Mode, PoolSpec
+from scanpool.models.spec import Mode, PoolSpec
 
 NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 

@@ -7,9 +7,10 @@ from math import exp
 from scanpool.decide.use import Flow, Use
 from scanpool.models.budget import Unit
 from scanpool.models.decision import CostSource
+from scanpool.models.llm import Llm
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation, QueueDepth
-from scanpool.models.spec import Llm, Queue
+from scanpool.models.spec import Queue
 
 # A change of the queue mix fills the usage window (60 s) and then three of these: the cost has
 # followed to 97% when three minutes are over.

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scanpool.models.budget import Unit
+from scanpool.models.llm import Llm
 from scanpool.models.memory import KnownLimit, Memory
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
-from scanpool.models.spec import Llm
 
 PROBE, ADMIN, SPEC = "probe", "admin", "spec"
 # A limit that nobody has told for this long is forgotten: headers may come and go behind gateways.

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 from scanpool.models.decision import Expiry
 from scanpool.models.error_codes import is_billing
+from scanpool.models.llm import Llm, OnQuotaExhausted
 from scanpool.models.memory import Memory, Quota
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
-from scanpool.models.spec import Llm, OnQuotaExhausted
 
 # Replicas that try the provider again before the breaker closes.
 HALF_OPEN_REPLICAS = 1

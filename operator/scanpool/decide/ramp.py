@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from scanpool.models.llm import Ramp
 from scanpool.models.memory import Memory, UseSample
-from scanpool.models.spec import Ramp
 
 # Growth is judged over many minutes: one sample in each is enough.
 SAMPLE_SECONDS = 60.0

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from scanpool.decide import behavior, cost, feedback, limits, quota, ramp, room, use
+from scanpool.models.llm import Llm
 from scanpool.models.memory import (
     Checkpoint,
     KnownLimit,
@@ -15,7 +16,7 @@ from scanpool.models.memory import (
 )
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Llm, PoolSpec
+from scanpool.models.spec import PoolSpec
 
 # Replicas that someone else sets back within this time are contested, not adjusted.
 REVERT_WINDOW_SECONDS = 600

@@ -8,10 +8,11 @@ from scanpool.decide.limits import TOKEN_UNITS, Limit
 from scanpool.decide.use import ACKNOWLEDGED, LEVEL, SECONDS_PER_MINUTE, Use
 from scanpool.models.budget import BudgetReport, Unit
 from scanpool.models.decision import Figure, TokenReport, Zone
+from scanpool.models.llm import Llm
 from scanpool.models.memory import Memory
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
-from scanpool.models.spec import Llm, Queue
+from scanpool.models.spec import Queue
 
 # Upper edges of the zones, as shares of the limit: those of the system this was built for.
 ZONES = ((0.50, Zone.GREEN), (0.75, Zone.YELLOW), (0.90, Zone.ORANGE))

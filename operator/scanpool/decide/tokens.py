@@ -18,9 +18,9 @@ from scanpool.decide.limits import PROBE, Limit
 from scanpool.decide.use import SECONDS_PER_MINUTE, Use
 from scanpool.models.budget import Need, Unit
 from scanpool.models.decision import Ceiling
+from scanpool.models.llm import Llm
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available
-from scanpool.models.spec import Llm
 
 # A level that is older than this many probes may be spent already.
 FRESH_PROBES = 2

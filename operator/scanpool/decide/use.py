@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from scanpool.models.budget import Unit
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Llm
 from scanpool.models.memory import Level, LevelUse, Memory, UseSample
 from scanpool.models.observation import KeyUsage, Observation, QueueRates
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Llm, Queue
+from scanpool.models.spec import Queue
 
 SECONDS_PER_MINUTE = 60
 ACKNOWLEDGED = "acknowledged messages"

@@ -7,8 +7,9 @@ from scanpool.decide.quota import SLOW_START_STEP_SECONDS
 from scanpool.models.budget import Unit
 from scanpool.models.conditions import Reason
 from scanpool.models.decision import LimitedBy
+from scanpool.models.llm import Llm
 from scanpool.models.memory import Quota
-from scanpool.models.spec import Llm, PoolSpec
+from scanpool.models.spec import PoolSpec
 from scanpool.models.status import (
     BudgetStatus,
     CeilingsStatus,

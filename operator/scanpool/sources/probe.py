@@ -7,9 +7,9 @@ from typing import Final
 import httpx
 
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import Provider
 from scanpool.sources.anthropic import ANTHROPIC
 from scanpool.sources.azure_openai import AZURE_OPENAI
 from scanpool.sources.dialect import Dialect, Refusal, body_of, mapping, refusal_of

@@ -11,7 +11,7 @@ from typing import Final
 
 import requests
 
-from scanpool.models import spec
+from scanpool.models import llm
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
@@ -33,7 +33,7 @@ ByCode = Sequence[tuple[str, float]]
 
 
 def read_usage(
-    config: spec.Prometheus,
+    config: llm.Prometheus,
     model: str,
     window_seconds: int,
     bearer_token: str | None,
@@ -97,10 +97,10 @@ def _with_refused(api: PrometheusApi, usage: Available[KeyUsage], query: str) ->
 
 def _by_preset(
     api: PrometheusApi,
-    preset: spec.UsagePreset,
+    preset: llm.UsagePreset,
     model: str,
     window_seconds: int,
-    own_labels: Sequence[spec.Label],
+    own_labels: Sequence[llm.Label],
 ) -> Reading[KeyUsage]:
     whole = _figures(api, preset_query(preset, model, window_seconds))
     if isinstance(whole, Unavailable):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from scanpool.models.spec import Label, UsagePreset
+from scanpool.models.llm import Label, UsagePreset
 
 SECONDS_PER_MINUTE: Final = 60
 """rate() is per second."""

@@ -1,0 +1,30 @@
+"""Kinds of fields that several parts of a spec have."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from scanpool.models.base import Model
+
+# Kubernetes' own bounds for the names of objects and for the keys of a Secret.
+ObjectName = Annotated[
+    str,
+    Field(
+        max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+    ),
+]
+SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+HttpUrl = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+Percent = Annotated[int, Field(ge=1, le=100)]
+# More than any Deployment of the field has.
+MOST_REPLICAS = 10_000
+# The API server counts in 32 bits for replicas and 64 bits for tokens.
+Replicas = Annotated[int, Field(ge=0, le=MOST_REPLICAS, json_schema_extra={"format": "int32"})]
+PerMinute = Annotated[int, Field(ge=1, le=10**12, json_schema_extra={"format": "int64"})]
+
+
+class SecretKeyRef(Model):
+    """One key of a Secret in the pool's namespace."""
+
+    name: ObjectName
+    key: SecretKey

@@ -1,0 +1,255 @@
+"""The `llm` part of a spec: whose limits, and how near to them the pool may go."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from scanpool.models.base import Model, Rule
+from scanpool.models.fields import HttpUrl, Percent, PerMinute, SecretKeyRef
+
+
+class Provider(StrEnum):
+    """Whose limits the pool's workers run into."""
+
+    OPENAI = "openai"
+    AZURE_OPENAI = "azure-openai"
+    ANTHROPIC = "anthropic"
+
+
+# Where a provider's API is when the spec names no base URL. Azure's is each customer's own.
+BASE_URLS = {
+    Provider.OPENAI: "https://api.openai.com/v1",
+    Provider.ANTHROPIC: "https://api.anthropic.com/v1",
+}
+
+
+class UsagePreset(StrEnum):
+    """Metric families that are known to count the tokens of a key."""
+
+    OTEL_GENAI = "otel-genai"
+    LITELLM = "litellm"
+    KONG = "kong"
+
+
+class OnQuotaExhausted(StrEnum):
+    """What becomes of the workers while the provider refuses every call for billing reasons."""
+
+    SCALE_TO_MIN = "ScaleToMin"
+    SCALE_TO_ZERO = "ScaleToZero"
+    HOLD = "Hold"
+
+
+class Label(Model):
+    """A label of a Prometheus series, and the value that it has to have."""
+
+    name: Annotated[str, Field(max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+    value: Annotated[str, Field(max_length=512)]
+
+
+class Prometheus(Model):
+    """Where the tokens that the whole key uses are counted."""
+
+    url: HttpUrl
+    preset: UsagePreset | None = Field(
+        None, description="Metric names of a known exporter, filtered by the pool's model."
+    )
+    query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="PromQL that returns tokens per minute as one number, instead of a preset.",
+    )
+    rate_limited_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="PromQL for the refused LLM calls per minute, instead of the preset's: one "
+        "number, or one for each code.",
+    )
+    own_labels: Annotated[tuple[Label, ...], Field(max_length=10)] = Field(
+        (),
+        description="Labels that pick the pool's own workers out of the preset's series. Without "
+        "them the own share is taken from acknowledged messages, which lag by some seconds.",
+    )
+    bearer_token_secret_ref: SecretKeyRef | None = None
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.preset) != has(self.query)",
+            "set exactly one of preset and query",
+            lambda m: (m.preset is None) != (m.query is None),
+        ),
+        Rule(
+            "!has(self.query) || self.ownLabels.size() == 0",
+            "ownLabels go with a preset: leave them out beside a query",
+            lambda m: m.query is None or not m.own_labels,
+        ),
+    )
+
+
+class Usage(Model):
+    """How the use of the limit is measured."""
+
+    prometheus: Prometheus | None = Field(
+        None,
+        description="Tokens that everyone on the key uses. Without it only the pool's own use is "
+        "seen, as acknowledged messages times tokens per message.",
+    )
+    window_seconds: Annotated[
+        int,
+        Field(
+            ge=10,
+            le=600,
+            description="Length of the window over which rates are averaged.",
+            json_schema_extra={"format": "int32"},
+        ),
+    ] = 60
+
+
+class Probe(Model):
+    """The smallest call that shows the provider's limits: one request, a few tokens.
+
+    Pools of one key and model share it.
+    """
+
+    enabled: bool = True
+    interval_seconds: Annotated[
+        int, Field(ge=1, le=3600, json_schema_extra={"format": "int32"})
+    ] = 60
+
+
+class Admin(Model):
+    """OpenAI's Admin API, which tells the limits that a project is configured with."""
+
+    api_key_secret_ref: SecretKeyRef = Field(
+        description="An admin key, which is not the key that the workers use."
+    )
+    project_id: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="The project of the workers' key, such as proj_abc.",
+        ),
+    ]
+
+
+class Ramp(Model):
+    """How fast the key's use may be planned to grow, as providers ask of traffic that is new."""
+
+    percent: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Growth that is allowed within the period.",
+            json_schema_extra={"format": "int32"},
+        ),
+    ] = 50
+    period_seconds: Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] = (
+        900
+    )
+    above_tokens_per_minute: PerMinute = Field(
+        1_000_000, description="Up to this use growth is free."
+    )
+
+
+class Llm(Model):
+    """The provider's limits and how near to them the pool may go."""
+
+    provider: Provider = Provider.OPENAI
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    base_url: HttpUrl | None = Field(
+        None,
+        description="Base URL of the API that the workers call: for Azure, a gateway or a "
+        "stand-in. Unset: the provider's own.",
+    )
+    api_version: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9.-]+$")] | None = Field(
+        None,
+        description="Azure only: the api-version of paths that name the deployment, such as "
+        "2024-10-21. Unset: the v1 API.",
+    )
+    api_key_secret_ref: SecretKeyRef | None = Field(
+        None, description="The key that the workers burn; the probe uses it to read the limits."
+    )
+    tokens_per_minute: PerMinute | None = Field(
+        None,
+        description="Token limit (TPM). If the probe sees the provider's too, the smaller counts.",
+    )
+    requests_per_minute: PerMinute | None = Field(
+        None,
+        description="Request limit (RPM). If the probe sees the provider's too, the smaller one.",
+    )
+    target_utilization_percent: Percent = Field(
+        85, description="Share of the limit that scaling up may plan to use."
+    )
+    tokens_per_replica_minute: PerMinute | None = Field(
+        None,
+        description="Tokens per minute that one busy replica uses, until the pool has learned it.",
+    )
+    weight: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Share of the limit beside other pools of the same key and model.",
+            json_schema_extra={"format": "int32"},
+        ),
+    ] = 1
+    ramp: Ramp | None = Field(
+        None, description="Limit the growth of use. Unset: only a slow_down of the provider does."
+    )
+    admin: Admin | None = Field(
+        None, description="Read the limits where the provider's answers do not tell them."
+    )
+    burst_seconds: (
+        Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] | None
+    ) = Field(
+        None,
+        description="Plan to spend what the provider's token bucket holds within this time, on top "
+        "of the target. Unset: the bucket is left alone.",
+    )
+    on_quota_exhausted: OnQuotaExhausted = Field(
+        OnQuotaExhausted.SCALE_TO_MIN,
+        description="ScaleToZero keeps messages waiting in the queue instead of failing.",
+    )
+    usage: Usage = Usage()
+    probe: Probe = Probe()
+
+    @property
+    def api_base(self) -> str:
+        """The base URL of the API."""
+        return self.base_url or BASE_URLS[self.provider]
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.tokensPerMinute) || has(self.admin) || "
+            "(has(self.apiKeySecretRef) && self.probe.enabled)",
+            "the token limit cannot be known: set tokensPerMinute, "
+            "or apiKeySecretRef with the probe enabled",
+            lambda m: (
+                m.tokens_per_minute is not None
+                or m.admin is not None
+                or (m.api_key_secret_ref is not None and m.probe.enabled)
+            ),
+        ),
+        Rule(
+            "self.provider != 'azure-openai' || has(self.baseUrl)",
+            "Azure has no common address: set baseUrl to your resource's, "
+            "such as https://NAME.openai.azure.com/openai/v1",
+            lambda m: m.provider is not Provider.AZURE_OPENAI or m.base_url is not None,
+        ),
+        Rule(
+            "self.provider == 'azure-openai' || !has(self.apiVersion)",
+            "apiVersion goes with provider azure-openai: leave it out",
+            lambda m: m.provider is Provider.AZURE_OPENAI or m.api_version is None,
+        ),
+        Rule(
+            "self.provider == 'openai' || !has(self.admin)",
+            "admin goes with provider openai: leave it out",
+            lambda m: m.provider is Provider.OPENAI or m.admin is None,
+        ),
+        Rule(
+            "!has(self.burstSeconds) || self.burstSeconds >= 2 * self.probe.intervalSeconds",
+            "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
+            "often is spent before it is seen to fall",
+            lambda m: m.burst_seconds is None or m.burst_seconds >= 2 * m.probe.interval_seconds,
+        ),
+    )
