@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Half of the tests wait for processes, the other half computes: two at a time, on any machine.
+# Half of the tests wait for processes, the other half computes: two files at a time, on any machine.
+# In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
 .PHONY: help demo replay test lint crd constraints clean kind-up kind-e2e kind-down
@@ -28,7 +29,7 @@ replay: $(INSTALLED)
 
 test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
