@@ -62,6 +62,15 @@ def watch(overload: Overload) -> tuple[list[Obj], list[LogEntry], float]:
     return shown, overload.calls()[before:], time.monotonic() - began
 
 
+def has_grown(overload: Overload) -> bool:
+    """Whether the pool has learned what a replica uses, and has what it may by that."""
+    status = overload.scene.status(NAME)
+    return (
+        status.get("llm", {}).get("tokensPerReplicaSource") == "Learned"
+        and status["readyReplicas"] == status["ceilings"]["tokens"]
+    )
+
+
 def is_settled(overload: Overload) -> bool:
     """Whether the pool knows well what a replica uses, and has and uses what it may by that."""
     status = overload.scene.status(NAME)
@@ -92,6 +101,8 @@ def test_no_scaling_buys_429s_under_the_token_ceiling(overload, measured_by) -> 
     # Nobody knows what a worker uses.
     del pool["tokensPerReplicaMinute"]
     overload.create_pool(llm=pool)
+    # Learning starts anew where replicas change, after their first calls and a whole window.
+    until("it has grown", lambda: has_grown(overload), lambda: scene.status(NAME))
     until("it has settled", lambda: is_settled(overload), lambda: scene.status(NAME))
     scaled, submitted = scene.stage.scales(scene.namespace, NAME), overload.counts().submitted
 
