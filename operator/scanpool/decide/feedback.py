@@ -91,7 +91,7 @@ def learn_from_refusals(
             return replace(memory, rate_limited_at=now, backoff_factor=factor)
         if factor < 1.0 or memory.rate_limited_at is None:
             return memory
-        return replace(memory, rate_limited_at=None, backoff_at=None, backoff_factor=1.0)
+        return _recovered(memory)
     memory = replace(memory, rate_limited_at=now, backoff_factor=factor)
     if memory.backoff_at is not None and now - memory.backoff_at < hold:
         return memory
@@ -106,6 +106,10 @@ def without_backoff_since(memory: Memory, since: float) -> Memory:
     """
     if memory.backoff_at is None or memory.backoff_at <= since:
         return memory
+    return _recovered(memory)
+
+
+def _recovered(memory: Memory) -> Memory:
     return replace(memory, rate_limited_at=None, backoff_at=None, backoff_factor=1.0)
 
 
@@ -115,9 +119,7 @@ def _slowed_at(observation: Observation) -> float | None:
     said = []
     if isinstance(provider, Available) and provider.value.slow_down:
         said.append(provider.at)
-    if isinstance(usage, Available) and any(
-        one.code == SLOW_DOWN and one.per_minute > 0 for one in usage.value.refusals
-    ):
+    if isinstance(usage, Available) and SLOW_DOWN in usage.value.refused_codes:
         said.append(usage.at)
     return max(said, default=None)
 

@@ -165,9 +165,7 @@ def _is_starting(memory: Memory, now: float) -> bool:
 
 def _workers_met_billing(observation: Observation) -> bool:
     usage = observation.usage
-    return isinstance(usage, Available) and any(
-        refusals.per_minute > 0 and is_billing(refusals.code) for refusals in usage.value.refusals
-    )
+    return isinstance(usage, Available) and any(map(is_billing, usage.value.refused_codes))
 
 
 def _forgotten(memory: Memory) -> Memory:

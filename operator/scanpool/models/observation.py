@@ -171,6 +171,11 @@ class KeyUsage:
     own_refused_per_minute: float | None = None
     refusals: tuple[Refusals, ...] = ()
 
+    @property
+    def refused_codes(self) -> frozenset[str]:
+        """The codes with which calls are being refused."""
+        return frozenset(one.code for one in self.refusals if one.per_minute > 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

@@ -6,15 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from scanpool.models.conditions import Reason
 from scanpool.models.observation import ProviderState
+from scanpool.models.reading import Unavailable
 from scanpool.sources.http import Answer
-from scanpool.sources.text import quoted, without_secrets
+from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
+from scanpool.sources.urls import InvalidUrlError, parse_address
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 PROMPT: Final = "1"
 """A single token; the framing of a message adds some ten."""
 
 KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
 """Providers quote a wrong key in part: its first and last characters, asterisks between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where an API is: origin, base URL without a slash at its end, a key that fits a header."""
+
+    origin: str
+    base: str
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,29 @@ class Dialect:
     limits: Callable[[Mapping[str, str], float], ProviderState]
     refused: Callable[[Refusal], ProviderState | None]
     spent: Callable[[Mapping[str, object]], int | None]
+
+
+def access(base_url: str, key: str, *, name: str, ref: str) -> Access | Unavailable:
+    """Return how to reach a provider's API, or what is wrong with the URL or the key.
+
+    Args:
+        base_url: of the API, for example https://api.openai.com/v1.
+        key: as the Secret has it.
+        name: what the key is called in a message.
+        ref: the field of the spec that names its Secret.
+
+    """
+    try:
+        address = parse_address(base_url, DEFAULT_PORTS)
+    except InvalidUrlError as error:
+        return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.baseUrl")
+    key = key.strip()
+    if not HEADER_TOKEN.fullmatch(key):
+        return Unavailable(
+            Reason.PROVIDER_AUTHENTICATION_FAILED,
+            f"the {name} is empty or has characters that no key has; correct the Secret of {ref}",
+        )
+    return Access(address.origin, f"{address.origin}{address.path.rstrip('/')}", key)
 
 
 def body_of(answer: Answer) -> Mapping[str, object]:

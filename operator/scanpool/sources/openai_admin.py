@@ -11,13 +11,11 @@ from scanpool.models.conditions import Reason
 from scanpool.models.observation import ConfiguredLimits
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.buckets import plausible_limit
-from scanpool.sources.dialect import Refusal, body_of, mapping, refusal_of
+from scanpool.sources.dialect import Refusal, access, body_of, mapping, refusal_of
 from scanpool.sources.http import exchange
-from scanpool.sources.text import HEADER_TOKEN, quoted
-from scanpool.sources.urls import InvalidUrlError, parse_address
+from scanpool.sources.text import quoted
 
 SOURCE: Final = "admin"
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 PAGE_ENTRIES: Final = 100
 """The most that a page has, and what it has by default."""
@@ -50,22 +48,11 @@ async def read_limits(
         clock: seconds since the epoch.
 
     """
-    try:
-        address = parse_address(base_url, DEFAULT_PORTS)
-    except InvalidUrlError as error:
-        return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.baseUrl")
-    admin_key = admin_key.strip()
-    if not HEADER_TOKEN.fullmatch(admin_key):
-        return Unavailable(
-            Reason.PROVIDER_AUTHENTICATION_FAILED,
-            "the admin key is empty or has characters that no key has; correct the Secret of "
-            "llm.admin.apiKeySecretRef",
-        )
-    url = (
-        f"{address.origin}{address.path.rstrip('/')}/organization/projects/"
-        f"{quote(project_id, safe='')}/rate_limits"
-    )
-    entries = await _entries(http, url, address.origin, admin_key, project_id)
+    api = access(base_url, admin_key, name="admin key", ref="llm.admin.apiKeySecretRef")
+    if isinstance(api, Unavailable):
+        return api
+    url = f"{api.base}/organization/projects/{quote(project_id, safe='')}/rate_limits"
+    entries = await _entries(http, url, api.origin, api.key, project_id)
     if isinstance(entries, Unavailable):
         return entries
     entry = _entry_of(entries, model)
@@ -76,7 +63,7 @@ async def read_limits(
     if limits == ConfiguredLimits():
         return Unavailable(
             Reason.LIMIT_UNKNOWN,
-            f"{address.origin} lists no limit for '{quoted(model)}' in the project "
+            f"{api.origin} lists no limit for '{quoted(model)}' in the project "
             f"'{quoted(project_id)}'; correct llm.model or llm.admin.projectId, or set "
             "llm.tokensPerMinute",
         )

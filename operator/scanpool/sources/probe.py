@@ -12,14 +12,12 @@ from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.anthropic import ANTHROPIC
 from scanpool.sources.azure_openai import AZURE_OPENAI
-from scanpool.sources.dialect import Dialect, Refusal, body_of, mapping, refusal_of
+from scanpool.sources.dialect import Dialect, Refusal, access, body_of, mapping, refusal_of
 from scanpool.sources.http import Answer, exchange
 from scanpool.sources.openai import OPENAI
-from scanpool.sources.text import HEADER_TOKEN, quoted
-from scanpool.sources.urls import Address, InvalidUrlError, parse_address
+from scanpool.sources.text import quoted
 
 SOURCE: Final = "probe"
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 MOST_TOKENS: Final = 32
 """The bound of what one probe takes from the limit: at most 16 tokens of answer, and a prompt of
@@ -54,35 +52,26 @@ async def probe(
         clock: seconds since the epoch.
 
     """
-    try:
-        address = parse_address(base_url, DEFAULT_PORTS)
-    except InvalidUrlError as error:
-        return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.baseUrl")
-    api_key = api_key.strip()
-    if not HEADER_TOKEN.fullmatch(api_key):
-        return Unavailable(
-            Reason.PROVIDER_AUTHENTICATION_FAILED,
-            "the API key is empty or has characters that no key has; correct the Secret of "
-            "llm.apiKeySecretRef",
-        )
+    api = access(base_url, api_key, name="API key", ref="llm.apiKeySecretRef")
+    if isinstance(api, Unavailable):
+        return api
     dialect = DIALECTS[provider]
-    base = f"{address.origin}{address.path.rstrip('/')}"
-    call = dialect.call(base, api_version, api_key, model)
+    call = dialect.call(api.base, api_version, api.key, model)
     answer = await exchange(
         http,
         "POST",
         call.url,
-        origin=address.origin,
+        origin=api.origin,
         unreachable=Reason.PROVIDER_UNREACHABLE,
         headers=call.headers,
         json=call.body,
     )
     if isinstance(answer, Unavailable):
         return answer
-    now, refusal = clock(), refusal_of(answer, api_key)
+    now, refusal = clock(), refusal_of(answer, api.key)
     state = _state(dialect, answer, refusal, now)
     if state is None:
-        return _failure(refusal, address, model)
+        return _failure(refusal, api.origin, model)
     return Available(state, at=now, source=SOURCE)
 
 
@@ -109,36 +98,36 @@ def _over(refused: ProviderState, limits: ProviderState) -> ProviderState:
     return replace(refused, **told)
 
 
-def _failure(refusal: Refusal, address: Address, model: str) -> Unavailable:
+def _failure(refusal: Refusal, origin: str, model: str) -> Unavailable:
     words = refusal.words
     match refusal.status:
         case httpx.codes.UNAUTHORIZED:
             return Unavailable(
                 Reason.PROVIDER_AUTHENTICATION_FAILED,
-                f"{address.origin} refuses the API key ({words}); correct the Secret of "
+                f"{origin} refuses the API key ({words}); correct the Secret of "
                 "llm.apiKeySecretRef, or llm.provider and llm.baseUrl if it is another's",
             )
         case httpx.codes.FORBIDDEN:
             return Unavailable(
                 Reason.PROVIDER_AUTHENTICATION_FAILED,
-                f"the API key may not call '{quoted(model)}' at {address.origin} ({words}); allow "
+                f"the API key may not call '{quoted(model)}' at {origin} ({words}); allow "
                 "it in the key's project, or allow the operator's address and region",
             )
         case httpx.codes.NOT_FOUND:
             return Unavailable(
                 Reason.MODEL_NOT_FOUND,
-                f"{address.origin} knows no model '{quoted(model)}' for this key ({words}); "
+                f"{origin} knows no model '{quoted(model)}' for this key ({words}); "
                 "correct llm.model (on Azure the name of the deployment), llm.baseUrl or "
                 "llm.apiVersion",
             )
     if refusal.status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Unavailable(
             Reason.PROVIDER_UNREACHABLE,
-            f"{address.origin} is failing or overloaded ({words}); this is not a limit of the key, "
+            f"{origin} is failing or overloaded ({words}); this is not a limit of the key, "
             "wait or see the provider's status page",
         )
     return Unavailable(
         Reason.PROVIDER_ERROR,
-        f"{address.origin} does not accept the probe for '{quoted(model)}' ({words}); if the model "
+        f"{origin} does not accept the probe for '{quoted(model)}' ({words}); if the model "
         "has no chat completions, set llm.tokensPerMinute and disable llm.probe",
     )
