@@ -2,34 +2,43 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from scanpool.decide import decide
+from scanpool.decide import Memory, Peers, assess, decide, learn
+from scanpool.decide.backoff import Backoff
+from scanpool.decide.behavior import Recommendation
+from scanpool.decide.belief import Belief
+from scanpool.decide.bucket import Bucket
 from scanpool.decide.ceilings import measure
-from scanpool.models.conditions import Reason
-from scanpool.models.decision import Ceiling, Decision
+from scanpool.decide.cost import Learned
+from scanpool.decide.decision import Ceiling, Decision
+from scanpool.decide.history import History
+from scanpool.decide.llm_signals import Flow, LlmSignals, Probed, Refused, Use
+from scanpool.decide.memory import LlmMemory
+from scanpool.decide.signals import Backlog, Demand, Signals, Workers
+from scanpool.decide.signals import QueueDepth as QueueSignal
+from scanpool.decide.working_sets import WorkingSets
+from scanpool.models.claims import Claim
+from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import Llm, Prometheus, Usage, UsagePreset
-from scanpool.models.memory import Memory, Recommendation
 from scanpool.models.observation import (
-    KeyUsage,
     Node,
     Observation,
     Pod,
     PodTemplate,
-    ProviderState,
     QueueDepth,
     QueueRates,
     Target,
 )
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, Queue, RabbitMQ, ScaleTargetRef
+from scanpool.models.units import MEBIBYTE
 
 T = TypeVar("T")
 
 # Seconds since the epoch; any moment would do.
 NOW = 1_800_000_000.0
-MEBIBYTE = 1024 * 1024
 VISION = "scan.vision"
 ANSWER = "scan.answer"
 BROKER = SecretKeyRef(name="scan-secret", key="RABBITMQ_API_URL")
@@ -84,7 +93,7 @@ def depth(ready: int = 0, unacked: int | None = 0, name: str = VISION) -> QueueD
 
 def rates(acked_per_second: float, name: str = VISION) -> QueueRates:
     """Build the rates of a queue that is consumed as fast as it is filled."""
-    return QueueRates(name, acked_per_second, acked_per_second, consumers=1)
+    return QueueRates(name, acked_per_second)
 
 
 def pods(count: int, **changes: Any) -> tuple[Pod, ...]:
@@ -134,9 +143,83 @@ def blinded(observation: Observation, *readings: str) -> Observation:
     return replace(observation, **failed)
 
 
-def settled(replicas: int, at: float = NOW) -> Memory:
+def memory(
+    history: History | None = None, working_sets: WorkingSets | None = None, **llm_parts: Any
+) -> Memory:
+    """Build a memory of these parts; those of the provider's limit by their names in LlmMemory."""
+    return Memory(history or History(), working_sets or WorkingSets(), LlmMemory(**llm_parts))
+
+
+def settled(replicas: int, at: float = NOW, **llm_parts: Any) -> Memory:
     """Build the memory of a pool that has long had these replicas, and wanted no others."""
-    return Memory(recommendations=(Recommendation(at - 86_400, replicas),))
+    return memory(History((Recommendation(at - 86_400, replicas),)), **llm_parts)
+
+
+def workers(ready: int = 2, starting: int = 0, **changes: Any) -> Workers:
+    """Build the target as it stands: all it asks for is there, and took 30 s to start."""
+    usual: dict[str, Any] = {
+        "replicas": ready + starting,
+        "pods": ready + starting,
+        "ready": ready,
+        "steady_since": None if starting else NOW - 600,
+        "start_seconds": 30.0,
+    }
+    return Workers(**{**usual, **changes})
+
+
+def backlog(ready: int = 0, wanted: int = 1, *, near: bool = False) -> Backlog:
+    """Build what waits in one queue, and the replicas that it asks for."""
+    messages = QueueSignal(VISION, ready, 0, ready * 3_000)
+    return Backlog("test", (messages,), ready, ready, Demand(wanted, VISION, ready, 10), near)
+
+
+def llm_signals(**changes: Any) -> LlmSignals:
+    """Build what is known of a limit that nobody uses, with a probe that has been answered."""
+    nobody = Flow(0.0, 0.0)
+    usual: dict[str, Any] = {
+        "use": Use(nobody, nobody, Flow(0.0, 0.0, 0.0), "test", NOW, NOW),
+        "told": {},
+        "probed": Probed(is_asked=True, at=NOW, source="probe"),
+        "refused": Refused(per_minute=0.0, source="test", at=NOW),
+        "hold_seconds": 90.0,
+        "belief": Belief(),
+        "bucket": Bucket(),
+    }
+    return LlmSignals(**{**usual, **changes})
+
+
+def signals(**changes: Any) -> Signals:
+    """Build the signals of a pool of two ready replicas for which nothing waits."""
+    usual: dict[str, Any] = {
+        "now": NOW,
+        "workers": workers(),
+        "backlog": backlog(),
+        "gaps": (),
+        "is_first_look": False,
+        "working_sets": WorkingSets(),
+    }
+    return Signals(**{**usual, **changes})
+
+
+class Thought(NamedTuple):
+    """What the three strides of a tick make."""
+
+    signals: Signals
+    memory: Memory
+    decision: Decision
+
+
+def think(
+    spec: PoolSpec,
+    observation: Observation,
+    memory: Memory,
+    now: float = NOW,
+    peers: Sequence[Claim] = (),
+) -> Thought:
+    """Assess, learn and decide, as a tick does."""
+    found = assess(spec, observation, memory, now)
+    learned = learn(spec, found, memory)
+    return Thought(found, learned, decide(spec, found, learned, Peers("scan/pool", tuple(peers))))
 
 
 def follow(observation: Observation, replicas: int) -> Observation:
@@ -148,7 +231,7 @@ def follow(observation: Observation, replicas: int) -> Observation:
 def decided(spec: PoolSpec, observation: Observation, memory: Memory | None = None) -> Decision:
     """Decide for a pool that has long had its replicas, unless told what it remembers."""
     known = settled(observation.target.replicas) if memory is None else memory
-    return decide(spec, observation, known, NOW)[0]
+    return think(spec, observation, known).decision
 
 
 def token_ceiling(
@@ -169,14 +252,9 @@ def token_ceiling(
             usage=WHOLE_KEY,
         )
     )
-    observation = observe(
-        current,
-        provider=seen(ProviderState()),
-        usage=unseen() if others is None else seen(KeyUsage(others, own_tokens_per_minute=0.0)),
-    )
-    memory = Memory(
-        tokens_per_replica=per_replica, rate_limited_at=NOW, backoff_at=NOW, backoff_factor=factor
-    )
-    found = measure(spec, observation, memory, current, NOW).tokens
-    assert found is not None
-    return found
+    own = Flow(0.0, 0.0)
+    known = LlmMemory(backoff=Backoff(NOW, NOW, factor), cost=Learned(per_replica))
+    use = Use(own, own, Flow(others), "test", NOW, NOW)
+    seen_now = signals(workers=workers(current), llm=llm_signals(use=use))
+    found = measure(spec, seen_now, Memory(llm=known), Peers(), current)
+    return found.by_limit[LimitedBy.TOKENS]

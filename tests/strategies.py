@@ -8,11 +8,18 @@ from typing import Any, NamedTuple, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from builders import API_KEY, MEBIBYTE, NOW, WHOLE_KEY, pool, rates, target, unseen
-from scanpool.models.budget import Claim, Need, Unit
+from builders import API_KEY, NOW, WHOLE_KEY, pool, rates, target, unseen
+from scanpool.decide import Memory
+from scanpool.decide.backoff import Backoff
+from scanpool.decide.behavior import Recommendation, Scaling
+from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.cost import Learned
+from scanpool.decide.history import History
+from scanpool.decide.memory import LlmMemory
+from scanpool.decide.working_sets import WorkingSet, WorkingSets
+from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import Reason
 from scanpool.models.llm import Llm, OnQuotaExhausted, Usage
-from scanpool.models.memory import Memory, Quota, Recommendation, Scaling, WorkingSet
 from scanpool.models.observation import (
     KeyUsage,
     Node,
@@ -34,6 +41,7 @@ from scanpool.models.spec import (
     ScalingRules,
     SelectPolicy,
 )
+from scanpool.models.units import MEBIBYTE
 
 T = TypeVar("T")
 
@@ -69,7 +77,8 @@ policies = st.builds(
     ScalingPolicy,
     type=st.sampled_from(PolicyType),
     value=st.integers(1, 200),
-    period_seconds=st.integers(1, 120),
+    # By its name outside: of a required field `builds` would draw that too, and it would count.
+    periodSeconds=st.integers(1, 120),
 )
 scaling_rules = st.builds(
     ScalingRules,
@@ -255,37 +264,38 @@ def memories(
     quotas: st.SearchStrategy[Quota] = quotas,
 ) -> Memory:
     """Draw what a process remembers at NOW."""
-    memory = Memory(
+    history = History(
         recommendations=draw(recommendations),
         scalings=tuple(draw(st.lists(st.builds(Scaling, past, st.integers(-5, 5)), max_size=4))),
-        busy_since=draw(st.none() | past),
-        busy_replicas=draw(st.integers(0, 5)),
-        growth_stopped_until=draw(st.none() | st.floats(NOW - 900, NOW + 900)),
-        quota=draw(quotas),
-        working_sets=tuple(draw(st.lists(working_sets, max_size=4))),
         failed_depth_readings=draw(st.integers(0, 2)),
         last_desired=draw(st.none() | replicas),
         reverted_at=tuple(draw(st.lists(past, max_size=2))),
     )
+    learned = Learned(busy_since=draw(st.none() | past), busy_replicas=draw(st.integers(0, 5)))
     if draw(st.booleans()):
-        memory = replace(memory, tokens_per_replica=draw(costs), learned_at=draw(past))
+        learned = replace(learned, tokens=draw(costs), at=draw(past))
+    backoff = Backoff(growth_stopped_until=draw(st.none() | st.floats(NOW - 900, NOW + 900)))
     if draw(st.booleans()):
-        backoff_at = draw(past)
-        refused_at = draw(st.floats(backoff_at, NOW))
+        at = draw(past)
         factor = draw(st.floats(0.2, 1.0, exclude_max=True))
-        memory = replace(
-            memory, backoff_at=backoff_at, rate_limited_at=refused_at, backoff_factor=factor
-        )
-    if memory.quota is not Quota.CLOSED:
-        memory = replace(
-            memory,
-            quota_code="insufficient_quota",
-            quota_since=draw(past),
-            quota_refusals=draw(st.integers(1, 20)),
-        )
-    elif draw(st.booleans()):
-        memory = replace(memory, quota_closed_at=draw(past), quota_refusals=draw(st.integers(0, 5)))
-    return memory
+        backoff = replace(backoff, at=at, refused_at=draw(st.floats(at, NOW)), factor=factor)
+    sets = WorkingSets(tuple(draw(st.lists(working_sets, max_size=4))))
+    return Memory(
+        history,
+        sets,
+        LlmMemory(breaker=draw(_breakers(quotas)), backoff=backoff, cost=learned),
+    )
+
+
+@st.composite
+def _breakers(draw: st.DrawFn, /, quotas: st.SearchStrategy[Quota]) -> Breaker:
+    state = draw(quotas)
+    if state is not Quota.CLOSED:
+        since, refusals = draw(past), draw(st.integers(1, 20))
+        return Breaker(state, "insufficient_quota", since, refusals)
+    if draw(st.booleans()):
+        return Breaker(state, closed_at=draw(past), refusals=draw(st.integers(0, 5)))
+    return Breaker(state)
 
 
 def answering(spec: PoolSpec) -> dict[str, st.SearchStrategy[Any]]:

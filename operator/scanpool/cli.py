@@ -1,15 +1,17 @@
 """The commands: run the operator, print its CRD, explain a pool."""
 
 import argparse
+import asyncio
 import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import entry_points
 
 from scanpool import settings
-from scanpool.models.crd import custom_resource_definition_yaml
+from scanpool.crd import custom_resource_definition_yaml
 from scanpool.models.reading import Unavailable
 
 # Entry points that add a command: each is called with the subparsers, and sets `run`.
@@ -40,23 +42,25 @@ def _carry_out(arguments: argparse.Namespace) -> int:
     if command == "explain":
         return _explain(arguments.namespace, arguments.name)
     # kopf takes half a second to import: only `run` waits for it.
-    from scanpool import handlers  # noqa: PLC0415
+    from scanpool.controller import handlers  # noqa: PLC0415
 
     handlers.run(settings.from_arguments(arguments))
     return 0
 
 
 def _explain(namespace: str, name: str) -> int:
-    from scanpool.cluster import Cluster, NoClusterError  # noqa: PLC0415 - as above: kubernetes
-    from scanpool.explain import explain  # noqa: PLC0415
+    from scanpool.kube.api import KubeApi, NoClusterError  # noqa: PLC0415 - as above: kubernetes
+    from scanpool.kube.cluster import Cluster  # noqa: PLC0415
+    from scanpool.report.explain import explain  # noqa: PLC0415
 
-    try:
-        cluster = Cluster(1, time.time)
-    except NoClusterError as error:
-        print(f"scanpool: {error}", file=sys.stderr)
-        return 1
-    pool = cluster.read_pool(namespace, name)
-    cluster.close()
+    with ThreadPoolExecutor(1) as executor:
+        try:
+            api = KubeApi(executor, 1)
+        except NoClusterError as error:
+            print(f"scanpool: {error}", file=sys.stderr)
+            return 1
+        pool = asyncio.run(Cluster(api, time.time).read_pool(namespace, name))
+        api.close()
     if isinstance(pool, Unavailable):
         print(f"scanpool: {pool.message}", file=sys.stderr)
         return 1

@@ -87,7 +87,7 @@ SAMPLE_POOL: dict[str, Any] = {
         "queues": [
             {"name": "scan.vision", "messagesPerReplica": 10, "tokensPerMessage": 3_000},
             {"name": "scan.answer", "messagesPerReplica": 10, "tokensPerMessage": 1_500},
-            {"name": "scan.rule", "messagesPerReplica": 20, "tokensPerMessage": 500},
+            {"name": "scan.rule", "messagesPerReplica": 20},
         ],
     },
     "llm": {

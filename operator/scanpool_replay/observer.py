@@ -1,36 +1,36 @@
 """Readings of the simulated world, in the types and with the delays of the product's sources.
 
-Which readings a pool asks for follows from its spec, as in the product: rates need the management
-API, the provider an API key and its probe, use a Prometheus, nodes the memory ceiling.
+Which readings a pool asks for follows from its spec, as in the product.
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanpool.models.conditions import Reason
-from scanpool.models.llm import Llm
+from scanpool.models.error_codes import Refusals
+from scanpool.models.llm import Usage
 from scanpool.models.observation import (
     KeyUsage,
     Node,
     Observation,
     Pod,
     PodTemplate,
-    ProviderState,
     QueueDepth,
     QueueRates,
-    Refusals,
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec
+from scanpool.models.units import MEBIBYTE
 from scanpool_replay.controllers.keda import FIGURES_PER_QUEUE
-from scanpool_replay.operator import KEY, Operator, epoch
+from scanpool_replay.operator import Operator, epoch
 from scanpool_replay.pipeline import Pipeline
 from scanpool_replay.pod import Phase
 from scanpool_replay.pod import Pod as WorkerPod
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-MEBIBYTE = 1024 * 1024
+T = TypeVar("T")
 
 
 class Observer:
@@ -40,37 +40,24 @@ class Observer:
         self._pipeline = pipeline
         self._spec = spec
         self._operator = operator
+        self._window = Usage().window_seconds if spec.llm is None else spec.llm.usage.window_seconds
 
     def observe(self, probe_age: float) -> Observation:
-        """Read everything, now. A probe is shared until it is `probe_age` seconds old."""
-        spec = self._spec
-        observation = Observation(
-            target=self._target(),
-            queues=self._reading("queues", self._depths()),
-            nodes=self._reading("nodes", self._nodes()) if spec.memory.enabled else None,
-        )
-        if spec.llm is None:
-            return observation
-        return Observation(
-            target=observation.target,
-            queues=observation.queues,
-            nodes=observation.nodes,
-            rates=self._reading("rates", self._rates(spec.llm))
-            if spec.rabbitmq.management_url_secret_ref is not None
-            else None,
-            provider=self._provider(probe_age)
-            if spec.llm.api_key_secret_ref is not None and spec.llm.probe.enabled
-            else None,
-            usage=self._reading("usage", self._usage(spec.llm))
-            if spec.llm.usage.prometheus is not None
-            else None,
-            pool=self._pipeline.name,
-            identity=KEY,
-            peers=self._operator.peers(self._pipeline.name, epoch(self._pipeline.engine.now)),
-        )
-
-    def _reading(self, name: str, found: Reading[T]) -> Reading[T]:
-        return found if self._pipeline.outages.can_read(name) else _lost(name)
+        """Read what the pool asks for, now. A probe is shared for `probe_age` seconds."""
+        readers: dict[str, Callable[[], Reading[Any]]] = {
+            "queues": self._depths,
+            "nodes": self._nodes,
+            "rates": self._rates,
+            "usage": self._usage,
+            "provider": lambda: self._operator.probe(self._pipeline, probe_age),
+        }
+        can_read = self._pipeline.outages.can_read
+        found: dict[str, Any] = {
+            name: read() if can_read(name) else _lost(name)
+            for name, read in readers.items()
+            if name in self._spec.readings
+        }
+        return Observation(target=self._target(), **found)
 
     def _target(self) -> Target:
         worker, cluster = self._pipeline.scenario.worker, self._pipeline.cluster
@@ -91,22 +78,21 @@ class Observer:
             depths.append(QueueDepth(queue.name, broker.ready(stage), broker.unacked[stage]))
         return self._now(tuple(depths))
 
-    def _rates(self, llm: Llm) -> Reading[tuple[QueueRates, ...]]:
-        found = self._pipeline.statistics.per_second(llm.usage.window_seconds)
+    def _rates(self) -> Reading[tuple[QueueRates, ...]]:
+        found = self._pipeline.statistics.per_second(self._window)
         if found is None:
             return self._now(())
         at, figures = found
         rates = []
         for queue in self._spec.rabbitmq.queues:
             first = self._pipeline.stage(queue.name) * FIGURES_PER_QUEUE
-            _, published, acked = figures[first : first + FIGURES_PER_QUEUE]
-            consumers = self._pipeline.cluster.ready()
-            rates.append(QueueRates(queue.name, published, acked, consumers))
+            _, _, acked = figures[first : first + FIGURES_PER_QUEUE]
+            rates.append(QueueRates(queue.name, acked))
         return Available(tuple(rates), epoch(at), "management")
 
-    def _usage(self, llm: Llm) -> Reading[KeyUsage]:
-        found = self._pipeline.used_per_minute(llm.usage.window_seconds)
-        prometheus = llm.usage.prometheus
+    def _usage(self) -> Reading[KeyUsage]:
+        found = self._pipeline.used_per_minute(self._window)
+        prometheus = None if self._spec.llm is None else self._spec.llm.usage.prometheus
         if found is None or prometheus is None:
             return Unavailable(Reason.USAGE_NOT_FOUND, "not scraped twice yet: wait")
         at, used = found
@@ -128,11 +114,6 @@ class Observer:
             else (),
         )
         return Available(usage, epoch(at), "prometheus")
-
-    def _provider(self, max_age: float) -> Reading[ProviderState]:
-        if not self._pipeline.outages.can_read("provider"):
-            return _lost("provider")
-        return self._operator.probe(self._pipeline, max_age)
 
     def _nodes(self) -> Reading[tuple[Node, ...]]:
         worker, settings = self._pipeline.scenario.worker, self._pipeline.scenario.nodes

@@ -2,8 +2,9 @@
 
 from math import inf
 
-from scanpool.budgets import Budgets
-from scanpool.models.budget import Claim
+from scanpool.controller.claims import Claims
+from scanpool.decide import Peers
+from scanpool.models.claims import Claim
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
 from scanpool_replay.pipeline import Pipeline
@@ -26,22 +27,22 @@ class Operator:
     """One process: what it holds in memory is gone when it starts again."""
 
     def __init__(self) -> None:
-        self._budgets = Budgets()
+        self._claims = Claims()
         self._probed: Available[ProviderState] | None = None
         self._account: Account | None = None
 
     def forget(self) -> None:
         """Start again."""
-        self._budgets = Budgets()
+        self._claims = Claims()
         self._probed = None
 
-    def publish(self, pool: str, claim: Claim | None, now: float) -> None:
+    def publish(self, claim: Claim, now: float) -> None:
         """Let the other pools see what one asks of the limits at its last tick."""
-        self._budgets.publish(KEY, pool, claim, now, inf)
+        self._claims.publish(KEY, claim, now, inf)
 
-    def peers(self, pool: str, now: float) -> tuple[Claim, ...]:
-        """Return what the other pools ask."""
-        return self._budgets.peers(KEY, pool, now)
+    def peers(self, pool: str, now: float) -> Peers:
+        """Return a pool among the others and what they ask."""
+        return Peers(pool, self._claims.peers(KEY, pool, now))
 
     def probe(self, pipeline: Pipeline, max_age: float) -> Available[ProviderState]:
         """Return the last probe's answer, or that of a new one if it is `max_age` seconds old."""

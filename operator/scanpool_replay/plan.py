@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import mean
 
-from scanpool.models.decision import LimitedBy
+from scanpool.models.conditions import LimitedBy
 from scanpool.models.spec import PoolSpec
 from scanpool_replay.contenders import Scanpool
 from scanpool_replay.run import Result, run

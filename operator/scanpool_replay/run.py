@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil, nan
 from time import perf_counter
 
-from scanpool.models.decision import LimitedBy
+from scanpool.models.conditions import LimitedBy
 from scanpool_replay.contenders import Controller
 from scanpool_replay.controllers import build
 from scanpool_replay.controllers.pool import PoolScaler
@@ -189,8 +189,8 @@ def _limits(autoscaler: Autoscaler) -> tuple[tuple[float, LimitedBy, str], ...]:
 def _cost(autoscaler: Autoscaler) -> float | None:
     if not isinstance(autoscaler, PoolScaler) or not autoscaler.ticks:
         return None
-    report = autoscaler.ticks[-1].decision.tokens
-    return None if report is None else report.tokens_per_replica
+    llm = autoscaler.ticks[-1].decision.llm
+    return None if llm is None else llm.cost.tokens
 
 
 class _Recorder:

@@ -21,7 +21,7 @@ class Step:
 
 
 VISION = Step("scan.vision", HOUR_MS, 3_000, "responses")
-RULE = Step("scan.rule", FIVE_MINUTES_MS, 500, "chat/completions")
+RULE = Step("scan.rule", FIVE_MINUTES_MS, 0, None)
 ANSWER = Step("scan.answer", HOUR_MS, 1_500, "chat/completions")
 REWARD = Step("scan.reward", HOUR_MS, 0, None)
 STEPS = (VISION, RULE, ANSWER, REWARD)

@@ -10,8 +10,7 @@ Configured by the environment, as the real one is:
 - CELERY_BROKER_URL, OPENAI_API_KEY, OPENAI_BASE_URL (with /v1), OPENAI_MODEL
 - SCAN_CONCURRENCY: tasks at once
 - SCAN_GRACE_SECONDS: for tasks in hand on SIGTERM
-- SCAN_RULE_TOKENS: what the rule step's call costs; 0 makes none
-- SCAN_RULE_SECONDS, SCAN_REWARD_SECONDS: the work of those steps besides the call
+- SCAN_RULE_SECONDS, SCAN_REWARD_SECONDS: the work of the steps that call no LLM
 """
 
 import asyncio
@@ -54,7 +53,6 @@ class WorkerSettings:
     model: str = "gpt-5.2"
     concurrency: int = 4
     grace_seconds: float = 5.0
-    rule_tokens: int = RULE.tokens
     rule_seconds: float = 0.05
     reward_seconds: float = 0.05
 
@@ -74,7 +72,6 @@ class WorkerSettings:
             model=environment.get("OPENAI_MODEL", cls.model),
             concurrency=int(environment.get("SCAN_CONCURRENCY", cls.concurrency)),
             grace_seconds=float(environment.get("SCAN_GRACE_SECONDS", cls.grace_seconds)),
-            rule_tokens=int(environment.get("SCAN_RULE_TOKENS", cls.rule_tokens)),
             rule_seconds=float(environment.get("SCAN_RULE_SECONDS", cls.rule_seconds)),
             reward_seconds=float(environment.get("SCAN_REWARD_SECONDS", cls.reward_seconds)),
         )
@@ -171,18 +168,17 @@ class Worker:
             await asyncio.sleep(self._settings.rule_seconds)
         elif step is REWARD:
             await asyncio.sleep(self._settings.reward_seconds)
-        tokens = self._settings.rule_tokens if step is RULE else step.tokens
-        if step.endpoint is None or tokens == 0:
+        if step.endpoint is None:
             return None
         for delay in RETRY_DELAYS_SECONDS:
             try:
-                return await self._client.call_with_retries(step.endpoint, tokens)
+                return await self._client.call_with_retries(step.endpoint, step.tokens)
             except CallFailedError as failure:
                 if self._stopping.is_set():
                     raise
                 logger.info("%s failed, next try in %g s: %s", step.queue, delay, failure.code)
                 await asyncio.sleep(delay)
-        return await self._client.call_with_retries(step.endpoint, tokens)
+        return await self._client.call_with_retries(step.endpoint, step.tokens)
 
 
 async def work(settings: WorkerSettings) -> None:

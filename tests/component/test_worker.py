@@ -78,16 +78,16 @@ async def test_every_scan_goes_through_all_steps_and_costs_what_a_scan_costs(
 
     assert (counts.submitted, counts.completed, counts.failed) == (20, 20, 0)
     worker = server.provider.state()["consumers"]["scan-worker"]
-    assert (worker["calls"], worker["tokens"]) == (60, 20 * TOKENS_PER_SCAN)
+    assert (worker["calls"], worker["tokens"]) == (40, 20 * TOKENS_PER_SCAN)
     assert set(depths(vhost.amqp_url).values()) == {0}
 
 
-async def test_a_rule_step_without_tokens_makes_no_call(
+async def test_only_the_vision_and_the_answer_step_call_an_llm(
     vhost, openai_server, start_worker: StartWorker
 ) -> None:
     server = await openai_server(OpenAISettings())
     async with Users(vhost.amqp_url) as users:
-        start_worker(vhost.amqp_url, server, SCAN_RULE_TOKENS="0")
+        start_worker(vhost.amqp_url, server)
         await users.submit(1)
         await users.wait_all(DONE_SECONDS)
 
@@ -130,10 +130,10 @@ async def test_a_rate_limited_call_waits_as_told_and_succeeds(
     server = await openai_server(OpenAISettings(tokens_per_minute=120_000))
     async with Users(vhost.amqp_url) as users:
         start_worker(vhost.amqp_url, server, SCAN_CONCURRENCY="1")
-        await users.submit(25)
+        await users.submit(29)
         counts = await users.wait_all(DONE_SECONDS)
 
-    assert (counts.completed, counts.failed) == (25, 0)
+    assert (counts.completed, counts.failed) == (29, 0)
     refused = server.provider.state()["rate_limited"]["tokens"]
     assert 0 < refused < 10, "one worker that waits as told is refused once a call at most"
 
@@ -203,14 +203,14 @@ async def test_a_killed_workers_tasks_are_redelivered(
     server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.2)))
     async with Users(vhost.amqp_url) as users:
         victim = start_worker(vhost.amqp_url, server)
-        await users.submit(30)
+        await users.submit(29)
         await until(lambda: server.provider.state()["accepted"] >= 10)
         os.kill(victim.pid, signal.SIGKILL)
 
         start_worker(vhost.amqp_url, server)
         counts = await users.wait_all(DONE_SECONDS)
 
-    assert (counts.completed, counts.failed) == (30, 0)
+    assert (counts.completed, counts.failed) == (29, 0)
 
 
 async def test_worker_and_users_outlive_a_restart_of_the_broker(

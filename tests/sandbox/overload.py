@@ -151,7 +151,6 @@ def _deployment(base_url: str) -> Obj:
         "OPENAI_BASE_URL": base_url,
         "OPENAI_MODEL": MODEL,
         "SCAN_CONCURRENCY": str(CONCURRENCY),
-        "SCAN_RULE_TOKENS": "0",
         # Longer than any call: a task that is cut off between its steps is done twice, and the
         # count of messages would show neither that nor a loss.
         "SCAN_GRACE_SECONDS": "20",

@@ -8,7 +8,8 @@ import yaml
 
 from builders import pool
 from kube_stub import Answer, KubeStub, kube_stub, refusal, use_kubeconfig
-from scanpool import cli, handlers
+from scanpool import cli
+from scanpool.controller import handlers
 from scanpool.settings import Settings
 
 CRD = Path(__file__).parents[2] / "crds" / "scanworkerpools.yaml"

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from scanpool.models.base import Model
-from scanpool.models.crd import (
+from scanpool.crd import (
     PRINTER_COLUMNS,
     custom_resource_definition,
     custom_resource_definition_yaml,
 )
+from scanpool.models.base import Model
 from scanpool.models.spec import PoolSpec
-from scanpool.models.status import PoolStatus
+from scanpool.report.pool_status import PoolStatus
 from scanpool_sandbox.kube.schema.defaulting import apply_defaults
 from scanpool_sandbox.kube.schema.pruning import prune
 from scanpool_sandbox.kube.schema.structural import check_structural
@@ -41,11 +41,14 @@ def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
         yield from nodes(part, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
 def at(path: str) -> Schema:
-    """Return the schema at a path such as .spec.rabbitmq.queues[].name."""
-    return dict(nodes(ROOT))[path]
+    """Return the schema at a path such as .spec.rabbitmq.queues[].name, or of a key of a map."""
+    found = dict(nodes(ROOT))
+    return found[path] if path in found else found[f"{path.rpartition('.')[0]}{{}}"]
 
 
 def fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, object]]:
@@ -96,7 +99,7 @@ def test_nothing_of_what_the_models_say_about_a_field_is_lost() -> None:
     """A word that the generator does not know would drop a bound in silence."""
     known = {"type", "format", "description", "enum", "pattern", "minimum", "maximum", "default"}
     known |= {"minLength", "maxLength", "minItems", "maxItems", "properties", "required", "items"}
-    known |= {"$ref", "$defs", "anyOf", "title"}
+    known |= {"$ref", "$defs", "anyOf", "title", "additionalProperties"}
     for model in (PoolSpec, PoolStatus):
         schema = model.model_json_schema(by_alias=True)
         assert keywords(schema) <= known
@@ -107,7 +110,8 @@ def keywords(schema: Any) -> set[str]:
     found = set(schema)
     for name in ("properties", "$defs"):
         found |= {word for part in schema.get(name, {}).values() for word in keywords(part)}
-    parts = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+    parts = [*schema.get("anyOf", ())]
+    parts += [schema[name] for name in ("items", "additionalProperties") if name in schema]
     return found | {word for part in parts for word in keywords(part)}
 
 
@@ -118,7 +122,9 @@ def test_every_field_of_the_models_has_a_place_and_no_place_is_without_one(
     model: type[Model], root: str
 ) -> None:
     places = {
-        path for path, _ in nodes(ROOT) if path.startswith(f"{root}.") and not path.endswith("[]")
+        path
+        for path, _ in nodes(ROOT)
+        if path.startswith(f"{root}.") and not path.endswith(("[]", "{}"))
     }
 
     assert places == {root + path for path, _ in fields(model)}
@@ -247,6 +253,9 @@ def filled(annotation: Any) -> Any:
         return next(iter(annotation))
     if get_origin(annotation) is tuple:
         return (filled(get_args(annotation)[0]),)
+    if get_origin(annotation) is dict:
+        key, value = get_args(annotation)
+        return {filled(key): filled(value)}
     if annotation in SAMPLES:
         return SAMPLES[annotation]
     if isinstance(options := get_args(annotation), tuple) and options:

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from scanpool.metrics import Metrics
-from scanpool.models.conditions import ConditionType, Reason
-from scanpool.models.crd import PRINTER_COLUMNS, structural_schema
-from scanpool.models.decision import LimitedBy, Zone
+from scanpool.crd import PRINTER_COLUMNS, structural_schema
+from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.llm import UsagePreset
 from scanpool.models.spec import PoolSpec
+from scanpool.report.metrics import Metrics
+from scanpool.report.zone import Zone
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

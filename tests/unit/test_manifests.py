@@ -13,10 +13,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from scanpool import cli, settings
-from scanpool.metrics import Metrics
-from scanpool.models.conditions import ConditionType
-from scanpool.models.decision import LimitedBy
+from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.spec import PoolSpec
+from scanpool.report.metrics import Metrics
 from scanpool_sandbox import cli as sandbox_cli
 
 ROOT = Path(__file__).parents[2]

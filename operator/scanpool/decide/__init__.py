@@ -1,7 +1,20 @@
-"""The decision: pure functions of (spec, observation, memory, now)."""
+"""The decision in three strides, pure functions all: assess, learn, decide."""
 
+from scanpool.decide.assess import assess
+from scanpool.decide.ceilings import Peers
 from scanpool.decide.ladder import decide
-from scanpool.decide.quota import probe_age
-from scanpool.decide.recall import after_scaling, checkpoint, restore
+from scanpool.decide.learn import learn
+from scanpool.decide.memory import Memory, after_scaling, checkpoint, restore
+from scanpool.decide.probing import age as probe_age
 
-__all__ = ["after_scaling", "checkpoint", "decide", "probe_age", "restore"]
+__all__ = [
+    "Memory",
+    "Peers",
+    "after_scaling",
+    "assess",
+    "checkpoint",
+    "decide",
+    "learn",
+    "probe_age",
+    "restore",
+]

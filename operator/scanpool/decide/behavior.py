@@ -1,8 +1,8 @@
 """How fast replicas may change: stabilization and scaling policies, as in autoscaling/v2."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from scanpool.models.memory import Recommendation, Scaling
 from scanpool.models.spec import (
     MAX_POLICY_PERIOD_SECONDS,
     Behavior,
@@ -11,6 +11,7 @@ from scanpool.models.spec import (
     ScalingRules,
     SelectPolicy,
 )
+from scanpool.models.units import WHOLE_PERCENT
 
 # The HPA's defaults.
 SCALE_UP_WINDOW_SECONDS = 0
@@ -20,6 +21,20 @@ SCALE_UP_POLICIES = (
     ScalingPolicy(type=PolicyType.PERCENT, value=100, period_seconds=15),
 )
 SCALE_DOWN_POLICIES = (ScalingPolicy(type=PolicyType.PERCENT, value=100, period_seconds=15),)
+
+
+class Recommendation(NamedTuple):
+    """Replicas that were wanted at a time, before stabilization."""
+
+    at: float
+    replicas: int
+
+
+class Scaling(NamedTuple):
+    """A change of replicas that was decided at a time."""
+
+    at: float
+    change: int
 
 
 def scale_up_window(behavior: Behavior) -> int:
@@ -121,10 +136,10 @@ def _raised(policy: ScalingPolicy, start: int) -> int:
     if policy.type is PolicyType.PODS:
         return start + policy.value
     # A percentage of nothing would keep a pool at zero for ever.
-    return -(-max(start, 1) * (100 + policy.value) // 100)
+    return -(-max(start, 1) * (WHOLE_PERCENT + policy.value) // WHOLE_PERCENT)
 
 
 def _lowered(policy: ScalingPolicy, start: int) -> int:
     if policy.type is PolicyType.PODS:
         return max(start - policy.value, 0)
-    return max(start * (100 - policy.value) // 100, 0)
+    return max(start * (WHOLE_PERCENT - policy.value) // WHOLE_PERCENT, 0)

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from math import exp
+from typing import Annotated
 
-from scanpool.decide.use import Flow, Use
-from scanpool.models.budget import Unit
-from scanpool.models.decision import CostSource
+from scanpool.decide import mix
+from scanpool.decide.llm_signals import Flow, Use
+from scanpool.decide.signals import Signals
+from scanpool.models.base import Model
+from scanpool.models.claims import Unit
+from scanpool.models.figures import NEVER, Noise
 from scanpool.models.llm import Llm
-from scanpool.models.memory import Memory
-from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.spec import Queue
+from scanpool.models.units import rounded
 
 # A change of the queue mix fills the usage window (60 s) and then three of these: the cost has
 # followed to 97% when three minutes are over.
@@ -20,10 +24,37 @@ TIME_CONSTANT_SECONDS = 40.0
 FIRST_CALLS_SECONDS = 10.0
 # A rate over a minute has a tenth of noise, one over less has more.
 CLEARLY_MORE = 1.25
-# Less than a token a minute is an old rate that dies away, and shows no mix.
-LEAST_TOKENS = 1.0
 # Beyond this, more time of learning makes no cost more certain.
 CERTAIN_SECONDS = 600.0
+# A checkpoint counts the time of learning in whole minutes.
+KEPT_STEP_SECONDS = 60
+
+
+class CostSource(StrEnum):
+    """Where the tokens per replica-minute come from.
+
+    Seen: the spec's figure is less than what replicas are seen to use already.
+    """
+
+    LEARNED = "Learned"
+    SEEN = "Seen"
+    SPEC = "Spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The tokens per minute of a replica, learned during `seconds` until `at`.
+
+    It is learned only while the same number of replicas has been busy since `busy_since`; before
+    that, `least` is the most that was seen.
+    """
+
+    tokens: float | None = None
+    at: float | None = None
+    seconds: float = 0.0
+    least: float | None = None
+    busy_since: float | None = None
+    busy_replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,84 +87,97 @@ class Cost:
         return self.tokens * share
 
 
-def learn(
-    memory: Memory,
-    use: Use,
-    depths: Sequence[QueueDepth],
-    observation: Observation,
-    llm: Llm,
-    now: float,
-) -> Memory:
-    """Return the memory with the cost of a replica learned, if this tick can teach it.
+def step(
+    learned: Learned, llm: Llm, signals: Signals, refused_at: float | None, shrunk_at: float | None
+) -> Learned:
+    """Return what is learned of a replica's cost, if this tick can teach it.
 
     Only a full window in which the same replicas were ready, all had messages waiting and no call
-    was refused says what one replica uses when it is busy: an idle or a throttled replica looks
-    cheap, which would raise the ceiling and bring on more refusals. The window is that of the
-    reading, which ends when its newest sample was taken, not now. The first one weighs as much
-    against the spec's figure as later ones do against what was learned in the same time.
+    was refused (last at `refused_at`) says what one replica uses when it is busy: an idle or a
+    throttled replica looks cheap, which would raise the ceiling and bring on more refusals. The
+    window is that of the reading, which ends when its newest sample was taken, not now. The first
+    one weighs as much against the spec's figure as later ones do against what was learned in the
+    same time. Replicas were last taken away at `shrunk_at`.
     """
-    window_seconds = llm.usage.window_seconds
-    memory = _see_at_least(memory, use, len(observation.target.pods), window_seconds)
-    ready = observation.target.ready_replicas
-    waiting = sum(depth.ready for depth in depths)
-    busy = ready > 0 and waiting >= ready and ready == len(observation.target.pods)
-    if not busy:
-        return replace(memory, busy_since=None, busy_replicas=0)
-    if memory.busy_since is None or memory.busy_replicas != ready:
-        return replace(memory, busy_since=now, busy_replicas=ready)
+    if signals.llm is None or signals.backlog is None or not signals.llm.teaches:
+        # Others' use could pass for the pool's own, and a throttled replica for a cheap one.
+        return learned
+    use, workers, window = signals.llm.use, signals.workers, llm.usage.window_seconds
+    if shrunk_at is None or use.own_at is None or shrunk_at <= use.own_at - window:
+        learned = _see_at_least(learned, use, workers.pods)
+    ready = workers.ready
+    if not (ready > 0 and signals.backlog.ready >= ready and ready == workers.pods):
+        return replace(learned, busy_since=None, busy_replicas=0)
+    if learned.busy_since is None or learned.busy_replicas != ready:
+        return replace(learned, busy_since=signals.now, busy_replicas=ready)
     if use.own_at is None or not use.own.tokens:
-        return memory
-    begin = use.own_at - window_seconds if use.own_since is None else use.own_since
-    calm = memory.rate_limited_at is None or memory.rate_limited_at < begin
-    if begin < memory.busy_since + FIRST_CALLS_SECONDS or not calm:
-        return memory
-    sample = use.own.tokens / ready
-    if memory.tokens_per_replica is None or memory.learned_at is None:
-        known = cost(memory, llm, (), Flow()).tokens
-        if known is not None:
-            sample = known + _weight(window_seconds) * (sample - known)
-        return replace(
-            memory,
-            tokens_per_replica=sample,
-            learned_at=now,
-            learned_seconds=float(window_seconds),
-            least_per_replica=None,
-        )
-    # A clock that was set back must not turn the smoothing around.
-    elapsed = max(now - memory.learned_at, 0.0)
-    learned = memory.tokens_per_replica + _weight(elapsed) * (sample - memory.tokens_per_replica)
-    return replace(
-        memory,
-        tokens_per_replica=learned,
-        learned_at=now,
-        # After a pause it is the window that was looked at, not the pause.
-        learned_seconds=min(memory.learned_seconds + min(elapsed, window_seconds), CERTAIN_SECONDS),
-    )
+        return learned
+    begin = use.own_at - window if use.own_since is None else use.own_since
+    calm = refused_at is None or refused_at < begin
+    if begin < learned.busy_since + FIRST_CALLS_SECONDS or not calm:
+        return learned
+    return _taught(learned, llm, use.own.tokens / ready, signals.now)
 
 
-def cost(memory: Memory, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
+def cost(learned: Learned, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
     """Return what one replica uses: as learned, else as the spec says, else unknown.
 
     What the spec says gives way to what replicas are seen to use, if that is clearly more: told too
-    little, a pool would grow into 429s, which keep it from learning.
+    little, a pool would grow into 429s, which keep it from learning. Requests and output go with
+    the tokens as they do in the pool's `own` use.
     """
-    if memory.tokens_per_replica is not None:
-        tokens, source = memory.tokens_per_replica, CostSource.LEARNED
-        confidence = _weight(memory.learned_seconds)
+    if learned.tokens is not None:
+        tokens, source = learned.tokens, CostSource.LEARNED
+        confidence = _weight(learned.seconds)
     elif llm.tokens_per_replica_minute is not None:
         tokens, source, confidence = float(llm.tokens_per_replica_minute), CostSource.SPEC, 0.0
-        seen = memory.least_per_replica
-        if seen is not None and seen > CLEARLY_MORE * tokens:
-            tokens, source = seen, CostSource.SEEN
+        if learned.least is not None and learned.least > CLEARLY_MORE * tokens:
+            tokens, source = learned.least, CostSource.SEEN
     else:
         return Cost()
-    return Cost(
-        tokens,
-        _requests_for(tokens, queues, own),
-        _output_share(own),
-        source,
-        confidence,
-        memory.learned_at,
+    requests = mix.requests_for(tokens, queues, own)
+    return Cost(tokens, requests, mix.output_share(own), source, confidence, learned.at)
+
+
+class KeptCost(Model):
+    """What of it survives the process. It rides along with the next write and causes none."""
+
+    tokens_per_replica_minute: Annotated[int | None, Noise(NEVER)] = None
+    learned_seconds: Annotated[int | None, Noise(NEVER)] = None
+
+
+def kept(learned: Learned) -> KeptCost:
+    """Return what the next process needs."""
+    if learned.tokens is None:
+        return KeptCost()
+    return KeptCost(
+        tokens_per_replica_minute=rounded(learned.tokens),
+        learned_seconds=int(learned.seconds // KEPT_STEP_SECONDS) * KEPT_STEP_SECONDS,
+    )
+
+
+def restored(kept: KeptCost, now: float) -> Learned:
+    """Return what a process starts with."""
+    tokens = kept.tokens_per_replica_minute
+    return Learned(tokens, None if tokens is None else now, float(kept.learned_seconds or 0))
+
+
+def _taught(learned: Learned, llm: Llm, sample: float, now: float) -> Learned:
+    """Return what is learned after one more sample, in tokens per minute and replica."""
+    window_seconds = llm.usage.window_seconds
+    if learned.tokens is None or learned.at is None:
+        known = cost(learned, llm, (), Flow()).tokens
+        if known is not None:
+            sample = known + _weight(window_seconds) * (sample - known)
+        return replace(learned, tokens=sample, at=now, seconds=float(window_seconds), least=None)
+    # A clock that was set back must not turn the smoothing around.
+    elapsed = max(now - learned.at, 0.0)
+    return replace(
+        learned,
+        tokens=learned.tokens + _weight(elapsed) * (sample - learned.tokens),
+        at=now,
+        # After a pause it is the window that was looked at, not the pause.
+        seconds=min(learned.seconds + min(elapsed, window_seconds), CERTAIN_SECONDS),
     )
 
 
@@ -142,36 +186,15 @@ def _weight(seconds: float) -> float:
     return 1 - exp(-seconds / TIME_CONSTANT_SECONDS)
 
 
-def _see_at_least(memory: Memory, use: Use, pods: int, window_seconds: int) -> Memory:
+def _see_at_least(learned: Learned, use: Use, pods: int) -> Learned:
     """Remember the most that replicas were seen to use before anything is learned.
 
     Idle, starting and throttled ones only make it less. Where some were taken away within the
     window, the use is that of more than there are, and where the pool's part of it is not told, it
     may be anybody's.
     """
-    if memory.tokens_per_replica is not None or not pods or not use.own_is_told:
-        return memory
+    if learned.tokens is not None or not pods or not use.own_is_told:
+        return learned
     if use.own_at is None or not use.own.tokens:
-        return memory
-    if any(one.change < 0 and one.at > use.own_at - window_seconds for one in memory.scalings):
-        return memory
-    seen = use.own.tokens / pods
-    return replace(memory, least_per_replica=max(seen, memory.least_per_replica or 0.0))
-
-
-def _output_share(own: Flow) -> float | None:
-    if own.tokens is None or own.tokens < LEAST_TOKENS or own.output_tokens is None:
-        return None
-    # Counted apart, output may be a little ahead of the whole.
-    return min(own.output_tokens / own.tokens, 1.0)
-
-
-def _requests_for(tokens: float, queues: Sequence[Queue], own: Flow) -> float | None:
-    """Return the requests that go with a replica's tokens, by the mix that is being worked off.
-
-    Before there is one: one message of each queue that costs tokens.
-    """
-    if own.tokens is not None and own.tokens >= LEAST_TOKENS and own.requests:
-        return tokens * own.requests / own.tokens
-    prices = [queue.tokens_per_message for queue in queues if queue.tokens_per_message]
-    return tokens * len(prices) / sum(prices) if prices else None
+        return learned
+    return replace(learned, least=max(use.own.tokens / pods, learned.least or 0.0))

@@ -1,27 +1,26 @@
-"""One decision: the ladder from what the queues ask for to what the pool gets.
+"""The third stride: the ladder from what the queues ask for to what the pool gets.
 
 demand -> tolerance -> stabilization -> scaling policies -> [minReplicas, maxReplicas]
        -> ceilings: tokens, requests, memory -> minReplicas as the floor -> billing breaker
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
-one unavailable                    | closed  | hold: nothing changes
+one unavailable                    | closed  | hold: nothing changes, but for the bounds
 depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
-first tick, nothing to compare with| closed  | hold: nothing changes
+first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanpool.decide import behavior, gaps, quota, recall
-from scanpool.decide.ceilings import Ceilings, measure
-from scanpool.decide.demand import Demand, demand, within_tolerance
-from scanpool.models.budget import Claim
-from scanpool.models.decision import Decision, LimitedBy, Step
-from scanpool.models.memory import Memory, Quota
-from scanpool.models.observation import Observation
-from scanpool.models.reading import Available
+from scanpool.decide import behavior, breaker, ceilings, probing
+from scanpool.decide.breaker import Verdict
+from scanpool.decide.ceilings import Peers
+from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
+from scanpool.decide.memory import Memory
+from scanpool.decide.signals import Backlog, Signals
+from scanpool.models.conditions import LimitedBy
 from scanpool.models.spec import Mode, PoolSpec
 
 
@@ -35,163 +34,138 @@ class _Rung:
     limits: LimitedBy = LimitedBy.NONE
 
 
-def decide(
-    spec: PoolSpec, observation: Observation, memory: Memory, now: float
-) -> tuple[Decision, Memory]:
-    """Decide how many replicas the pool should have, and what to remember for the next tick.
-
-    `now` is in seconds since the epoch. The same arguments always give the same answer.
-    """
-    current = observation.target.replicas
-    observation, memory = recall.before(spec, observation, memory, now)
-    missing = gaps.find(spec, observation)
-    wanted = _wanted(spec, observation)
-
-    if missing or wanted is None or not memory.recommendations:
-        asked = current
-        ceilings = measure(spec, observation, memory, current, now)
-        rungs = _hold(
-            spec, tuple(dict.fromkeys(gap.message for gap in missing)), ceilings, memory, current
-        )
-        memory = recall.recommend(spec, memory, asked, now)
+def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> Decision:
+    """Decide how many replicas the pool should have. The same arguments give the same answer."""
+    current, backlog = signals.workers.replicas, signals.backlog
+    if signals.holds or backlog is None:
+        met = ceilings.measure(spec, signals, memory, peers, _bounds(spec, current).replicas)
+        rungs = _hold(spec, signals, memory, met.by_limit)
     else:
-        near = within_tolerance(wanted, current, spec.behavior)
-        asked = current if near else wanted.replicas
-        memory = recall.recommend(spec, memory, asked, now)
-        rungs = [*_ask(wanted, asked), *_pace(spec, memory, current, asked, now)]
-        ceilings = measure(spec, observation, memory, rungs[-1].replicas, now)
-        rungs += _below(spec, ceilings, current, rungs[-1].replicas)
-    cap = _quota_cap(spec, memory, current, now)
-    rungs += _breaker(spec, memory, cap, rungs[-1].replicas)
-
-    decision = Decision(
+        rungs = [*_ask(backlog, signals.asked), *_pace(spec, signals, memory)]
+        met = ceilings.measure(spec, signals, memory, peers, rungs[-1].replicas)
+        rungs += _below(spec, met.by_limit, current, rungs[-1].replicas)
+    verdict = None
+    if spec.llm is not None:
+        verdict = breaker.judge(
+            memory.llm.breaker, spec.llm, current, spec.min_replicas, signals.now
+        )
+        rungs += _breaker(verdict, rungs[-1].replicas)
+    return Decision(
         current=current,
-        demand=None if wanted is None else wanted.replicas,
+        demand=None if backlog is None else backlog.demand.replicas,
         desired=rungs[-1].replicas,
-        limited_by=_limited_by(rungs, current, asked),
+        limited_by=_limited_by(rungs, current, signals.asked),
         steps=_steps(rungs, current),
-        gaps=missing,
-        quota=memory.quota,
-        quota_code=memory.quota_code,
-        quota_cap=cap,
-        next_probe_seconds=quota.probe_age(spec.llm, memory)
-        if spec.llm is not None and memory.quota is Quota.OPEN
-        else None,
-        provider_answered=isinstance(observation.provider, Available),
-        first_expiry=quota.first_expiry(observation),
-        token_ceiling=ceilings.tokens,
-        request_ceiling=ceilings.requests,
-        memory_ceiling=ceilings.memory,
-        tokens=ceilings.token_report,
-        memory=ceilings.memory_report,
-        reverts=len(memory.reverted_at),
-        claim=_claim(spec, ceilings, current, rungs[-1].replicas),
+        ceilings=met.by_limit,
+        reverts=len(memory.history.reverted_at),
+        llm=_holding(spec, met.llm, max(current, rungs[-1].replicas)),
+        breaker=verdict,
+        next_probe_seconds=None if spec.llm is None else probing.age(memory.llm.breaker, spec.llm),
     )
-    return decision, memory
 
 
-def _wanted(spec: PoolSpec, observation: Observation) -> Demand | None:
-    if not isinstance(observation.queues, Available):
-        return None
-    return demand(spec.rabbitmq.queues, {depth.name: depth for depth in observation.queues.value})
-
-
-def _ask(wanted: Demand, asked: int) -> list[_Rung]:
+def _ask(backlog: Backlog, asked: int) -> list[_Rung]:
+    wanted = backlog.demand
     return [
         _Rung(
-            "demand",
+            Rung.DEMAND,
             wanted.replicas,
             f"queue {wanted.queue} has {wanted.messages:,} messages, "
             f"at {wanted.messages_per_replica:,} per replica",
         ),
-        _Rung("tolerance", asked, "a deviation within the tolerance changes nothing"),
+        _Rung(Rung.TOLERANCE, asked, "a deviation within the tolerance changes nothing"),
     ]
 
 
-def _pace(spec: PoolSpec, memory: Memory, current: int, asked: int, now: float) -> list[_Rung]:
+def _pace(spec: PoolSpec, signals: Signals, memory: Memory) -> list[_Rung]:
     """Take what is asked for through the pool's own rules."""
-    stable = behavior.stabilize(memory.recommendations, current, asked, spec.behavior, now)
-    paced = behavior.apply_policies(stable, current, spec.behavior, memory.scalings, now)
-    bounded = min(max(paced, spec.min_replicas), spec.max_replicas)
-    bound = LimitedBy.MIN_REPLICAS if bounded > paced else LimitedBy.MAX_REPLICAS
+    current, past, rules = signals.workers.replicas, memory.history, spec.behavior
+    stable = behavior.stabilize(past.recommendations, current, signals.asked, rules, signals.now)
+    paced = behavior.apply_policies(stable, current, rules, past.scalings, signals.now)
     return [
         _Rung(
-            "stabilization",
+            Rung.STABILIZATION,
             stable,
-            f"the recommendations of the last {behavior.scale_up_window(spec.behavior)} s (up) "
-            f"and {behavior.scale_down_window(spec.behavior)} s (down) agree on it",
+            f"the recommendations of the last {behavior.scale_up_window(rules)} s (up) "
+            f"and {behavior.scale_down_window(rules)} s (down) agree on it",
             LimitedBy.STABILIZATION,
         ),
         _Rung(
-            "policies",
+            Rung.POLICIES,
             paced,
             "as far as the scaling policies let it go at once",
             LimitedBy.SCALING_POLICY,
         ),
-        _Rung(
-            "bounds",
-            bounded,
-            f"between minReplicas {spec.min_replicas} and maxReplicas {spec.max_replicas}",
-            bound,
-        ),
+        _bounds(spec, paced),
     ]
 
 
-def _below(spec: PoolSpec, ceilings: Ceilings, current: int, replicas: int) -> list[_Rung]:
+def _bounds(spec: PoolSpec, replicas: int) -> _Rung:
+    bounded = min(max(replicas, spec.min_replicas), spec.max_replicas)
+    return _Rung(
+        Rung.BOUNDS,
+        bounded,
+        f"between minReplicas {spec.min_replicas} and maxReplicas {spec.max_replicas}",
+        LimitedBy.MIN_REPLICAS if bounded > replicas else LimitedBy.MAX_REPLICAS,
+    )
+
+
+def _below(
+    spec: PoolSpec, met: Mapping[LimitedBy, Ceiling], current: int, replicas: int
+) -> list[_Rung]:
     """Take replicas below the ceilings, and not below the floor."""
-    rungs = _capped(ceilings, current, replicas)
+    rungs = _capped(met, current, replicas)
     capped = rungs[-1].replicas if rungs else replicas
     floor = max(capped, spec.min_replicas)
-    return [*rungs, _Rung("floor", floor, "minReplicas holds even under a ceiling")]
+    return [*rungs, _Rung(Rung.FLOOR, floor, "minReplicas holds even under a ceiling")]
 
 
-def _capped(ceilings: Ceilings, current: int, replicas: int) -> list[_Rung]:
+def _capped(met: Mapping[LimitedBy, Ceiling], current: int, replicas: int) -> list[_Rung]:
     rungs = []
-    for name, ceiling in ceilings.named():
+    for limit, ceiling in met.items():
         replicas = min(replicas, ceiling.allows(current))
-        rungs.append(_Rung(f"{name.lower()} ceiling", replicas, ceiling.reason, name))
+        rungs.append(_Rung(ceiling_rung(limit), replicas, ceiling.reason, limit))
     return rungs
 
 
 def _hold(
-    spec: PoolSpec, reasons: Sequence[str], ceilings: Ceilings, memory: Memory, current: int
+    spec: PoolSpec, signals: Signals, memory: Memory, met: Mapping[LimitedBy, Ceiling]
 ) -> list[_Rung]:
-    """Keep what is there; with a fallback and no depth for too long, have at least that."""
+    """Keep what is there; with a fallback and no depth for too long, have at least that.
+
+    Within the bounds, which the spec alone tells: minReplicas and maxReplicas hold whatever cannot
+    be read, as the HPA's do.
+    """
+    current = signals.workers.replicas
+    reasons = dict.fromkeys(gap.message for gap in signals.gaps)
     because = "; ".join(reasons) or "the first look has nothing to compare with yet"
-    hold = _Rung("hold", current, because, LimitedBy.HOLD)
-    fallback = spec.fallback
-    failures = memory.failed_depth_readings
-    if fallback is None or not memory.recommendations or failures < fallback.failure_threshold:
-        return [hold]
-    rung = _Rung(
-        "fallback",
-        max(current, min(fallback.replicas, spec.max_replicas)),
-        f"the depth of the queues has been unknown {failures} times in a row",
-        LimitedBy.FALLBACK,
-    )
-    rungs = [hold, rung, *_capped(ceilings, current, rung.replicas)]
-    kept = max(rungs[-1].replicas, current)
-    return [*rungs, _Rung("floor", kept, "a reading that fails lowers nothing")]
+    rungs = [_Rung(Rung.HOLD, current, because, LimitedBy.HOLD)]
+    fallback, failures = spec.fallback, memory.history.failed_depth_readings
+    if fallback and not signals.is_first_look and failures >= fallback.failure_threshold:
+        wanted = max(current, min(fallback.replicas, spec.max_replicas))
+        told = f"the depth of the queues has been unknown {failures} times in a row"
+        rungs += [
+            _Rung(Rung.FALLBACK, wanted, told, LimitedBy.FALLBACK),
+            *_capped(met, current, wanted),
+        ]
+        kept = max(rungs[-1].replicas, current)
+        rungs.append(_Rung(Rung.FLOOR, kept, "a reading that fails lowers nothing"))
+    bounds = _bounds(spec, rungs[-1].replicas)
+    return rungs if bounds.replicas == rungs[-1].replicas else [*rungs, bounds]
 
 
-def _quota_cap(spec: PoolSpec, memory: Memory, current: int, now: float) -> int | None:
-    if spec.llm is None:
-        return None
-    return quota.cap(memory, spec.llm.on_quota_exhausted, current, spec.min_replicas, now)
-
-
-def _breaker(spec: PoolSpec, memory: Memory, cap: int | None, replicas: int) -> list[_Rung]:
-    if spec.llm is None or cap is None:
+def _breaker(verdict: Verdict, replicas: int) -> list[_Rung]:
+    if verdict.cap is None:
         return []
-    reason = quota.reason(memory, spec.llm.on_quota_exhausted, spec.min_replicas)
-    return [_Rung("billing breaker", min(replicas, cap), reason, LimitedBy.QUOTA)]
+    capped = min(replicas, verdict.cap.replicas)
+    return [_Rung(Rung.BREAKER, capped, verdict.cap.reason, LimitedBy.QUOTA)]
 
 
-def _claim(spec: PoolSpec, ceilings: Ceilings, current: int, desired: int) -> Claim | None:
-    """Return what the pool asks of the limits that it shares: it holds what it is about to have."""
-    if ceilings.claim is None or spec.mode is not Mode.ENFORCE:
-        return ceilings.claim
-    return replace(ceilings.claim, held=max(current, desired))
+def _holding(spec: PoolSpec, llm: LlmDecision | None, replicas: int) -> LlmDecision | None:
+    """Let the claim say what the pool holds: what it is about to have, if it acts."""
+    if llm is None or spec.mode is not Mode.ENFORCE:
+        return llm
+    return replace(llm, claim=replace(llm.claim, held=replicas))
 
 
 def _steps(rungs: Sequence[_Rung], current: int) -> tuple[Step, ...]:

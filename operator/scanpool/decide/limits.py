@@ -7,18 +7,46 @@ agrees: a single odd header must not let a pool run into 429s.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from scanpool.models.budget import Unit
+from scanpool.models.base import Model
+from scanpool.models.claims import Unit
 from scanpool.models.llm import Llm
-from scanpool.models.memory import KnownLimit, Memory
-from scanpool.models.observation import Observation
-from scanpool.models.reading import Available
 
 PROBE, ADMIN, SPEC = "probe", "admin", "spec"
 # A limit that nobody has told for this long is forgotten: headers may come and go behind gateways.
 KEPT_SECONDS = 3600.0
 TOKEN_UNITS = (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
+
+
+class KnownLimit(NamedTuple):
+    """A limit per minute that is believed, since when and from whom.
+
+    `higher` was told by one answer at `higher_at`: it counts once a later answer agrees.
+    """
+
+    value: int
+    source: str
+    at: float
+    higher: int | None = None
+    higher_at: float | None = None
+
+
+Told = Mapping[Unit, KnownLimit]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLimits:
+    """The provider's limits by unit, and whose they are: provider, model and address."""
+
+    by_unit: Told = field(default_factory=dict)
+    whose: tuple[str, str, str] | None = None
+
+    @property
+    def answered_at(self) -> float:
+        """When the probe last told one; 0 where it never did."""
+        return max((one.at for one in self.by_unit.values() if one.source == PROBE), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,62 +58,60 @@ class Limit:
     at: float | None = None
 
 
-def learn(llm: Llm, observation: Observation, memory: Memory, now: float) -> Memory:
-    """Return the memory with what this tick's answers say of the provider's limits.
+def step(known: KnownLimits, llm: Llm, told: Told | None, now: float) -> KnownLimits:
+    """Return what is believed after a tick in which the provider told these; None: nobody is asked.
 
-    Those of another provider, model or address say nothing of this one.
+    Limits of another provider, model or address say nothing of this one.
     """
-    told = _told(observation)
-    if observation.provider is None and observation.configured is None:
-        return replace(memory, limits={}, limits_of=None)
+    if told is None:
+        return KnownLimits()
     whose = (llm.provider, llm.model, llm.api_base)
-    if memory.limits_of not in (None, whose):
-        memory = replace(memory, limits={})
-    memory = replace(memory, limits_of=whose)
-    kept = {unit: one for unit, one in memory.limits.items() if now - one.at <= KEPT_SECONDS}
+    before = known.by_unit if known.whose in (None, whose) else {}
+    kept = {unit: one for unit, one in before.items() if now - one.at <= KEPT_SECONDS}
     believed = {unit: _believe(kept.get(unit), limit) for unit, limit in told.items()}
-    return replace(memory, limits={**kept, **believed})
+    return KnownLimits({**kept, **believed}, whose)
 
 
-def in_force(llm: Llm, memory: Memory) -> Mapping[Unit, Limit]:
+def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
     """Return the limits that count, by unit; what nobody tells is absent."""
     declared = {Unit.TOKENS: llm.tokens_per_minute, Unit.REQUESTS: llm.requests_per_minute}
     found = {}
     for unit in Unit:
-        known, own = memory.limits.get(unit), declared.get(unit)
-        if known is not None and (own is None or known.value <= own):
-            found[unit] = Limit(known.value, known.source, known.at)
+        theirs, own = known.by_unit.get(unit), declared.get(unit)
+        if theirs is not None and (own is None or theirs.value <= own):
+            found[unit] = Limit(theirs.value, theirs.source, theirs.at)
         elif own is not None:
             found[unit] = Limit(own, SPEC)
     return found
 
 
-def is_told(llm: Llm, observation: Observation) -> bool:
-    """Tell whether anyone says now what the limit on tokens is."""
-    told = _told(observation)
-    return llm.tokens_per_minute is not None or any(unit in told for unit in TOKEN_UNITS)
+class KeptLimit(Model):
+    """A limit of the provider that was believed."""
+
+    unit: Unit
+    value: int
+    source: str
 
 
-def _told(observation: Observation) -> dict[Unit, KnownLimit]:
-    """Return what the provider says now: the Admin API only where the probe's answer is silent."""
-    found: dict[Unit, KnownLimit] = {}
-    if isinstance(configured := observation.configured, Available):
-        for unit, value in (
-            (Unit.TOKENS, configured.value.tokens_per_minute),
-            (Unit.REQUESTS, configured.value.requests_per_minute),
-        ):
-            if value is not None:
-                found[unit] = KnownLimit(value, ADMIN, configured.at)
-    if isinstance(provider := observation.provider, Available):
-        for unit, value in (
-            (Unit.TOKENS, provider.value.tokens_per_minute),
-            (Unit.INPUT_TOKENS, provider.value.input_tokens_per_minute),
-            (Unit.OUTPUT_TOKENS, provider.value.output_tokens_per_minute),
-            (Unit.REQUESTS, provider.value.requests_per_minute),
-        ):
-            if value is not None:
-                found[unit] = KnownLimit(value, PROBE, provider.at)
-    return found
+class KeptLimits(Model):
+    """What of them survives the process."""
+
+    limits: tuple[KeptLimit, ...] = ()
+
+
+def kept(known: KnownLimits) -> KeptLimits:
+    """Return what the next process needs."""
+    return KeptLimits(
+        limits=tuple(
+            KeptLimit(unit=unit, value=one.value, source=one.source)
+            for unit, one in sorted(known.by_unit.items())
+        )
+    )
+
+
+def restored(kept: KeptLimits, now: float) -> KnownLimits:
+    """Return what a process starts with."""
+    return KnownLimits({one.unit: KnownLimit(one.value, one.source, now) for one in kept.limits})
 
 
 def _believe(known: KnownLimit | None, told: KnownLimit) -> KnownLimit:

@@ -1,32 +1,45 @@
 """An optional limit on growth: providers refuse traffic that grows too fast inside its limit."""
 
-from dataclasses import replace
+from math import inf
+from typing import NamedTuple
 
 from scanpool.models.llm import Ramp
-from scanpool.models.memory import Memory, UseSample
+from scanpool.models.units import WHOLE_PERCENT
 
 # Growth is judged over many minutes: one sample in each is enough.
 SAMPLE_SECONDS = 60.0
-WHOLE_PERCENT = 100
 
 
-def remember(ramp: Ramp | None, memory: Memory, tokens: float | None, now: float) -> Memory:
-    """Return the memory with the key's use, in tokens per minute, over the ramp's period."""
+class UseSample(NamedTuple):
+    """Tokens per minute that the whole key used at a time."""
+
+    at: float
+    tokens: float
+
+
+Uses = tuple[UseSample, ...]
+"""Those of the ramp's period. They do not survive the process: see `most`."""
+
+
+def step(uses: Uses, ramp: Ramp | None, tokens: float | None, now: float) -> Uses:
+    """Return the key's use, in tokens per minute, over the ramp's period."""
     if ramp is None:
-        return replace(memory, uses=())
-    kept = tuple(one for one in memory.uses if one.at > now - ramp.period_seconds)
+        return ()
+    kept = tuple(one for one in uses if one.at > now - ramp.period_seconds)
     # The newest of those that are too old is where the period begins.
-    before = memory.uses[: len(memory.uses) - len(kept)][-1:]
+    before = uses[: len(uses) - len(kept)][-1:]
     if tokens is not None and (not kept or now - kept[-1].at >= SAMPLE_SECONDS):
         kept = (*kept, UseSample(now, tokens))
-    return replace(memory, uses=(*before, *kept))
+    return (*before, *kept)
 
 
-def most(ramp: Ramp, memory: Memory) -> float:
+def most(uses: Uses, ramp: Ramp | None) -> float:
     """Return the tokens per minute up to which the key's use may grow now.
 
     A period that is not known in full, as after a restart, counts from where it is known.
     """
-    base = memory.uses[0].tokens if memory.uses else 0.0
+    if ramp is None:
+        return inf
+    base = uses[0].tokens if uses else 0.0
     grown = base * (WHOLE_PERCENT + ramp.percent) / WHOLE_PERCENT
     return max(float(ramp.above_tokens_per_minute), grown)

@@ -30,8 +30,9 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
-    )
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 

@@ -1,9 +1,10 @@
 """The conditions of a pool and their reasons: stable words that people and alerts match on."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 from scanpool.models.base import Model
+from scanpool.models.figures import Around, Noise
 
 
 class ConditionType(StrEnum):
@@ -77,6 +78,37 @@ class Reason(StrEnum):
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
 
 
+class LimitedBy(StrEnum):
+    """The rule that kept the pool from what its queues ask for."""
+
+    # The condition's reason that tells it; None where it is no limit that a person could lift.
+    reason: Reason | None
+
+    def __new__(cls, value: str, reason: Reason | None = None) -> Self:
+        """Make a member of its name in the status and its reason."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.reason = reason
+        return member
+
+    NONE = "None"
+    HOLD = "Hold"
+    STABILIZATION = "Stabilization"
+    SCALING_POLICY = "ScalingPolicy", Reason.SCALING_POLICY
+    MIN_REPLICAS = "MinReplicas", Reason.TOO_FEW_REPLICAS
+    MAX_REPLICAS = "MaxReplicas", Reason.TOO_MANY_REPLICAS
+    TOKENS = "Tokens", Reason.TOKEN_CEILING
+    REQUESTS = "Requests", Reason.REQUEST_CEILING
+    MEMORY = "Memory", Reason.MEMORY_CEILING
+    QUOTA = "Quota", Reason.QUOTA_EXHAUSTED
+    FALLBACK = "Fallback"
+
+
+def _message_is_same(new: str, old: str, around: Around) -> bool:
+    """Leave the message that repeats the ladder's figures."""
+    return new == old or around.new.type is ConditionType.SCALING_LIMITED
+
+
 class Condition(Model):
     """One condition, as in meta/v1. Its transition time moves only when its status does."""
 
@@ -85,4 +117,4 @@ class Condition(Model):
     observed_generation: int
     last_transition_time: str
     reason: Reason
-    message: str
+    message: Annotated[str, Noise(_message_is_same)]

@@ -1,6 +1,6 @@
 """What a refused call's code means, whoever reports it: a probe or the workers' exporter."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 BILLING_CODES: Final = frozenset(
     {
@@ -18,6 +18,13 @@ BILLING_SUFFIX: Final = "_spend_limit_exceeded"
 
 SLOW_DOWN: Final = "slow_down"
 """OpenAI's refusal of traffic that grew too fast inside the limit: a 429, but not at the limit."""
+
+
+class Refusals(NamedTuple):
+    """Calls refused with one code, per minute."""
+
+    code: str
+    per_minute: float
 
 
 def is_billing(code: str) -> bool:

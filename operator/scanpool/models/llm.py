@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
-from scanpool.models.fields import HttpUrl, Percent, PerMinute, SecretKeyRef
+from scanpool.models.fields import HttpUrl, Percent, PerMinute, SecretKeyRef, whole
 
 
 class Provider(StrEnum):
@@ -22,6 +22,9 @@ BASE_URLS = {
     Provider.OPENAI: "https://api.openai.com/v1",
     Provider.ANTHROPIC: "https://api.anthropic.com/v1",
 }
+
+
+PromQL = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class UsagePreset(StrEnum):
@@ -51,23 +54,16 @@ class Prometheus(Model):
     """Where the tokens that the whole key uses are counted."""
 
     url: HttpUrl
-    preset: UsagePreset | None = Field(
-        None, description="Metric names of a known exporter, filtered by the pool's model."
-    )
-    query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
-        None,
-        description="PromQL that returns tokens per minute as one number, instead of a preset.",
-    )
-    rate_limited_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
-        None,
-        description="PromQL for the refused LLM calls per minute, instead of the preset's: one "
-        "number, or one for each code.",
-    )
-    own_labels: Annotated[tuple[Label, ...], Field(max_length=10)] = Field(
-        (),
-        description="Labels that pick the pool's own workers out of the preset's series. Without "
-        "them the own share is taken from acknowledged messages, which lag by some seconds.",
-    )
+    preset: UsagePreset | None = None
+    """Metric names of a known exporter, filtered by the pool's model."""
+    query: PromQL | None = None
+    """PromQL that returns tokens per minute as one number, instead of a preset."""
+    rate_limited_query: PromQL | None = None
+    """PromQL for the refused LLM calls per minute, instead of the preset's: one number, or one for
+    each code."""
+    own_labels: Annotated[tuple[Label, ...], Field(max_length=10)] = ()
+    """Labels that pick the pool's own workers out of the preset's series. Without them the own
+    share is taken from acknowledged messages, which lag by some seconds."""
     bearer_token_secret_ref: SecretKeyRef | None = None
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -87,20 +83,11 @@ class Prometheus(Model):
 class Usage(Model):
     """How the use of the limit is measured."""
 
-    prometheus: Prometheus | None = Field(
-        None,
-        description="Tokens that everyone on the key uses. Without it only the pool's own use is "
-        "seen, as acknowledged messages times tokens per message.",
-    )
-    window_seconds: Annotated[
-        int,
-        Field(
-            ge=10,
-            le=600,
-            description="Length of the window over which rates are averaged.",
-            json_schema_extra={"format": "int32"},
-        ),
-    ] = 60
+    prometheus: Prometheus | None = None
+    """Tokens that everyone on the key uses. Without it only the pool's own use is seen, as
+    acknowledged messages times tokens per message."""
+    window_seconds: Annotated[int, whole(10, 600)] = 60
+    """Length of the window over which rates are averaged."""
 
 
 class Probe(Model):
@@ -110,45 +97,26 @@ class Probe(Model):
     """
 
     enabled: bool = True
-    interval_seconds: Annotated[
-        int, Field(ge=1, le=3600, json_schema_extra={"format": "int32"})
-    ] = 60
+    interval_seconds: Annotated[int, whole(1, 3600)] = 60
 
 
 class Admin(Model):
     """OpenAI's Admin API, which tells the limits that a project is configured with."""
 
-    api_key_secret_ref: SecretKeyRef = Field(
-        description="An admin key, which is not the key that the workers use."
-    )
-    project_id: Annotated[
-        str,
-        Field(
-            max_length=128,
-            pattern=r"^[A-Za-z0-9_-]+$",
-            description="The project of the workers' key, such as proj_abc.",
-        ),
-    ]
+    api_key_secret_ref: SecretKeyRef
+    """An admin key, which is not the key that the workers use."""
+    project_id: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+    """The project of the workers' key, such as proj_abc."""
 
 
 class Ramp(Model):
     """How fast the key's use may be planned to grow, as providers ask of traffic that is new."""
 
-    percent: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1000,
-            description="Growth that is allowed within the period.",
-            json_schema_extra={"format": "int32"},
-        ),
-    ] = 50
-    period_seconds: Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] = (
-        900
-    )
-    above_tokens_per_minute: PerMinute = Field(
-        1_000_000, description="Up to this use growth is free."
-    )
+    percent: Annotated[int, whole(1, 1000)] = 50
+    """Growth that is allowed within the period."""
+    period_seconds: Annotated[int, whole(60, 3600)] = 900
+    above_tokens_per_minute: PerMinute = 1_000_000
+    """Up to this use growth is free."""
 
 
 class Llm(Model):
@@ -156,60 +124,33 @@ class Llm(Model):
 
     provider: Provider = Provider.OPENAI
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    base_url: HttpUrl | None = Field(
-        None,
-        description="Base URL of the API that the workers call: for Azure, a gateway or a "
-        "stand-in. Unset: the provider's own.",
-    )
-    api_version: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9.-]+$")] | None = Field(
-        None,
-        description="Azure only: the api-version of paths that name the deployment, such as "
-        "2024-10-21. Unset: the v1 API.",
-    )
-    api_key_secret_ref: SecretKeyRef | None = Field(
-        None, description="The key that the workers burn; the probe uses it to read the limits."
-    )
-    tokens_per_minute: PerMinute | None = Field(
-        None,
-        description="Token limit (TPM). If the probe sees the provider's too, the smaller counts.",
-    )
-    requests_per_minute: PerMinute | None = Field(
-        None,
-        description="Request limit (RPM). If the probe sees the provider's too, the smaller one.",
-    )
-    target_utilization_percent: Percent = Field(
-        85, description="Share of the limit that scaling up may plan to use."
-    )
-    tokens_per_replica_minute: PerMinute | None = Field(
-        None,
-        description="Tokens per minute that one busy replica uses, until the pool has learned it.",
-    )
-    weight: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1000,
-            description="Share of the limit beside other pools of the same key and model.",
-            json_schema_extra={"format": "int32"},
-        ),
-    ] = 1
-    ramp: Ramp | None = Field(
-        None, description="Limit the growth of use. Unset: only a slow_down of the provider does."
-    )
-    admin: Admin | None = Field(
-        None, description="Read the limits where the provider's answers do not tell them."
-    )
-    burst_seconds: (
-        Annotated[int, Field(ge=60, le=3600, json_schema_extra={"format": "int32"})] | None
-    ) = Field(
-        None,
-        description="Plan to spend what the provider's token bucket holds within this time, on top "
-        "of the target. Unset: the bucket is left alone.",
-    )
-    on_quota_exhausted: OnQuotaExhausted = Field(
-        OnQuotaExhausted.SCALE_TO_MIN,
-        description="ScaleToZero keeps messages waiting in the queue instead of failing.",
-    )
+    base_url: HttpUrl | None = None
+    """Base URL of the API that the workers call: for Azure, a gateway or a stand-in. Unset: the
+    provider's own."""
+    api_version: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9.-]+$")] | None = None
+    """Azure only: the api-version of paths that name the deployment, such as 2024-10-21. Unset: the
+    v1 API."""
+    api_key_secret_ref: SecretKeyRef | None = None
+    """The key that the workers burn; the probe uses it to read the limits."""
+    tokens_per_minute: PerMinute | None = None
+    """Token limit (TPM). If the probe sees the provider's too, the smaller counts."""
+    requests_per_minute: PerMinute | None = None
+    """Request limit (RPM). If the probe sees the provider's too, the smaller one."""
+    target_utilization_percent: Percent = 85
+    """Share of the limit that scaling up may plan to use."""
+    tokens_per_replica_minute: PerMinute | None = None
+    """Tokens per minute that one busy replica uses, until the pool has learned it."""
+    weight: Annotated[int, whole(1, 1000)] = 1
+    """Share of the limit beside other pools of the same key and model."""
+    ramp: Ramp | None = None
+    """Limit the growth of use. Unset: only a slow_down of the provider does."""
+    admin: Admin | None = None
+    """Read the limits where the provider's answers do not tell them."""
+    burst_seconds: Annotated[int, whole(60, 3600)] | None = None
+    """Plan to spend what the provider's token bucket holds within this time, on top of the target.
+    Unset: the bucket is left alone."""
+    on_quota_exhausted: OnQuotaExhausted = OnQuotaExhausted.SCALE_TO_MIN
+    """ScaleToZero keeps messages waiting in the queue instead of failing."""
     usage: Usage = Usage()
     probe: Probe = Probe()
 

@@ -7,7 +7,8 @@ per minute for LLM rates, messages per second for queue rates.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanpool.models.budget import Claim
+from scanpool.models.claims import Unit
+from scanpool.models.error_codes import Refusals
 from scanpool.models.reading import Reading
 
 
@@ -106,12 +107,10 @@ class QueueDepth:
 
 @dataclass(frozen=True, slots=True)
 class QueueRates:
-    """What passes through one queue, averaged over the usage window."""
+    """What is worked off of one queue, averaged over the usage window."""
 
     name: str
-    published_per_second: float
     acked_per_second: float
-    consumers: int
     message_ttl_seconds: float | None = None
 
 
@@ -135,6 +134,15 @@ class ProviderState:
     rate_limited: bool = False
     slow_down: bool = False
 
+    def limit(self, unit: Unit) -> int | None:
+        """Return the limit per minute that it tells of a unit."""
+        return {
+            Unit.TOKENS: self.tokens_per_minute,
+            Unit.INPUT_TOKENS: self.input_tokens_per_minute,
+            Unit.OUTPUT_TOKENS: self.output_tokens_per_minute,
+            Unit.REQUESTS: self.requests_per_minute,
+        }[unit]
+
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredLimits:
@@ -143,13 +151,10 @@ class ConfiguredLimits:
     tokens_per_minute: int | None = None
     requests_per_minute: int | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Calls refused with one code, per minute."""
-
-    code: str
-    per_minute: float
+    def limit(self, unit: Unit) -> int | None:
+        """Return the limit per minute that it tells of a unit."""
+        told = {Unit.TOKENS: self.tokens_per_minute, Unit.REQUESTS: self.requests_per_minute}
+        return told.get(unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +184,7 @@ class KeyUsage:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything that one decision is based on. None: the pool does not ask for this reading.
-
-    `pool` is the namespace and name of the pool that looks. `identity` stands for its key and
-    model, None where it names no key. `peers` are the claims of the other pools on the same, as of
-    their last ticks.
-    """
+    """Everything that is read for one tick. None: the pool does not ask for this reading."""
 
     target: Target
     queues: Reading[tuple[QueueDepth, ...]]
@@ -193,6 +193,3 @@ class Observation:
     usage: Reading[KeyUsage] | None = None
     nodes: Reading[tuple[Node, ...]] | None = None
     configured: Reading[ConfiguredLimits] | None = None
-    peers: tuple[Claim, ...] = ()
-    pool: str = ""
-    identity: str | None = None

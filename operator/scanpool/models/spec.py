@@ -6,13 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
-from scanpool.models.fields import (
-    MOST_REPLICAS,
-    ObjectName,
-    Percent,
-    Replicas,
-    SecretKeyRef,
-)
+from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
 from scanpool.models.llm import Llm
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
@@ -52,49 +46,32 @@ class ScaleTargetRef(Model):
 
     api_version: Annotated[str, Field(pattern=r"^apps/v1$")] = "apps/v1"
     kind: Annotated[str, Field(pattern=r"^Deployment$")] = "Deployment"
-    name: ObjectName = Field(description="Name of a Deployment in the pool's namespace.")
+    name: ObjectName
+    """Name of a Deployment in the pool's namespace."""
 
 
 class Queue(Model):
     """A queue that the workers consume."""
 
     name: BrokerName
-    messages_per_replica: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1_000_000,
-            description="Messages, ready and unacked, that one replica is meant to have.",
-        ),
-    ] = 10
-    tokens_per_message: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=10**9,
-            description="LLM tokens that one message costs; 0 where it calls no LLM.",
-        ),
-    ] = 0
+    messages_per_replica: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    """Messages, ready and unacked, that one replica is meant to have."""
+    tokens_per_message: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """LLM tokens that one message costs; 0 where it calls no LLM."""
 
 
 class RabbitMQ(Model):
     """The broker and the queues."""
 
-    url_secret_ref: SecretKeyRef | None = Field(
-        None,
-        description="amqp(s):// URL. On its own it shows only ready messages, not unacked ones.",
-    )
-    management_url_secret_ref: SecretKeyRef | None = Field(
-        None,
-        description="http(s):// URL of the management API, with user and password: "
-        "shows ready and unacked messages, consumers and rates.",
-    )
-    vhost: BrokerName | None = Field(
-        None, description="Virtual host; without it the one in the URL's path, else '/'."
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        None, description="PEM certificates to trust for amqps:// and https://."
-    )
+    url_secret_ref: SecretKeyRef | None = None
+    """amqp(s):// URL. On its own it shows only ready messages, not unacked ones."""
+    management_url_secret_ref: SecretKeyRef | None = None
+    """http(s):// URL of the management API, with user and password: shows ready and unacked
+    messages, consumers and rates."""
+    vhost: BrokerName | None = None
+    """Virtual host; without it the one in the URL's path, else '/'."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """PEM certificates to trust for amqps:// and https://."""
     queues: Annotated[tuple[Queue, ...], Field(min_length=1, max_length=MAX_QUEUES)]
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -115,54 +92,40 @@ class RabbitMQ(Model):
 class MemoryTarget(Model):
     """How full the nodes may get."""
 
-    enabled: bool = Field(
-        True,
-        description="Cap replicas by the room on the nodes that exist. "
-        "Switch it off where a cluster autoscaler adds nodes for pending pods.",
-    )
-    target_utilization_percent: Percent = Field(
-        85, description="Share of a node's allocatable memory that may be requested or used."
-    )
+    enabled: bool = True
+    """Cap replicas by the room on the nodes that exist. Switch it off where a cluster autoscaler
+    adds nodes for pending pods."""
+    target_utilization_percent: Percent = 85
+    """Share of a node's allocatable memory that may be requested or used."""
 
 
 class Fallback(Model):
     """What to do while the depth of the queues stays unknown. Never lowers the replicas."""
 
-    failure_threshold: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1000,
-            description="Failed readings in a row before it applies.",
-            json_schema_extra={"format": "int32"},
-        ),
-    ] = 3
-    replicas: Replicas = Field(description="Replicas to have at least.")
+    failure_threshold: Annotated[int, whole(1, 1000)] = 3
+    """Failed readings in a row before it applies."""
+    replicas: Replicas
+    """Replicas to have at least."""
 
 
 class ScalingPolicy(Model):
     """The largest change within a period, as in autoscaling/v2."""
 
     type: PolicyType
-    value: Annotated[int, Field(ge=1, le=10_000, json_schema_extra={"format": "int32"})]
-    period_seconds: Annotated[
-        int, Field(ge=1, le=MAX_POLICY_PERIOD_SECONDS, json_schema_extra={"format": "int32"})
-    ]
+    value: Annotated[int, whole(1, 10_000)]
+    period_seconds: Annotated[int, whole(1, MAX_POLICY_PERIOD_SECONDS)]
 
 
 class ScalingRules(Model):
     """Rules for one direction, as in autoscaling/v2."""
 
-    stabilization_window_seconds: (
-        Annotated[int, Field(ge=0, le=3600, json_schema_extra={"format": "int32"})] | None
-    ) = Field(None, description="Default 0 for up, 300 for down.")
+    stabilization_window_seconds: Annotated[int, whole(0, 3600)] | None = None
+    """Default 0 for up, 300 for down."""
     select_policy: SelectPolicy = SelectPolicy.MAX
-    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=MAX_POLICIES)] = Field(
-        (), description="Default up: the larger of 4 pods and 100% per 15 s; down: 100% per 15 s."
-    )
-    tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="Relative deviation from the target below which nothing is changed."
-    )
+    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=MAX_POLICIES)] = ()
+    """Default up: the larger of 4 pods and 100% per 15 s; down: 100% per 15 s."""
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Relative deviation from the target below which nothing is changed."""
 
 
 class Behavior(Model):
@@ -176,21 +139,32 @@ class PoolSpec(Model):
     """What to scale, on which queues, and below which ceilings."""
 
     scale_target_ref: ScaleTargetRef
-    mode: Mode = Field(
-        Mode.ENFORCE, description="Observe decides and reports, and changes nothing."
-    )
+    mode: Mode = Mode.ENFORCE
+    """Observe decides and reports, and changes nothing."""
     min_replicas: Replicas = 1
-    max_replicas: Annotated[
-        int, Field(ge=1, le=MOST_REPLICAS, json_schema_extra={"format": "int32"})
-    ]
-    polling_interval_seconds: Annotated[
-        int, Field(ge=1, le=3600, json_schema_extra={"format": "int32"})
-    ] = 10
+    max_replicas: Annotated[int, whole(1, MOST_REPLICAS)]
+    polling_interval_seconds: Annotated[int, whole(1, 3600)] = 10
     rabbitmq: RabbitMQ
     llm: Llm | None = None
     memory: MemoryTarget = MemoryTarget()
     fallback: Fallback | None = None
     behavior: Behavior = Behavior()
+
+    @property
+    def readings(self) -> frozenset[str]:
+        """What the pool asks for, by the names that the readings have in an Observation.
+
+        Rates need the management API, the provider a key and its probe, use a Prometheus.
+        """
+        asked = {"queues": True, "nodes": self.memory.enabled}
+        if (llm := self.llm) is not None:
+            asked |= {
+                "rates": self.rabbitmq.management_url_secret_ref is not None,
+                "provider": llm.api_key_secret_ref is not None and llm.probe.enabled,
+                "configured": llm.admin is not None,
+                "usage": llm.usage.prometheus is not None,
+            }
+        return frozenset(name for name, is_asked in asked.items() if is_asked)
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -5,7 +5,7 @@ AMQP does not tell how many messages are unacked. With late acks and prefetch th
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from typing import Final
@@ -20,11 +20,17 @@ from pika.exceptions import AMQPError, AMQPHeartbeatTimeout, ChannelClosedByBrok
 
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth
-from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.sources.failures import connection_failure
-from scanpool.sources.http import InvalidCertificatesError, trusting
+from scanpool.models.reading import Available, Reading
+from scanpool.models.units import Clock
+from scanpool.sources.failures import (
+    SourceError,
+    blocking_reading,
+    connection_failure,
+    vhost_not_found,
+)
+from scanpool.sources.http import trusting
 from scanpool.sources.text import quoted, without_secrets
-from scanpool.sources.urls import Address, InvalidUrlError, parse_address
+from scanpool.sources.urls import Address, parse_address
 
 SOURCE: Final = "amqp"
 DEFAULT_PORTS: Final = {"amqp": 5672, "amqps": 5671}
@@ -55,75 +61,45 @@ class _ReplyCode(IntEnum):
     NOT_ALLOWED = 530  # a vhost that is missing, or closed to the user
 
 
+@blocking_reading
 def read_ready(
-    url: str,
-    vhost: str | None,
-    ca_pem: str | None,
-    queues: Sequence[str],
-    *,
-    clock: Callable[[], float],
+    url: str, vhost: str | None, ca_pem: str | None, queues: Sequence[str], *, clock: Clock
 ) -> Reading[Mapping[str, QueueDepth]]:
     """Read the ready messages of `queues`, by name, over one short connection. Blocks.
 
-    A queue that does not exist is absent; `unacked` is None: AMQP cannot see it.
-
-    Args:
-        url: amqp(s)://user:password@host:port/vhost, percent-encoded. Its query does not count:
-            a connection of some milliseconds has nothing to tune.
-        vhost: the virtual host; it wins over the one in the URL. With neither it is "/".
-        ca_pem: certificates to trust for amqps, or None for the system's.
-        queues: names.
-        clock: seconds since the epoch.
-
+    A queue that does not exist is absent; `unacked` is None: AMQP cannot see it. `url` is
+    amqp(s)://user:password@host:port/vhost, percent-encoded. Its query does not count: a connection
+    of some milliseconds has nothing to tune. `vhost` wins over the one in the URL; with neither it
+    is "/". `ca_pem` are the certificates to trust for amqps, or None for the system's.
     """
+    address = parse_address(url, DEFAULT_PORTS, "it in the Secret of rabbitmq.urlSecretRef")
+    if vhost is None:
+        # The URL's path is a slash and the vhost.
+        vhost = unquote(address.path.removeprefix("/")) or "/"
+    place = f"vhost '{quoted(vhost)}' at {address.origin}"
+    parameters = _parameters(address, vhost, ca_pem)
+    if not _fits(vhost):
+        raise vhost_not_found(place)
     try:
-        address = parse_address(url, DEFAULT_PORTS)
-        parameters = _parameters(address, vhost, ca_pem)
-    except InvalidUrlError as error:
-        return Unavailable(
-            Reason.INVALID_URL, f"{error}; correct it in the Secret of rabbitmq.urlSecretRef"
-        )
-    except InvalidCertificatesError as error:
-        return Unavailable(Reason.TLS_FAILED, f"{error}; correct the Secret of caSecretRef")
-    place = f"vhost '{quoted(parameters.virtual_host)}' at {address.origin}"
-    if not _fits(parameters.virtual_host):
-        return _no_vhost(place)
-    try:
-        return _read(parameters, queues, clock)
+        return Available(_read(parameters, queues), at=clock(), source=SOURCE)
     except ChannelClosedByBroker as error:
         words = quoted(without_secrets(error.reply_text, address.password))
-        return Unavailable(
-            Reason.BROKER_ERROR,
-            f"the broker does not tell the depth of a queue of {place} ({words})",
-        )
+        told = f"the broker does not tell the depth of a queue of {place} ({words})"
+        raise SourceError(Reason.BROKER_ERROR, told) from None
     except (AMQPError, AMQPConnectorException, OSError, ValueError) as error:
-        return _failure(error, address, place)
+        raise _failure(error, address, place) from None
 
 
-def _parameters(
-    address: Address, vhost: str | None, ca_pem: str | None
-) -> pika.ConnectionParameters:
-    """Build pika's parameters; the URL's path is a slash and the vhost.
-
-    Raises:
-        InvalidCertificatesError: if `ca_pem` holds no certificates.
-
-    """
-    if vhost is None:
-        vhost = unquote(address.path.removeprefix("/")) or "/"
-    tls = None
-    if address.scheme == "amqps":
-        tls = pika.SSLOptions(trusting(ca_pem), address.host)
+def _parameters(address: Address, vhost: str, ca_pem: str | None) -> pika.ConnectionParameters:
+    is_tls = address.scheme == "amqps"
+    user = DEFAULT_LOGIN if address.user is None else address.user
+    password = DEFAULT_LOGIN if address.password is None else address.password
     return pika.ConnectionParameters(
         host=address.host,
         port=address.port,
         virtual_host=vhost,
-        credentials=pika.PlainCredentials(
-            DEFAULT_LOGIN if address.user is None else address.user,
-            DEFAULT_LOGIN if address.password is None else address.password,
-            erase_on_connect=True,
-        ),
-        ssl_options=tls,
+        credentials=pika.PlainCredentials(user, password, erase_on_connect=True),
+        ssl_options=pika.SSLOptions(trusting(ca_pem), address.host) if is_tls else None,
         socket_timeout=CONNECT_TIMEOUT_SECONDS,
         stack_timeout=HANDSHAKE_TIMEOUT_SECONDS,
         blocked_connection_timeout=HANDSHAKE_TIMEOUT_SECONDS,
@@ -133,16 +109,12 @@ def _parameters(
     )
 
 
-def _read(
-    parameters: pika.ConnectionParameters, queues: Sequence[str], clock: Callable[[], float]
-) -> Reading[Mapping[str, QueueDepth]]:
+def _read(parameters: pika.ConnectionParameters, queues: Sequence[str]) -> Mapping[str, QueueDepth]:
+    depths: dict[str, QueueDepth] = {}
     connection = pika.BlockingConnection(parameters)
     try:
-        depths: dict[str, QueueDepth] = {}
         channel = connection.channel()
-        for name in queues:
-            if not _fits(name):
-                continue  # cannot exist
+        for name in filter(_fits, queues):  # the others cannot exist
             try:
                 ready = channel.queue_declare(name, passive=True).method.message_count
             except ChannelClosedByBroker as error:
@@ -152,46 +124,35 @@ def _read(
                 channel = connection.channel()
             else:
                 depths[name] = QueueDepth(name, ready=ready, unacked=None)
-        return Available(depths, at=clock(), source=SOURCE)
+        return depths
     finally:
         with suppress(AMQPError, OSError):
             connection.close()
 
 
-def _failure(error: Exception, address: Address, place: str) -> Unavailable:
+def _failure(error: Exception, address: Address, place: str) -> SourceError:
     """Explain a connection that did not come about, or that broke."""
     closed = CLOSED_BY_BROKER.search(str(error))
     if closed is None:
-        return connection_failure(
-            error,
-            origin=address.origin,
-            unreachable=Reason.BROKER_UNREACHABLE,
-            timeout=isinstance(error, AMQPConnectorStackTimeout | AMQPHeartbeatTimeout),
-        )
+        is_late = isinstance(error, AMQPConnectorStackTimeout | AMQPHeartbeatTimeout)
+        return connection_failure(error, address.origin, Reason.BROKER_UNREACHABLE, timeout=is_late)
     words = quoted(without_secrets(closed["words"], address.password))
     match int(closed["code"]):
         case _ReplyCode.ACCESS_REFUSED:
-            return Unavailable(
+            return SourceError(
                 Reason.BROKER_AUTHENTICATION_FAILED,
                 f"{address.origin} refuses the user name or password; correct them in the Secret "
                 "of rabbitmq.urlSecretRef, percent-encoded",
             )
         case _ReplyCode.NOT_ALLOWED if words.endswith("not found"):
-            return _no_vhost(place)
+            return vhost_not_found(place)
         case _ReplyCode.NOT_ALLOWED:
-            return Unavailable(
+            return SourceError(
                 Reason.BROKER_FORBIDDEN,
                 f"the user may not use {place} ({words}); give it permissions on this vhost",
             )
-    return Unavailable(
+    return SourceError(
         Reason.BROKER_ERROR, f"{place} closed the connection ({words}); see the broker's log"
-    )
-
-
-def _no_vhost(place: str) -> Unavailable:
-    return Unavailable(
-        Reason.VHOST_NOT_FOUND,
-        f"there is no {place}; correct rabbitmq.vhost or the URL's path, or create the vhost",
     )
 
 

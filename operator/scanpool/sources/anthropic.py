@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -67,16 +67,12 @@ def _billing_code(refusal: Refusal) -> str | None:
 
 def _limit_in_message(message: str) -> ProviderState:
     found = MESSAGE_LIMIT.search(message)
-    limit = None if found is None else plausible_limit(found["limit"].replace(",", ""))
-    match found and found["kind"]:
-        case "requests":
-            return ProviderState(requests_per_minute=limit)
-        case "input tokens":
-            return ProviderState(input_tokens_per_minute=limit)
-        case "output tokens":
-            return ProviderState(output_tokens_per_minute=limit)
-        case _:
-            return ProviderState(tokens_per_minute=limit)
+    if found is None:
+        return ProviderState()
+    # What a message calls "input tokens" is here input_tokens_per_minute, and so on.
+    name = f"{found['kind'].replace(' ', '_')}_per_minute"
+    told: dict[str, Any] = {name: plausible_limit(found["limit"].replace(",", ""))}
+    return ProviderState(**told)
 
 
 def _spent(usage: Mapping[str, object]) -> int | None:

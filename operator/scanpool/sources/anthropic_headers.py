@@ -20,21 +20,21 @@ MAX_TIME_CHARACTERS: Final = 40
 def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
     """Return the limits per minute, and the level of the bucket of all tokens.
 
-    Args:
-        headers: of any response; names in lower case, or case-insensitive.
-        at: when it came, seconds since the epoch; the answer's own Date is preferred, since it is
-            told by the clock of the resets.
-
+    The headers are those of any response, with names in lower case, or case-insensitive. It came
+    `at`, in seconds since the epoch; its own Date is preferred, since it is told by the clock of
+    the resets.
     """
-    date = _http_date(headers.get("date", ""))
-    now = at if date is None else date
+    try:
+        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        now = at
     tokens = _bucket(headers, "tokens", now)
     return ProviderState(
-        tokens_per_minute=_limit(tokens),
-        requests_per_minute=_limit(_bucket(headers, "requests", now)),
-        tokens_remaining=None if tokens is None else tokens.remaining,
-        input_tokens_per_minute=_limit(_bucket(headers, "input-tokens", now)),
-        output_tokens_per_minute=_limit(_bucket(headers, "output-tokens", now)),
+        tokens_per_minute=tokens.limit,
+        requests_per_minute=_bucket(headers, "requests", now).limit,
+        tokens_remaining=tokens.remaining,
+        input_tokens_per_minute=_bucket(headers, "input-tokens", now).limit,
+        output_tokens_per_minute=_bucket(headers, "output-tokens", now).limit,
     )
 
 
@@ -49,7 +49,7 @@ def parse_time(text: str) -> float | None:
         return None
 
 
-def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket | None:
+def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:
     reset = parse_time(headers.get(f"anthropic-ratelimit-{name}-reset", ""))
     return minute_bucket(
         headers.get(f"anthropic-ratelimit-{name}-limit"),
@@ -57,14 +57,3 @@ def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket | None:
         None if reset is None else max(reset - now, 0.0),
         rounding=ROUNDING_SECONDS,
     )
-
-
-def _limit(bucket: Bucket | None) -> int | None:
-    return None if bucket is None else bucket.limit
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

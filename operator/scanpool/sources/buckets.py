@@ -21,27 +21,22 @@ WHOLE_NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
 class Bucket:
     """A limit per minute, and what is left of it now; None where that is not told."""
 
-    limit: int
-    remaining: int | None
+    limit: int | None = None
+    remaining: int | None = None
 
 
 def minute_bucket(
     limit: str | None, remaining: str | None, reset_seconds: float | None, *, rounding: float = 0.0
-) -> Bucket | None:
-    """Return what three headers say; None if they tell no plausible limit of a minute.
+) -> Bucket:
+    """Return what three headers say, if they tell a plausible limit of a minute.
 
-    Args:
-        limit: as it was sent.
-        remaining: as it was sent.
-        reset_seconds: until the bucket is full; None if that is not told.
-        rounding: seconds by which `reset_seconds` may be off.
-
+    `reset_seconds` are until the bucket is full, and may be off by `rounding` seconds.
     """
     size, level = plausible_limit(limit), whole_number(remaining)
     if size is None:
-        return None
+        return Bucket()
     if reset_seconds is not None and _is_longer(size, level, reset_seconds, rounding):
-        return None
+        return Bucket()
     return Bucket(size, level if level is not None and level <= size else None)
 
 
@@ -61,26 +56,15 @@ def whole_number(value: object) -> int | None:
 
 
 def _is_longer(limit: int, remaining: int | None, reset: float, rounding: float) -> bool:
-    """Tell buckets of an hour or a day by the time that they take to fill."""
-    if reset > MINUTE_SECONDS + RESET_SLACK_SECONDS + rounding:
-        return True
-    if remaining is None:
-        return False
-    return _refills_within_a_day(reset, max(limit - remaining, 0) / limit, rounding)
+    """Tell buckets of an hour or a day by the time that they take to fill.
 
-
-def _refills_within_a_day(reset: float, missing: float, rounding: float) -> bool:
-    """Tell a day's nearly full bucket, which resets within a minute too, by its rate of refill.
-
-    A bucket that refills continuously has its missing share back after that share of its period.
-    Gateways that count in fixed minutes show any reset of up to a minute, whatever is missing.
-
-    Args:
-        reset: seconds until the bucket is full.
-        missing: share of the limit, 0 to 1.
-        rounding: seconds by which `reset` may be off.
-
+    A day's nearly full bucket resets within a minute too: it shows by its rate of refill. A bucket
+    that refills continuously has its missing share back after that share of its period. Gateways
+    that count in fixed minutes show any reset of up to a minute, whatever is missing.
     """
-    if reset <= MINUTE_SECONDS * missing + RESET_SLACK_SECONDS + rounding:
+    slack = RESET_SLACK_SECONDS + rounding
+    missing = 1.0 if remaining is None else max(limit - remaining, 0) / limit
+    if reset <= MINUTE_SECONDS * missing + slack:
         return False
-    return math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE, abs_tol=rounding)
+    is_a_days = math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE, abs_tol=rounding)
+    return is_a_days or reset > MINUTE_SECONDS + slack

@@ -1,22 +1,23 @@
 """What a provider's dialect is made of: how it is asked, and how its answers are read."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
+
+import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import ProviderState
-from scanpool.models.reading import Unavailable
+from scanpool.sources.failures import SourceError
 from scanpool.sources.http import Answer
-from scanpool.sources.text import HEADER_TOKEN, quoted, without_secrets
-from scanpool.sources.urls import InvalidUrlError, parse_address
-
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+from scanpool.sources.text import HEADER_TOKEN, decoded, mapping, quoted, without_secrets
+from scanpool.sources.urls import HTTP_PORTS, parse_address
 
 PROMPT: Final = "1"
 """A single token; the framing of a message adds some ten."""
+
+ANY_OTHER: Final = 0
 
 KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
 """Providers quote a wrong key in part: its first and last characters, asterisks between them."""
@@ -55,6 +56,13 @@ class Refusal:
         return quoted(self.message or self.code or self.type or f"HTTP {self.status}")
 
 
+class Meaning(NamedTuple):
+    """Why an API refuses, and what to do: `told` has the names of what is put in."""
+
+    reason: Reason
+    told: str
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How one provider is asked and understood; pure functions.
@@ -71,23 +79,16 @@ class Dialect:
     spent: Callable[[Mapping[str, object]], int | None]
 
 
-def access(base_url: str, key: str, *, name: str, ref: str) -> Access | Unavailable:
-    """Return how to reach a provider's API, or what is wrong with the URL or the key.
+def access(base_url: str, key: str, *, name: str, ref: str) -> Access:
+    """Return how to reach a provider's API, for example https://api.openai.com/v1.
 
-    Args:
-        base_url: of the API, for example https://api.openai.com/v1.
-        key: as the Secret has it.
-        name: what the key is called in a message.
-        ref: the field of the spec that names its Secret.
-
+    If something is wrong with the URL or the key, a SourceError is raised. It calls the key `name`;
+    `ref` is the field of the spec that names its Secret.
     """
-    try:
-        address = parse_address(base_url, DEFAULT_PORTS)
-    except InvalidUrlError as error:
-        return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.baseUrl")
+    address = parse_address(base_url, HTTP_PORTS, "llm.baseUrl")
     key = key.strip()
     if not HEADER_TOKEN.fullmatch(key):
-        return Unavailable(
+        raise SourceError(
             Reason.PROVIDER_AUTHENTICATION_FAILED,
             f"the {name} is empty or has characters that no key has; correct the Secret of {ref}",
         )
@@ -96,10 +97,7 @@ def access(base_url: str, key: str, *, name: str, ref: str) -> Access | Unavaila
 
 def body_of(answer: Answer) -> Mapping[str, object]:
     """Return the JSON object of an answer; empty if it holds none."""
-    try:
-        return mapping(json.loads(answer.body))
-    except (ValueError, RecursionError):
-        return {}
+    return mapping(decoded(answer.body))
 
 
 def refusal_of(answer: Answer, secret: str) -> Refusal:
@@ -111,11 +109,15 @@ def refusal_of(answer: Answer, secret: str) -> Refusal:
     def clean(text: object) -> str:
         return KEY_IN_MESSAGE.sub("***", without_secrets(str(text or ""), secret))
 
-    return Refusal(
-        answer.status, clean(code), clean(error.get("type")), clean(error.get("message"))
-    )
+    kind, message = clean(error.get("type")), clean(error.get("message"))
+    return Refusal(answer.status, clean(code), kind, message)
 
 
-def mapping(value: object) -> Mapping[str, object]:
-    """Return a JSON object as it is, and an empty one instead of anything else."""
-    return value if isinstance(value, Mapping) else {}
+def failure(refusal: Refusal, meanings: Mapping[int, Meaning], **names: str) -> SourceError:
+    """Return what a refusal means by its status, with its words and `names` put in.
+
+    500 stands for all from there on, ANY_OTHER for all that are not listed.
+    """
+    status = min(refusal.status, httpx.codes.INTERNAL_SERVER_ERROR)
+    reason, told = meanings.get(status, meanings[ANY_OTHER])
+    return SourceError(reason, told.format(words=refusal.words, **names))

@@ -1,70 +1,105 @@
-"""Say why a server could not be talked to, in the same words for every client library."""
+"""Say why a server could not be talked to, in the same words for every client library.
+
+Inside of a source what goes wrong is raised, with its reason and message; at its border it is a
+reading that is unavailable.
+"""
 
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from scanpool.models.conditions import Reason
-from scanpool.models.reading import Unavailable
+from scanpool.models.reading import Reading, Unavailable
 from scanpool.sources.text import quoted
 
-E = TypeVar("E", bound=BaseException)
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class SourceError(Exception):
+    """A reading cannot be made: why, and what to do about it."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.gap = Unavailable(reason, message)
+
+
+def reading(read: Callable[P, Awaitable[Reading[T]]]) -> Callable[P, Awaitable[Reading[T]]]:
+    """Decorate what reads a source: a SourceError becomes a reading that is unavailable."""
+
+    @wraps(read)
+    async def answered(*args: P.args, **kwargs: P.kwargs) -> Reading[T]:
+        try:
+            return await read(*args, **kwargs)
+        except SourceError as error:
+            return error.gap
+
+    return answered
+
+
+def blocking_reading(read: Callable[P, Reading[T]]) -> Callable[P, Reading[T]]:
+    """Decorate what reads a source and blocks, as `reading` does for what does not."""
+
+    @wraps(read)
+    def answered(*args: P.args, **kwargs: P.kwargs) -> Reading[T]:
+        try:
+            return read(*args, **kwargs)
+        except SourceError as error:
+            return error.gap
+
+    return answered
 
 
 def connection_failure(
-    error: BaseException, *, origin: str, unreachable: Reason, timeout: bool = False
-) -> Unavailable:
+    error: BaseException, origin: str, unreachable: Reason, *, timeout: bool = False
+) -> SourceError:
     """Explain a failed exchange with the server at `origin` by the error that began it.
 
     Client libraries wrap the operating system's error in their own, so the whole chain is searched.
     The text of those errors is never shown: it may hold the URL with its user and password.
-
-    Args:
-        error: what the client library raised.
-        origin: scheme://host:port of the server.
-        unreachable: the reason for anything that is not a matter of TLS.
-        timeout: whether the library calls it a timeout.
-
+    `unreachable` is the reason for anything that is not a matter of TLS; `timeout` says that the
+    library calls it a timeout.
     """
-    if (certificate := _first(error, ssl.SSLCertVerificationError)) is not None:
-        return Unavailable(
-            Reason.TLS_FAILED,
+    chain = list(_chain(error))
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(one, kinds) for one in chain)
+
+    untrusted = [one for one in chain if isinstance(one, ssl.SSLCertVerificationError)]
+    if untrusted:
+        told = (
             f"{origin} shows a certificate that is not trusted "
-            f"({quoted(certificate.verify_message)}); trust the CA that signed it (for "
-            "RabbitMQ: caSecretRef; docs/operations.md has the others), and name the host as the "
-            "certificate does",
+            f"({quoted(untrusted[0].verify_message)}); trust the CA that signed it (for RabbitMQ: "
+            "caSecretRef; docs/operations.md has the others), and name the host as the certificate "
+            "does"
         )
-    if _first(error, ssl.SSLError) is not None:
-        return Unavailable(
-            Reason.TLS_FAILED,
-            f"no TLS connection to {origin}; check that this port speaks TLS, and its versions",
-        )
-    if _first(error, socket.gaierror) is not None or _first(error, UnicodeError) is not None:
-        return Unavailable(
-            unreachable,
-            f"the host name of {origin} is not known to DNS; check it for typing errors",
-        )
-    if _first(error, ConnectionRefusedError) is not None:
-        return Unavailable(
-            unreachable,
-            f"{origin} refuses connections; check that it runs and listens on this port",
-        )
-    if timeout or _first(error, TimeoutError) is not None:
-        return Unavailable(
-            unreachable,
+    elif has(ssl.SSLError):
+        told = f"no TLS connection to {origin}; check that this port speaks TLS, and its versions"
+    elif has(socket.gaierror, UnicodeError):
+        told = f"the host name of {origin} is not known to DNS; check it for typing errors"
+    elif has(ConnectionRefusedError):
+        told = f"{origin} refuses connections; check that it runs and listens on this port"
+    elif timeout or has(TimeoutError):
+        told = (
             f"{origin} did not answer in time; check that it is not overloaded and that no "
-            "network policy drops the operator's traffic",
+            "network policy drops the operator's traffic"
         )
-    return Unavailable(
-        unreachable,
-        f"the connection to {origin} failed ({type(error).__name__}); check that the port is the "
-        "right one and that no network policy or proxy stands in the way",
+    else:
+        told = (
+            f"the connection to {origin} failed ({type(error).__name__}); check that the port is "
+            "the right one and that no network policy or proxy stands in the way"
+        )
+    return SourceError(Reason.TLS_FAILED if has(ssl.SSLError) else unreachable, told)
+
+
+def vhost_not_found(place: str) -> SourceError:
+    """Say that RabbitMQ has no such vhost; `place` names it and the broker."""
+    return SourceError(
+        Reason.VHOST_NOT_FOUND,
+        f"there is no {place}; correct rabbitmq.vhost or the URL's path, or create the vhost",
     )
-
-
-def _first(error: BaseException, kind: type[E]) -> E | None:
-    return next((found for found in _chain(error) if isinstance(found, kind)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -12,13 +12,12 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
 from scanpool.models.conditions import Reason
-from scanpool.models.reading import Unavailable
-from scanpool.sources.failures import connection_failure
+from scanpool.sources.failures import SourceError, connection_failure
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 """Two SYN retransmissions; a service of the cluster answers within milliseconds."""
@@ -38,10 +37,6 @@ MAX_BODY_BYTES: Final = 16 * 2**20
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class InvalidCertificatesError(ValueError):
-    """The text is not a bundle of PEM certificates."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response, read completely."""
@@ -49,11 +44,6 @@ class Answer:
     status: int
     headers: httpx.Headers
     body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text, whatever it is."""
-        return self.body.decode("utf-8", errors="replace")
 
 
 class HttpClients:
@@ -67,16 +57,18 @@ class HttpClients:
         self._clients: dict[str | None, httpx.AsyncClient] = {}
 
     def get(self, ca_pem: str | None) -> httpx.AsyncClient:
-        """Return the client that trusts `ca_pem` only or, for None, the public authorities.
-
-        Raises:
-            InvalidCertificatesError: if it is not PEM with at least one certificate.
-
-        """
-        client = self._clients.get(ca_pem)
-        if client is None:
-            client = self._clients[ca_pem] = _new_client(ca_pem)
-        return client
+        """Return the client that trusts what `trusting` says."""
+        if ca_pem not in self._clients:
+            self._clients[ca_pem] = httpx.AsyncClient(
+                verify=trusting(ca_pem),
+                timeout=TIMEOUT,
+                limits=LIMITS,
+                follow_redirects=False,
+                trust_env=True,
+                # Shared: one server's cookie must not travel with another pool's request.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        return self._clients[ca_pem]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -86,94 +78,64 @@ class HttpClients:
 
 
 def trusting(ca_pem: str | None) -> ssl.SSLContext:
-    """Return a context that checks host names and trusts `ca_pem` only.
+    """Return a context that checks host names and trusts `ca_pem`, RabbitMQ's bundle, only.
 
-    Without one it trusts the public authorities, or those of `SSL_CERT_FILE`.
-
-    Raises:
-        InvalidCertificatesError: if it is not PEM with at least one certificate.
-
+    Without one it trusts the public authorities, or those of `SSL_CERT_FILE`. A bundle that is not
+    PEM with at least one certificate raises SourceError.
     """
     if ca_pem is None:
         return httpx.create_ssl_context()
-    if not ca_pem.strip():
-        # An empty bundle would mean the public authorities to the ssl module.
-        raise InvalidCertificatesError("the CA bundle is empty")
     try:
         # Bundles carry comments with the authorities' names, in any script; replaced rather than
-        # dropped, lest nothing remain and everyone be trusted.
-        return ssl.create_default_context(cadata=ca_pem.encode("ascii", "replace").decode())
+        # dropped, lest nothing remain: to the ssl module that would mean the public authorities.
+        if certificates := ca_pem.strip().encode("ascii", "replace").decode():
+            return ssl.create_default_context(cadata=certificates)
+        told = "the CA bundle is empty"
     except (ssl.SSLError, ValueError):
-        raise InvalidCertificatesError(
-            "the CA bundle is not PEM: it must hold -----BEGIN CERTIFICATE----- blocks"
-        ) from None
+        told = "the CA bundle is not PEM: it must hold -----BEGIN CERTIFICATE----- blocks"
+    raise SourceError(Reason.TLS_FAILED, f"{told}; correct the Secret of rabbitmq.caSecretRef")
 
 
-def _new_client(ca_pem: str | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        verify=trusting(ca_pem),
-        timeout=TIMEOUT,
-        limits=LIMITS,
-        follow_redirects=False,
-        trust_env=True,
-        # The client is shared: one server's cookie must not travel with another pool's request.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    )
+class Request(NamedTuple):
+    """A request to the server at `origin`, scheme://host:port for messages.
 
-
-async def exchange(
-    http: httpx.AsyncClient,
-    method: str,
-    url: str,
-    *,
-    origin: str,
-    unreachable: Reason,
-    auth: tuple[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    json: object = None,
-) -> Answer | Unavailable:
-    """Send one request and read the whole answer, whatever its status.
-
-    Args:
-        http: the client.
-        method: GET or POST.
-        url: without user and password; it is never shown.
-        origin: scheme://host:port for the message.
-        unreachable: the reason if there is no answer.
-        auth: user name and password.
-        headers: of the request.
-        json: the body to send.
-
+    Its `url`, without user and password, is never shown. `unreachable` is the reason if there is no
+    answer; `auth` are user name and password.
     """
+
+    url: str
+    origin: str
+    unreachable: Reason
+    method: str = "GET"
+    auth: tuple[str, str] | None = None
+    headers: Mapping[str, str] = {}
+    json: object = None
+
+
+async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
+    """Send one request and read the whole answer, whatever its status, or raise SourceError."""
+    url, origin, unreachable, method, auth, headers, json = request
     try:
-        async with http.stream(
-            method, url, auth=auth, headers=dict(headers or {}), json=json
-        ) as response:
+        async with http.stream(method, url, auth=auth, headers=headers, json=json) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    return Unavailable(
-                        unreachable,
-                        f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; "
-                        "check that the URL is that of the right service",
-                    )
-            return Answer(response.status_code, response.headers, bytes(body))
-    except httpx.PoolTimeout:
-        return Unavailable(
-            unreachable,
-            f"{origin} was not asked: too many of the operator's requests are under way",
+                    break
+            else:
+                return Answer(response.status_code, response.headers, bytes(body))
+        told = (
+            f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; check that the URL "
+            "is that of the right service"
         )
+    except httpx.PoolTimeout:
+        told = f"{origin} was not asked: too many of the operator's requests are under way"
     except httpx.ProxyError:
-        return Unavailable(
-            unreachable,
+        told = (
             f"the proxy refused to connect to {origin}; allow it there, or name the host in the "
-            "operator's NO_PROXY",
+            "operator's NO_PROXY"
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        return connection_failure(
-            error,
-            origin=origin,
-            unreachable=unreachable,
-            timeout=isinstance(error, httpx.TimeoutException),
-        )
+        is_late = isinstance(error, httpx.TimeoutException)
+        raise connection_failure(error, origin, unreachable, timeout=is_late) from None
+    raise SourceError(unreachable, told)

@@ -1,7 +1,7 @@
 """OpenAI's Admin API: the limits that a project is configured with, model by model."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -9,11 +9,21 @@ import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import ConfiguredLimits
-from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.reading import Available, Reading
+from scanpool.models.units import Clock
 from scanpool.sources.buckets import plausible_limit
-from scanpool.sources.dialect import Refusal, access, body_of, mapping, refusal_of
-from scanpool.sources.http import exchange
-from scanpool.sources.text import quoted
+from scanpool.sources.dialect import (
+    ANY_OTHER,
+    Access,
+    Meaning,
+    access,
+    body_of,
+    failure,
+    refusal_of,
+)
+from scanpool.sources.failures import SourceError, reading
+from scanpool.sources.http import Request, exchange
+from scanpool.sources.text import mapping, quoted
 
 SOURCE: Final = "admin"
 
@@ -22,12 +32,38 @@ PAGE_ENTRIES: Final = 100
 MAX_PAGES: Final = 20
 """A project lists every model that there is, some hundred; more than this is no such list."""
 
-SNAPSHOT: Final = re.compile(r"(?P<name>.+)-\d{4}-\d{2}-\d{2}", re.ASCII)
-"""A model as of a day, which shares the limits of the one that it is named after."""
+SNAPSHOT: Final = re.compile(r"(?<=.)-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+"""Ends the name of a model as of a day, which shares the limits of the one it is named after."""
+
+NOT_ADMIN: Final = Meaning(
+    Reason.PROVIDER_AUTHENTICATION_FAILED,
+    "{origin} does not let the admin key read the limits of projects ({words}); name an admin key "
+    "in the Secret of llm.admin.apiKeySecretRef: the keys of workers may not",
+)
+FAILURES: Final = {
+    httpx.codes.UNAUTHORIZED: NOT_ADMIN,
+    httpx.codes.FORBIDDEN: NOT_ADMIN,
+    httpx.codes.NOT_FOUND: Meaning(
+        Reason.PROVIDER_ERROR,
+        "{origin} knows no project '{project_id}', or has no Admin API ({words}); correct "
+        "llm.admin.projectId, or leave llm.admin out behind a gateway",
+    ),
+    httpx.codes.INTERNAL_SERVER_ERROR: Meaning(
+        Reason.PROVIDER_UNREACHABLE,
+        "the Admin API at {origin} is failing or overloaded ({words}); wait or see the provider's "
+        "status page",
+    ),
+    ANY_OTHER: Meaning(
+        Reason.PROVIDER_ERROR,
+        "the Admin API at {origin} did not answer with a list of limits ({words}); check that "
+        "llm.baseUrl leads to OpenAI's API, or leave llm.admin out",
+    ),
+}
 
 Entries = Mapping[str, Mapping[str, object]]
 
 
+@reading
 async def read_limits(
     http: httpx.AsyncClient,
     base_url: str,
@@ -35,33 +71,22 @@ async def read_limits(
     project_id: str,
     model: str,
     *,
-    clock: Callable[[], float],
+    clock: Clock,
 ) -> Reading[ConfiguredLimits]:
     """Read the limits that a project has for a model, or for the one it is a dated snapshot of.
 
-    Args:
-        http: the client.
-        base_url: of the API, for example https://api.openai.com/v1.
-        admin_key: a key of the organization, which no worker has.
-        project_id: of the workers' key.
-        model: the workers' model.
-        clock: seconds since the epoch.
-
+    `admin_key` is a key of the organization, which no worker has; the project is that of the
+    workers' key.
     """
     api = access(base_url, admin_key, name="admin key", ref="llm.admin.apiKeySecretRef")
-    if isinstance(api, Unavailable):
-        return api
-    url = f"{api.base}/organization/projects/{quote(project_id, safe='')}/rate_limits"
-    entries = await _entries(http, url, api.origin, api.key, project_id)
-    if isinstance(entries, Unavailable):
-        return entries
-    entry = _entry_of(entries, model)
+    entries = await _entries(http, api, project_id)
+    entry = entries.get(model) or entries.get(SNAPSHOT.sub("", model), {})
     limits = ConfiguredLimits(
         tokens_per_minute=plausible_limit(entry.get("max_tokens_per_1_minute")),
         requests_per_minute=plausible_limit(entry.get("max_requests_per_1_minute")),
     )
     if limits == ConfiguredLimits():
-        return Unavailable(
+        raise SourceError(
             Reason.LIMIT_UNKNOWN,
             f"{api.origin} lists no limit for '{quoted(model)}' in the project "
             f"'{quoted(project_id)}'; correct llm.model or llm.admin.projectId, or set "
@@ -70,27 +95,20 @@ async def read_limits(
     return Available(limits, at=clock(), source=SOURCE)
 
 
-async def _entries(
-    http: httpx.AsyncClient, url: str, origin: str, admin_key: str, project_id: str
-) -> Entries | Unavailable:
+async def _entries(http: httpx.AsyncClient, api: Access, project_id: str) -> Entries:
     """Return what all pages list, by model."""
+    url = f"{api.base}/organization/projects/{quote(project_id, safe='')}/rate_limits"
     entries: dict[str, Mapping[str, object]] = {}
     query = {"limit": str(PAGE_ENTRIES)}
+    headers = {"Authorization": f"Bearer {api.key}"}
+    request = Request(url, api.origin, Reason.PROVIDER_UNREACHABLE, headers=headers)
     for _ in range(MAX_PAGES):
-        answer = await exchange(
-            http,
-            "GET",
-            f"{url}?{urlencode(query)}",
-            origin=origin,
-            unreachable=Reason.PROVIDER_UNREACHABLE,
-            headers={"Authorization": f"Bearer {admin_key}"},
-        )
-        if isinstance(answer, Unavailable):
-            return answer
+        answer = await exchange(http, request._replace(url=f"{url}?{urlencode(query)}"))
         page = body_of(answer)
         listed = page.get("data")
         if answer.status != httpx.codes.OK or not isinstance(listed, list):
-            return _failure(refusal_of(answer, admin_key), origin, project_id)
+            refusal, project = refusal_of(answer, api.key), quoted(project_id)
+            raise failure(refusal, FAILURES, origin=api.origin, project_id=project)
         for entry in map(mapping, listed):
             entries.setdefault(str(entry.get("model")), entry)
         last = page.get("last_id")
@@ -98,39 +116,3 @@ async def _entries(
             break
         query["after"] = last
     return entries
-
-
-def _entry_of(entries: Entries, model: str) -> Mapping[str, object]:
-    """Return the entry of the model itself, else of the one that it is a snapshot of, else none."""
-    snapshot = SNAPSHOT.fullmatch(model)
-    names = (model,) if snapshot is None else (model, snapshot["name"])
-    return next((entries[name] for name in names if name in entries), {})
-
-
-def _failure(refusal: Refusal, origin: str, project_id: str) -> Unavailable:
-    words = refusal.words
-    match refusal.status:
-        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            return Unavailable(
-                Reason.PROVIDER_AUTHENTICATION_FAILED,
-                f"{origin} does not let the admin key read the limits of projects ({words}); name "
-                "an admin key in the Secret of llm.admin.apiKeySecretRef: the keys of workers may "
-                "not",
-            )
-        case httpx.codes.NOT_FOUND:
-            return Unavailable(
-                Reason.PROVIDER_ERROR,
-                f"{origin} knows no project '{quoted(project_id)}', or has no Admin API ({words}); "
-                "correct llm.admin.projectId, or leave llm.admin out behind a gateway",
-            )
-    if refusal.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return Unavailable(
-            Reason.PROVIDER_UNREACHABLE,
-            f"the Admin API at {origin} is failing or overloaded ({words}); wait or see the "
-            "provider's status page",
-        )
-    return Unavailable(
-        Reason.PROVIDER_ERROR,
-        f"the Admin API at {origin} did not answer with a list of limits ({words}); check that "
-        "llm.baseUrl leads to OpenAI's API, or leave llm.admin out",
-    )

@@ -6,7 +6,7 @@ needs to be inferred from the reset.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scanpool.models.observation import ProviderState
@@ -21,7 +21,6 @@ MAX_DURATION_CHARACTERS: Final = 40
 
 TOKEN_BUCKETS: Final = ("tokens", "project-tokens")
 """The organization's and the project's share of it: a call must fit into both."""
-REQUEST_BUCKET: Final = "requests"
 
 MESSAGE_LIMIT: Final = re.compile(
     r"on (?P<kind>tokens|requests) per (?P<period>\w+).{0,40}?Limit:? (?P<limit>\d{1,20})\b",
@@ -32,18 +31,13 @@ MESSAGE_LIMIT: Final = re.compile(
 def limits_in_headers(headers: Mapping[str, str]) -> ProviderState:
     """Return the limits per minute, and the level of the emptiest token bucket.
 
-    Args:
-        headers: of any response; names in lower case, or case-insensitive.
-
+    The headers are those of any response, with names in lower case, or case-insensitive.
     """
-    buckets = [bucket for name in TOKEN_BUCKETS if (bucket := _bucket(headers, name)) is not None]
-    requests = _bucket(headers, REQUEST_BUCKET)
+    tokens = [_bucket(headers, name) for name in TOKEN_BUCKETS]
     return ProviderState(
-        tokens_per_minute=min((bucket.limit for bucket in buckets), default=None),
-        requests_per_minute=None if requests is None else requests.limit,
-        tokens_remaining=min(
-            (bucket.remaining for bucket in buckets if bucket.remaining is not None), default=None
-        ),
+        tokens_per_minute=_least(bucket.limit for bucket in tokens),
+        requests_per_minute=_bucket(headers, "requests").limit,
+        tokens_remaining=_least(bucket.remaining for bucket in tokens),
     )
 
 
@@ -59,10 +53,7 @@ def limit_in_message(message: str) -> ProviderState:
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds of a duration as Go writes them (`1h2m3.5s`, `9ms`) or plain seconds.
-
-    None if it is not one.
-    """
+    """Return the seconds of a Go duration (`1h2m3.5s`, `9ms`) or of plain seconds; else None."""
     text = text.strip()
     if not text or len(text) > MAX_DURATION_CHARACTERS:
         return None
@@ -77,23 +68,23 @@ def parse_duration(text: str) -> float | None:
     return seconds if end == len(text) else None
 
 
-def _bucket(headers: Mapping[str, str], name: str) -> Bucket | None:
+def _least(told: Iterable[int | None]) -> int | None:
+    return min((number for number in told if number is not None), default=None)
+
+
+def _bucket(headers: Mapping[str, str], name: str) -> Bucket:
     limit = headers.get(f"x-ratelimit-limit-{name}")
     remaining = headers.get(f"x-ratelimit-remaining-{name}")
     # Azure says 10 for requests whose limit is a minute's all the same: it spreads them.
     period = parse_duration(headers.get(f"x-ratelimit-renewalperiod-{name}", ""))
     if period is not None:
-        return minute_bucket(limit, remaining, None) if period <= MINUTE_SECONDS else None
+        return minute_bucket(limit, remaining, None) if period <= MINUTE_SECONDS else Bucket()
     reset = parse_duration(headers.get(f"x-ratelimit-reset-{name}", ""))
     if reset is None and (remaining or "").strip() == "0":
-        # Nothing else says when an empty bucket has something again.
-        reset = _retry_after(headers)
+        # Nothing else says when an empty bucket has something again; milliseconds are more exact.
+        milliseconds = headers.get("retry-after-ms", "").strip()
+        if SECONDS.fullmatch(milliseconds):
+            reset = float(milliseconds) / 1000
+        else:
+            reset = parse_duration(headers.get("retry-after", ""))
     return minute_bucket(limit, remaining, reset)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait before the next call, by the more exact of two headers."""
-    milliseconds = headers.get("retry-after-ms", "").strip()
-    if SECONDS.fullmatch(milliseconds):
-        return float(milliseconds) / 1000
-    return parse_duration(headers.get("retry-after", ""))

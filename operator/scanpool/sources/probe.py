@@ -1,6 +1,6 @@
 """A provider's limits, as its answer to the smallest call shows them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Final
 
@@ -9,13 +9,24 @@ import httpx
 from scanpool.models.conditions import Reason
 from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
-from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.reading import Available, Reading
+from scanpool.models.units import Clock
 from scanpool.sources.anthropic import ANTHROPIC
 from scanpool.sources.azure_openai import AZURE_OPENAI
-from scanpool.sources.dialect import Dialect, Refusal, access, body_of, mapping, refusal_of
-from scanpool.sources.http import Answer, exchange
+from scanpool.sources.dialect import (
+    ANY_OTHER,
+    Dialect,
+    Meaning,
+    Refusal,
+    access,
+    body_of,
+    failure,
+    refusal_of,
+)
+from scanpool.sources.failures import reading
+from scanpool.sources.http import Answer, Request, exchange
 from scanpool.sources.openai import OPENAI
-from scanpool.sources.text import quoted
+from scanpool.sources.text import mapping, quoted
 
 SOURCE: Final = "probe"
 
@@ -29,7 +40,36 @@ DIALECTS: Final[Mapping[Provider, Dialect]] = {
     Provider.ANTHROPIC: ANTHROPIC,
 }
 
+FAILURES: Final = {
+    httpx.codes.UNAUTHORIZED: Meaning(
+        Reason.PROVIDER_AUTHENTICATION_FAILED,
+        "{origin} refuses the API key ({words}); correct the Secret of llm.apiKeySecretRef, or "
+        "llm.provider and llm.baseUrl if it is another's",
+    ),
+    httpx.codes.FORBIDDEN: Meaning(
+        Reason.PROVIDER_AUTHENTICATION_FAILED,
+        "the API key may not call '{model}' at {origin} ({words}); allow it in the key's project, "
+        "or allow the operator's address and region",
+    ),
+    httpx.codes.NOT_FOUND: Meaning(
+        Reason.MODEL_NOT_FOUND,
+        "{origin} knows no model '{model}' for this key ({words}); correct llm.model (on Azure the "
+        "name of the deployment), llm.baseUrl or llm.apiVersion",
+    ),
+    httpx.codes.INTERNAL_SERVER_ERROR: Meaning(
+        Reason.PROVIDER_UNREACHABLE,
+        "{origin} is failing or overloaded ({words}); this is not a limit of the key, wait or see "
+        "the provider's status page",
+    ),
+    ANY_OTHER: Meaning(
+        Reason.PROVIDER_ERROR,
+        "{origin} does not accept the probe for '{model}' ({words}); if the model has no chat "
+        "completions, set llm.tokensPerMinute and disable llm.probe",
+    ),
+}
 
+
+@reading
 async def probe(
     http: httpx.AsyncClient,
     provider: Provider,
@@ -38,40 +78,24 @@ async def probe(
     api_key: str,
     model: str,
     *,
-    clock: Callable[[], float],
+    clock: Clock,
 ) -> Reading[ProviderState]:
     """Make one call of a few tokens and read the limits, or the refusal, from its answer.
 
-    Args:
-        http: the client.
-        provider: whose dialect the API speaks.
-        base_url: of the API, for example https://api.openai.com/v1.
-        api_version: of Azure's paths that name the deployment; None for the v1 API.
-        api_key: the workers' key, since limits belong to its project.
-        model: the workers' model, since limits belong to the model; on Azure the deployment.
-        clock: seconds since the epoch.
-
+    Key and model are the workers', since limits belong to the key's project and to the model, on
+    Azure to the deployment. `api_version` is that of Azure's paths that name the deployment; None
+    for the v1 API.
     """
     api = access(base_url, api_key, name="API key", ref="llm.apiKeySecretRef")
-    if isinstance(api, Unavailable):
-        return api
     dialect = DIALECTS[provider]
     call = dialect.call(api.base, api_version, api.key, model)
-    answer = await exchange(
-        http,
-        "POST",
-        call.url,
-        origin=api.origin,
-        unreachable=Reason.PROVIDER_UNREACHABLE,
-        headers=call.headers,
-        json=call.body,
-    )
-    if isinstance(answer, Unavailable):
-        return answer
+    unreachable = Reason.PROVIDER_UNREACHABLE
+    request = Request(call.url, api.origin, unreachable, "POST", None, call.headers, call.body)
+    answer = await exchange(http, request)
     now, refusal = clock(), refusal_of(answer, api.key)
     state = _state(dialect, answer, refusal, now)
     if state is None:
-        return _failure(refusal, api.origin, model)
+        raise failure(refusal, FAILURES, origin=api.origin, model=quoted(model))
     return Available(state, at=now, source=SOURCE)
 
 
@@ -96,38 +120,3 @@ def _over(refused: ProviderState, limits: ProviderState) -> ProviderState:
         if (value := getattr(limits, field.name)) != field.default
     }
     return replace(refused, **told)
-
-
-def _failure(refusal: Refusal, origin: str, model: str) -> Unavailable:
-    words = refusal.words
-    match refusal.status:
-        case httpx.codes.UNAUTHORIZED:
-            return Unavailable(
-                Reason.PROVIDER_AUTHENTICATION_FAILED,
-                f"{origin} refuses the API key ({words}); correct the Secret of "
-                "llm.apiKeySecretRef, or llm.provider and llm.baseUrl if it is another's",
-            )
-        case httpx.codes.FORBIDDEN:
-            return Unavailable(
-                Reason.PROVIDER_AUTHENTICATION_FAILED,
-                f"the API key may not call '{quoted(model)}' at {origin} ({words}); allow "
-                "it in the key's project, or allow the operator's address and region",
-            )
-        case httpx.codes.NOT_FOUND:
-            return Unavailable(
-                Reason.MODEL_NOT_FOUND,
-                f"{origin} knows no model '{quoted(model)}' for this key ({words}); "
-                "correct llm.model (on Azure the name of the deployment), llm.baseUrl or "
-                "llm.apiVersion",
-            )
-    if refusal.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return Unavailable(
-            Reason.PROVIDER_UNREACHABLE,
-            f"{origin} is failing or overloaded ({words}); this is not a limit of the key, "
-            "wait or see the provider's status page",
-        )
-    return Unavailable(
-        Reason.PROVIDER_ERROR,
-        f"{origin} does not accept the probe for '{quoted(model)}' ({words}); if the model "
-        "has no chat completions, set llm.tokensPerMinute and disable llm.probe",
-    )

@@ -5,114 +5,69 @@ user's own query finds of refused calls. If any of them fails, the reading fails
 missing must not pass for zero.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Final
-
-import requests
 
 from scanpool.models import llm
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import KeyUsage
-from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.sources.prometheus_api import PrometheusApi, Sample
+from scanpool.models.reading import Available, Reading
+from scanpool.models.units import Clock
+from scanpool.sources.failures import SourceError, blocking_reading
+from scanpool.sources.prometheus_api import PrometheusApi
 from scanpool.sources.promql import FIGURE_LABEL, Figure, preset_query
-from scanpool.sources.refusals import (
-    codes,
-    rate_limited_per_minute,
-    refusals,
-    refused_per_minute,
-)
-from scanpool.sources.text import HEADER_TOKEN, quoted
-from scanpool.sources.urls import InvalidUrlError, parse_address
-
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+from scanpool.sources.refusals import codes, means_rate_limit, means_refusal, per_minute, refusals
+from scanpool.sources.text import quoted
 
 ByCode = Sequence[tuple[str, float]]
 """Refused calls per minute, by code."""
 
 
+@blocking_reading
 def read_usage(
     config: llm.Prometheus,
     model: str,
     window_seconds: int,
     bearer_token: str | None,
     *,
-    clock: Callable[[], float],
+    clock: Clock,
 ) -> Reading[KeyUsage]:
     """Read the tokens, requests and refused requests per minute of everyone on the key. Blocks.
 
-    A preset's reading is of the time of the newest sample, a user's query of its evaluation.
-
-    Args:
-        config: where Prometheus is, and the preset or queries.
-        model: whose use a preset counts.
-        window_seconds: length of the window that a preset averages over.
-        bearer_token: for a Prometheus that asks for one.
-        clock: seconds since the epoch.
-
+    A preset counts the use of `model` and averages over the window; its reading is of the time of
+    the newest sample, a user's query of its evaluation.
     """
-    try:
-        address = parse_address(config.url, DEFAULT_PORTS)
-    except InvalidUrlError as error:
-        return Unavailable(Reason.INVALID_URL, f"{error}; correct llm.usage.prometheus.url")
-    if bearer_token is not None:
-        bearer_token = bearer_token.strip()
-        if not HEADER_TOKEN.fullmatch(bearer_token):
-            return Unavailable(
-                Reason.PROMETHEUS_QUERY_FAILED,
-                f"the bearer token for {address.origin} is empty or has characters that no token "
-                "has; correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
-            )
-    with requests.Session() as session:
-        api = PrometheusApi(session, address, bearer_token, window_seconds, clock)
-        if config.preset is None:
-            usage = _by_query(api, config.query or "")
+    with closing(PrometheusApi(config.url, bearer_token, window_seconds, clock)) as api:
+        if config.preset is not None:
+            usage = _by_preset(api, config.preset, model, config.own_labels)
         else:
-            usage = _by_preset(api, config.preset, model, window_seconds, config.own_labels)
-        if isinstance(usage, Unavailable) or config.rate_limited_query is None:
+            tokens = api.number(config.query or "")
+            usage = Available(KeyUsage(tokens.value), tokens.at, tokens.source)
+        query = config.rate_limited_query
+        if query is None:
             return usage
-        return _with_refused(api, usage, config.rate_limited_query)
-
-
-def _by_query(api: PrometheusApi, query: str) -> Reading[KeyUsage]:
-    tokens = api.number(query)
-    if isinstance(tokens, Unavailable):
-        return tokens
-    return Available(KeyUsage(tokens.value), tokens.at, tokens.source)
-
-
-def _with_refused(api: PrometheusApi, usage: Available[KeyUsage], query: str) -> Reading[KeyUsage]:
-    """Put what the user's query finds of refused calls in the place of what the preset found."""
-    found = api.ask(query)
-    if isinstance(found, Unavailable):
-        return found
-    # A counter of 429s comes into being with the first of them. Where the query works and finds
-    # none, no call was refused: this zero is known.
-    by_code = codes([(sample.labels, sample.value) for sample in found.value])
-    if by_code is None:
-        return api.implausible(query, "several numbers that no code tells apart")
-    return replace(usage, value=_refused(usage.value, by_code))
+        # A counter of 429s comes into being with the first of them. Where the query works and finds
+        # none, no call was refused: this zero is known. It counts instead of what a preset found.
+        by_code = codes(api.ask(query).value)
+        if by_code is None:
+            raise api.implausible(query, "several numbers that no code tells apart")
+        return replace(usage, value=_refused(usage.value, by_code))
 
 
 def _by_preset(
-    api: PrometheusApi,
-    preset: llm.UsagePreset,
-    model: str,
-    window_seconds: int,
-    own_labels: Sequence[llm.Label],
-) -> Reading[KeyUsage]:
-    whole = _figures(api, preset_query(preset, model, window_seconds))
-    if isinstance(whole, Unavailable):
-        return whole
+    api: PrometheusApi, preset: llm.UsagePreset, model: str, own_labels: Sequence[llm.Label]
+) -> Available[KeyUsage]:
+    window = api.window_seconds
+    whole = _figures(api, preset_query(preset, model, window))
     figures = whole.value
     # Ended series of which the search for the newest sample finds none still have one somewhere
     # within the window, or there would be no rate.
-    oldest = None if figures.tokens is None else whole.at - window_seconds
+    oldest = None if figures.tokens is None else whole.at - window
     sampled_at = oldest if figures.sampled_at is None else figures.sampled_at
     of = f"of the model '{quoted(model)}' for the preset {preset} at {api.origin}"
     if sampled_at is None:
-        return Unavailable(
+        raise SourceError(
             Reason.USAGE_NOT_FOUND,
             f"there are no series {of}; they appear with the first call that the exporter counts: "
             "check that it is scraped, and that the preset's metric and the model's name are the "
@@ -120,37 +75,31 @@ def _by_preset(
         )
     age = api.age_seconds(sampled_at)
     if not api.is_fresh(sampled_at):
-        return Unavailable(
+        raise SourceError(
             Reason.USAGE_IMPLAUSIBLE,
             f"the series {of} are stale: their newest sample is {age:.0f} s old; check that the "
             "exporter runs and is scraped, that remote writes arrive, and the clocks",
         )
     if figures.tokens is None:
-        return Unavailable(
+        raise SourceError(
             Reason.USAGE_NOT_FOUND,
-            f"the series {of} have no two samples within {window_seconds} s, the newest is "
+            f"the series {of} have no two samples within {window} s, the newest is "
             f"{age:.0f} s old; wait for the next scrape, or make llm.usage.windowSeconds at least "
             "twice the scrape interval",
         )
-    usage = KeyUsage(
-        figures.tokens, figures.requests, output_tokens_per_minute=figures.output_tokens
-    )
+    output = figures.output_tokens
+    usage = KeyUsage(figures.tokens, figures.requests, output_tokens_per_minute=output)
     if figures.refused is not None:
         usage = _refused(usage, figures.refused)
     if own_labels:
-        own = _figures(api, preset_query(preset, model, window_seconds, own_labels))
-        if isinstance(own, Unavailable):
-            return own
+        own = _figures(api, preset_query(preset, model, window, own_labels))
         usage = _with_own(usage, own.value, figures)
     return Available(usage, min(sampled_at, whole.at), whole.source)
 
 
 def _refused(usage: KeyUsage, by_code: ByCode) -> KeyUsage:
-    return replace(
-        usage,
-        rate_limited_per_minute=rate_limited_per_minute(by_code),
-        refusals=refusals(by_code),
-    )
+    limited = per_minute(by_code, means_rate_limit)
+    return replace(usage, rate_limited_per_minute=limited, refusals=refusals(by_code))
 
 
 def _with_own(usage: KeyUsage, own: "_Figures", whole: "_Figures") -> KeyUsage:
@@ -163,10 +112,9 @@ def _with_own(usage: KeyUsage, own: "_Figures", whole: "_Figures") -> KeyUsage:
     def part(of_all: object, of_pool: float | None) -> float | None:
         if of_all is None:
             return None
-        nothing = 0.0 if own.tokens is None else None
-        return nothing if of_pool is None else of_pool
+        return 0.0 if of_pool is None and own.tokens is None else of_pool
 
-    refused = None if own.refused is None else refused_per_minute(own.refused)
+    refused = None if own.refused is None else per_minute(own.refused, means_refusal)
     return replace(
         usage,
         own_tokens_per_minute=own.tokens or 0.0,
@@ -187,18 +135,17 @@ class _Figures:
     refused: ByCode | None
 
 
-def _figures(api: PrometheusApi, query: str) -> Reading[_Figures]:
+def _figures(api: PrometheusApi, query: str) -> Available[_Figures]:
     found = api.ask(query)
-    if isinstance(found, Unavailable):
-        return found
     numbers: dict[str, float] = {}
-    calls: list[Sample] = []
+    refused: list[tuple[str, float]] | None = None
     for sample in found.value:
         figure = sample.labels.get(FIGURE_LABEL)
         if figure == Figure.REFUSED:
-            calls.append(sample)
+            others = [code for name, code in sample.labels.items() if name != FIGURE_LABEL]
+            refused = (refused or []) + [(code, sample.value) for code in others]
         elif figure is None or figure in numbers:
-            return api.implausible(query, "numbers that it was not asked for")
+            raise api.implausible(query, "numbers that it was not asked for")
         else:
             numbers[figure] = sample.value
     figures = _Figures(
@@ -206,13 +153,6 @@ def _figures(api: PrometheusApi, query: str) -> Reading[_Figures]:
         output_tokens=numbers.get(Figure.OUTPUT_TOKENS),
         requests=numbers.get(Figure.REQUESTS),
         sampled_at=numbers.get(Figure.SAMPLED_AT),
-        refused=[
-            (code, sample.value)
-            for sample in calls
-            for name, code in sample.labels.items()
-            if name != FIGURE_LABEL
-        ]
-        if calls
-        else None,
+        refused=refused,
     )
     return Available(figures, found.at, found.source)

@@ -1,22 +1,21 @@
 """Ask a Prometheus for the present values of an expression."""
 
 import io
-import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util import Retry
 
 from scanpool.models.conditions import Reason
-from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.sources.failures import connection_failure
-from scanpool.sources.text import quoted, without_secrets
-from scanpool.sources.urls import Address
+from scanpool.models.reading import Available
+from scanpool.models.units import Clock
+from scanpool.sources.failures import SourceError, connection_failure
+from scanpool.sources.text import HEADER_TOKEN, decoded, mapping, quoted, without_secrets
+from scanpool.sources.urls import HTTP_PORTS, parse_address
 
 SOURCE: Final = "prometheus"
 
@@ -39,8 +38,7 @@ MAX_LABELS_CHARACTERS: Final = 60
 """Of the labels of a number in a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A number and the labels of its series; a scalar has none."""
 
     labels: Mapping[str, str]
@@ -48,127 +46,146 @@ class Sample:
 
 
 class PrometheusApi:
-    """Asks one Prometheus, for one reading.
-
-    Args:
-        session: is made ready for it, and not used for anything else.
-        address: of its API.
-        bearer_token: if it asks for one.
-        window_seconds: length of the window that the queries average over.
-        clock: seconds since the epoch.
-
-    """
+    """Asks one Prometheus, for one reading, with queries that average over the window."""
 
     def __init__(
-        self,
-        session: requests.Session,
-        address: Address,
-        bearer_token: str | None,
-        window_seconds: int,
-        clock: Callable[[], float],
+        self, url: str, bearer_token: str | None, window_seconds: int, clock: Clock
     ) -> None:
-        session.stream = True
-        session.auth = _preparation(bearer_token)
-        session.hooks["response"] = [_bounded(time.monotonic() + READING_SECONDS)]
+        address = parse_address(url, HTTP_PORTS, "llm.usage.prometheus.url")
         self.origin = address.origin
-        self._max_age_seconds = MAX_AGE_WINDOWS * window_seconds
-        self._bearer_token = bearer_token
+        self.window_seconds = window_seconds
+        self._token = None if bearer_token is None else bearer_token.strip()
         self._clock = clock
+        if self._token is not None and not HEADER_TOKEN.fullmatch(self._token):
+            raise SourceError(
+                Reason.PROMETHEUS_QUERY_FAILED,
+                f"the bearer token for {self.origin} is empty or has characters that no token has; "
+                "correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
+            )
+        self._session = _Session(self._token)
         self._client: Any = PrometheusConnect(
             url=address.origin + address.path.rstrip("/"),
-            session=session,
+            session=self._session,
             # The next tick is the retry.
             retry=Retry(total=0),
             timeout=TIMEOUT_SECONDS,
             method="POST",
         )
 
-    def ask(self, query: str) -> Reading[tuple[Sample, ...]]:
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def ask(self, query: str) -> Available[tuple[Sample, ...]]:
         """Return the numbers that a query finds, with the time of its evaluation.
 
-        Each of them is at least 0 and not absurd. Nothing found is an empty answer, not a failure.
+        Each of them is at least 0 and not absurd; all else raises SourceError. Nothing found is an
+        empty answer, not a failure.
         """
         try:
-            result: object = self._client.custom_query(query)
+            parsed = _samples(self._client.custom_query(query))
         except _RefusedError as error:
-            return self._failed(query, error.words)
+            raise self._failed(query, str(error)) from None
         except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
-            return self._failed(query, "this is not Prometheus' API")
+            raise self._failed(query, "this is not Prometheus' API") from None
         except (requests.RequestException, OSError, ValueError) as error:
-            return connection_failure(
-                error,
-                origin=self.origin,
-                unreachable=Reason.PROMETHEUS_UNREACHABLE,
-                timeout=isinstance(error, requests.Timeout),
-            )
-        return self._plausible(result, query)
+            is_late, reason = isinstance(error, requests.Timeout), Reason.PROMETHEUS_UNREACHABLE
+            raise connection_failure(error, self.origin, reason, timeout=is_late) from None
+        if parsed is None:
+            raise self.implausible(query, "something else than numbers")
+        for at, sample in parsed:
+            if not 0 <= sample.value <= MAX_PLAUSIBLE:  # nor NaN, nor infinite
+                raise self.implausible(query, f"{sample.value:g}{_shown(sample.labels)}")
+            # Prometheus stamps its answer with its own time: older means that its clock is wrong,
+            # or that a cache answered.
+            if not self.is_fresh(at):
+                raise self.implausible(query, "an answer that is older than two windows")
+        evaluated_at = min((at for at, _ in parsed), default=math.inf)
+        samples = tuple(sample for _, sample in parsed)
+        return Available(samples, min(evaluated_at, self._clock()), SOURCE)
 
-    def number(self, query: str) -> Reading[float]:
-        """Ask for one number, which must be there."""
+    def number(self, query: str) -> Available[float]:
+        """Ask for one number, which must be there, or a SourceError is raised."""
         found = self.ask(query)
-        if isinstance(found, Unavailable):
-            return found
-        match found.value:
-            case ():
-                return Unavailable(
-                    Reason.USAGE_NOT_FOUND,
-                    f"the query {self._where(query)} returns nothing; its series appear with the "
-                    "first call that the exporter counts: check that it is scraped, and that it "
-                    "names the metric and its labels as the query does",
-                )
-            case (sample,):
-                return Available(sample.value, found.at, found.source)
-        return self.implausible(query, "more than one number")
+        if not found.value:
+            raise SourceError(
+                Reason.USAGE_NOT_FOUND,
+                f"the query {_named(query)} at {self.origin} returns nothing; its series appear "
+                "with the first call that the exporter counts: check that it is scraped, and that "
+                "it names the metric and its labels as the query does",
+            )
+        if len(found.value) > 1:
+            raise self.implausible(query, "more than one number")
+        return Available(found.value[0].value, found.at, found.source)
 
     def is_fresh(self, at: float) -> bool:
         """Return whether what was measured at that time still says something about now."""
-        return self.age_seconds(at) <= self._max_age_seconds
+        return self.age_seconds(at) <= MAX_AGE_WINDOWS * self.window_seconds
 
     def age_seconds(self, at: float) -> float:
         """Return the time since then; negative where the clock of Prometheus is ahead."""
         return self._clock() - at
 
-    def implausible(self, query: str, what: str) -> Unavailable:
+    def implausible(self, query: str, what: str) -> SourceError:
         """Say that `what` the query returns cannot be what was asked for."""
-        return Unavailable(
+        return SourceError(
             Reason.USAGE_IMPLAUSIBLE,
-            f"the query {self._where(query)} returns {what}, not one number per minute of a fresh "
-            "sample; aggregate it with sum(), and check the clocks",
+            f"the query {_named(query)} at {self.origin} returns {what}, not one number per minute "
+            "of a fresh sample; aggregate it with sum(), and check the clocks",
         )
 
-    def _failed(self, query: str, words: str) -> Unavailable:
-        words = quoted(without_secrets(words, self._bearer_token))
-        return Unavailable(
+    def _failed(self, query: str, words: str) -> SourceError:
+        words = quoted(without_secrets(words, self._token))
+        return SourceError(
             Reason.PROMETHEUS_QUERY_FAILED,
             f"{self.origin} does not answer the query {_named(query)} ({words}); correct "
             "llm.usage.prometheus",
         )
 
-    def _plausible(self, result: object, query: str) -> Reading[tuple[Sample, ...]]:
-        parsed = _samples(result)
-        if parsed is None:
-            return self.implausible(query, "something else than numbers")
-        for at, sample in parsed:
-            if not 0 <= sample.value <= MAX_PLAUSIBLE:  # nor NaN, nor infinite
-                return self.implausible(query, f"{sample.value:g}{_shown(sample.labels)}")
-            # Prometheus stamps its answer with its own time: older means that its clock is wrong,
-            # or that a cache answered.
-            if not self.is_fresh(at):
-                return self.implausible(query, "an answer that is older than two windows")
-        evaluated_at = min((at for at, _ in parsed), default=math.inf)
-        samples = tuple(sample for _, sample in parsed)
-        return Available(samples, min(evaluated_at, self._clock()), SOURCE)
-
-    def _where(self, query: str) -> str:
-        return f"{_named(query)} at {self.origin}"
-
 
 class _RefusedError(Exception):
     """Prometheus answered with an error, or with what nobody should read."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.words = words
+
+class _Session(requests.Session):
+    """Sends what PrometheusConnect asks for, in the way that a reading needs."""
+
+    def __init__(self, bearer_token: str | None) -> None:
+        super().__init__()
+        self._bearer_token = bearer_token
+        self._deadline = time.monotonic() + READING_SECONDS
+
+    def request(self, method: Any, url: Any, *_: Any, **asked: Any) -> requests.Response:
+        """Send a query in the body, and read the answer within bounds of size and time.
+
+        PrometheusConnect puts the query into the URL even of a POST, but it may be longer than a
+        proxy lets a URL be, and URLs are logged. A redirect is no answer.
+        """
+        query, timeout = asked["params"], asked["timeout"]
+        body = bytearray()
+        with super().request(
+            method, url, data=query, timeout=timeout, auth=self._sign, stream=True,
+            allow_redirects=False,
+        ) as response:  # fmt: skip
+            for chunk in response.iter_content(CHUNK_BYTES):
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise _RefusedError("the answer is too large")
+                if time.monotonic() > self._deadline:
+                    raise requests.Timeout
+        if response.status_code != requests.codes.ok:
+            said = mapping(decoded(bytes(body))).get("error")
+            raise _RefusedError(str(said) if said else f"HTTP {response.status_code}")
+        # What has been streamed cannot be read again.
+        whole = requests.Response()
+        whole.status_code, whole.raw = response.status_code, io.BytesIO(body)
+        return whole
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # Given with a token or without: where it is not, requests looks into ~/.netrc.
+        if self._bearer_token is not None:
+            request.headers["Authorization"] = f"Bearer {self._bearer_token}"
+        return request
 
 
 def _named(query: str) -> str:
@@ -188,72 +205,14 @@ def _samples(result: object) -> list[tuple[float, Sample]] | None:
     if not isinstance(result, list):
         return None
     samples = []
-    for series in result:
-        match series:
-            case {"metric": {**labels}, "value": [at, value]}:
-                pass
-            case _:
-                return None
-        try:
-            named = {str(name): str(text) for name, text in labels.items()}
-            samples.append((float(at), Sample(named, float(value))))
-        except (TypeError, ValueError):
-            return None
-    return samples
-
-
-def _preparation(
-    bearer_token: str | None,
-) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Return what signs a request. Always something: without it requests looks into ~/.netrc."""
-
-    def prepare(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # The client library puts the query into the URL even of a POST, but a query may be longer
-        # than a proxy lets a URL be, and URLs are logged.
-        request.url, _, request.body = (request.url or "").partition("?")
-        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        if bearer_token is not None:
-            request.headers["Authorization"] = f"Bearer {bearer_token}"
-        return request
-
-    return prepare
-
-
-def _bounded(deadline: float) -> Callable[..., requests.Response]:
-    """Return the hook that reads every answer until `deadline`, in the monotonic clock's time."""
-
-    def read(response: requests.Response, **_: object) -> requests.Response:
-        """Read an answer within bounds of size and time, and stop at anything but success.
-
-        As a hook it runs before a redirect would be followed.
-
-        Raises:
-            _RefusedError: if the status is not 200, or the answer is too large.
-            requests.Timeout: if it takes too long.
-
-        """
-        body = bytearray()
-        with response:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise _RefusedError("the answer is too large")
-                if time.monotonic() > deadline:
-                    raise requests.Timeout
-        if response.status_code != requests.codes.ok:
-            raise _RefusedError(_error_text(response.status_code, bytes(body)))
-        whole = requests.Response()
-        whole.status_code = response.status_code
-        whole.raw = io.BytesIO(body)
-        return whole
-
-    return read
-
-
-def _error_text(status: int, body: bytes) -> str:
     try:
-        answer: object = json.loads(body)
-    except (ValueError, RecursionError):
-        answer = None
-    said = answer.get("error") if isinstance(answer, Mapping) else None
-    return str(said) if said else f"HTTP {status}"
+        for series in result:
+            match series:
+                case {"metric": {**labels}, "value": [at, value]}:
+                    named = {str(name): str(text) for name, text in labels.items()}
+                    samples.append((float(at), Sample(named, float(value))))
+                case _:
+                    return None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return samples

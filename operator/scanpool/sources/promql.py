@@ -10,9 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from scanpool.models.llm import Label, UsagePreset
+from scanpool.models.units import SECONDS_PER_MINUTE
 
-SECONDS_PER_MINUTE: Final = 60
-"""rate() is per second."""
 FIGURE_LABEL: Final = "figure"
 STEPS_PER_WINDOW: Final = 12
 """Of the search for the newest sample of series that have ended: every 5 s in a minute."""
@@ -79,27 +78,24 @@ _OTEL_GENAI: Final = _Exporter(
 # LiteLLM's proxy. `deployment` counts each call to a provider, retries too, and none that the proxy
 # refuses by its own limits. The exception's status is the provider's; its class is one for all 429s
 # and has the provider's name in front in newer versions only.
+_LITELLM_CALLS: Final = (
+    *_both_names("litellm_deployment_failure_responses"),
+    *_both_names("litellm_deployment_success_responses"),
+)
 _LITELLM: Final = _Exporter(
     tokens=_Counter(_both_names("litellm_total_tokens_metric"), "model"),
     output_tokens=_Counter(_both_names("litellm_output_tokens_metric"), "model"),
     requests=_Counter(("litellm_requests_metric_total",), "model"),
-    calls=_Counter(
-        (
-            *_both_names("litellm_deployment_failure_responses"),
-            *_both_names("litellm_deployment_success_responses"),
-        ),
-        "litellm_model_name",
-    ),
+    calls=_Counter(_LITELLM_CALLS, "litellm_model_name"),
     code_label="exception_status",
 )
 
 # Kong's AI plugins. Tokens of type total are the sum of the others. Its counters by HTTP status
 # know no model: what was refused is unknown.
+_KONG_TOKENS: Final = ("kong_ai_llm_tokens_total",)
 _KONG: Final = _Exporter(
-    tokens=_Counter(("kong_ai_llm_tokens_total",), "ai_model", ',token_type="total_tokens"'),
-    output_tokens=_Counter(
-        ("kong_ai_llm_tokens_total",), "ai_model", ',token_type="completion_tokens"'
-    ),
+    tokens=_Counter(_KONG_TOKENS, "ai_model", ',token_type="total_tokens"'),
+    output_tokens=_Counter(_KONG_TOKENS, "ai_model", ',token_type="completion_tokens"'),
     requests=_Counter(("kong_ai_llm_requests_total",), "ai_model"),
 )
 
@@ -143,15 +139,9 @@ def preset_query(
 
 def string_literal(text: str) -> str:
     """Return `text` as a PromQL string, which is escaped as in Go."""
-    return '"' + "".join(_escaped(character) for character in text) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character.isprintable():
-        return character
-    return f"\\U{ord(character):08x}"
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    shown = (one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped)
+    return '"' + "".join(shown) + '"'
 
 
 def _newest(selectors: Sequence[str], window_seconds: int) -> str:

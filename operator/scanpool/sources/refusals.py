@@ -7,11 +7,10 @@ is one for all of them: there a billing refusal looks like a rate limit.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from scanpool.models.error_codes import SLOW_DOWN, is_billing
-from scanpool.models.observation import Refusals
+from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_billing
 from scanpool.sources.text import quoted
 
 UNNAMED: Final = "429"
@@ -59,14 +58,9 @@ def means_refusal(code: str) -> bool:
     return _is_other_429(code) or means_rate_limit(code)
 
 
-def rate_limited_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
-    """Return the calls per minute that a rate limit refused."""
-    return sum((value for code, value in by_code if means_rate_limit(code)), 0.0)
-
-
-def refused_per_minute(by_code: Iterable[tuple[str, float]]) -> float:
-    """Return the calls per minute that were refused with any 429."""
-    return sum((value for code, value in by_code if means_refusal(code)), 0.0)
+def per_minute(by_code: Iterable[tuple[str, float]], counts: Callable[[str], bool]) -> float:
+    """Return the calls per minute whose code counts."""
+    return sum((value for code, value in by_code if counts(code)), 0.0)
 
 
 def refusals(by_code: Iterable[tuple[str, float]]) -> tuple[Refusals, ...]:

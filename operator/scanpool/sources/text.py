@@ -1,6 +1,8 @@
-"""Make text that others wrote fit to stand in a condition's message."""
+"""Read JSON that others wrote, and make their text fit to stand in a condition's message."""
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Final
 
 MAX_QUOTED_CHARACTERS: Final = 200
@@ -13,10 +15,8 @@ HEADER_TOKEN: Final = re.compile(r"[!-~]+")
 def quoted(text: str, *, limit: int = MAX_QUOTED_CHARACTERS) -> str:
     """Return `text` on one line, without control characters, cut to `limit` characters."""
     # A megabyte of error page is cut before it is looked at, not after.
-    printable = "".join(
-        character if character.isprintable() else " " for character in text[: 4 * limit]
-    )
-    line = " ".join(printable.split())
+    shown = (each if each.isprintable() else " " for each in text[: 4 * limit])
+    line = " ".join("".join(shown).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -26,3 +26,17 @@ def without_secrets(text: str, *secrets: str | None) -> str:
         if secret:
             text = text.replace(secret, "***")
     return text
+
+
+def decoded(body: bytes) -> object:
+    """Return the JSON of an answer; None if it is none."""
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a JSON object as it is, and an empty one instead of anything else."""
+    return value if isinstance(value, Mapping) else {}

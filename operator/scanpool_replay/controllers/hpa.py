@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from scanpool.decide import behavior
-from scanpool.models.memory import Recommendation, Scaling
+from scanpool.decide.behavior import Recommendation, Scaling
 from scanpool.models.spec import Behavior
 
 SYNC_SECONDS = 15.0

@@ -2,9 +2,17 @@
 
 from typing import NamedTuple
 
-from scanpool.decide import after_scaling, checkpoint, decide, probe_age, restore
-from scanpool.models.decision import Decision
-from scanpool.models.memory import Memory
+from scanpool.decide import (
+    Memory,
+    after_scaling,
+    assess,
+    checkpoint,
+    decide,
+    learn,
+    probe_age,
+    restore,
+)
+from scanpool.decide.decision import Decision
 from scanpool_replay.contenders import Scanpool
 from scanpool_replay.controllers.keda import scale
 from scanpool_replay.observer import Observer
@@ -47,12 +55,7 @@ class PoolScaler:
         if not self.ticks:
             return found
         last = self.ticks[-1].decision
-        named = {
-            "tokens": last.token_ceiling,
-            "requests": last.request_ceiling,
-            "memory": last.memory_ceiling,
-        }
-        met = {name: one.replicas for name, one in named.items() if one is not None}
+        met = {limit.lower(): one.replicas for limit, one in last.ceilings.items()}
         return {**found, **met}
 
     def _tick(self, pipeline: Pipeline, observer: Observer) -> None:
@@ -60,9 +63,14 @@ class PoolScaler:
         memory, llm = self._memory, self._spec.llm
         if self._is_new:
             memory, self._is_new = restore(checkpoint(memory), now), False
-        observation = observer.observe(0.0 if llm is None else probe_age(llm, memory))
-        decision, memory = decide(self._spec, observation, memory, now)
-        self._operator.publish(pipeline.name, decision.claim, now)
+        age = 0.0 if llm is None else probe_age(memory.llm.breaker, llm)
+        observation = observer.observe(age)
+        peers = self._operator.peers(pipeline.name, now)
+        signals = assess(self._spec, observation, memory, now)
+        memory = learn(self._spec, signals, memory)
+        decision = decide(self._spec, signals, memory, peers)
+        if decision.claim is not None:
+            self._operator.publish(decision.claim, now)
         if decision.desired != decision.current:
             memory = after_scaling(memory, decision.current, decision.desired, now)
             scale(pipeline, decision.desired)

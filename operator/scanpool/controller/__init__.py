@@ -1,0 +1,1 @@
+"""What runs: the handlers that kopf calls, a loop per pool, the tick."""

@@ -1,0 +1,182 @@
+"""One tick of one pool, from top to bottom: observe, assess, learn, decide, act, report."""
+
+import logging
+
+from pydantic import ValidationError
+
+from scanpool.controller.claims import Claims
+from scanpool.decide import (
+    Memory,
+    Peers,
+    after_scaling,
+    assess,
+    checkpoint,
+    decide,
+    learn,
+    probe_age,
+    restore,
+)
+from scanpool.decide.breaker import Quota
+from scanpool.decide.decision import Decision
+from scanpool.decide.signals import Signals
+from scanpool.kube.cluster import Cluster, Happening, Object
+from scanpool.models.conditions import Reason
+from scanpool.models.observation import Observation
+from scanpool.models.pool import Pool
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import Mode, PoolSpec
+from scanpool.models.units import Clock
+from scanpool.observe.observer import Observer
+from scanpool.report import conditions, status
+from scanpool.report.metrics import Metrics
+from scanpool.report.news import is_news
+from scanpool.report.pool_status import PoolStatus
+from scanpool.report.status import Outcome, Scaled, Since
+
+# A claim outlives so many missed ticks and the longest one: the pool may only be slow to read.
+CLAIM_INTERVALS = 3
+CLAIM_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Carries out ticks. One for all pools; `clock` tells seconds since the epoch."""
+
+    def __init__(
+        self, cluster: Cluster, observer: Observer, claims: Claims, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._cluster, self._observer, self._claims = cluster, observer, claims
+        self._metrics, self._clock = metrics, clock
+
+    async def is_gone(self, pool: Pool) -> bool:
+        """Tell whether the API server knows that the pool exists no more.
+
+        A watch does not always tell: what is deleted while it is broken, or in the moment in which
+        the CRD goes, is never heard of.
+        """
+        found = await self._cluster.read_pool(pool.namespace, pool.name)
+        if isinstance(found, Unavailable):
+            return found.reason is Reason.NOT_FOUND
+        return bool(found.value["metadata"]["uid"] != pool.uid)
+
+    async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        """Bring a pool one step nearer to what it should be.
+
+        Returns the pool with the status that it now has, and the memory for its next tick; None
+        before the first decision of this process.
+        """
+        since, spec = Since(_previous(pool), pool.generation), pool.spec
+        if isinstance(spec, Unavailable):
+            return await self._give_up(pool, since, spec), memory
+        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
+        if isinstance(target, Unavailable):
+            return await self._give_up(pool, since, target), memory
+
+        if memory is None:
+            memory = restore(since.status.checkpoint, self._clock())
+        max_age = _probe_age(since, spec, memory)
+        seen = await self._observer.observe(pool.namespace, spec, target.value, max_age)
+        api_key = await self._observer.read_key(pool.namespace, spec.llm)
+        signals, memory, decision = self._think(pool, spec, seen, memory, api_key)
+        scaled, refusal = await self._act(pool, spec, decision)
+        if scaled is not None:
+            memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
+        outcome = Outcome(signals, decision, scaled, refusal)
+        current = status.of_tick(since, spec, outcome, checkpoint(memory))
+        return await self._publish(pool, since.status, current), memory
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Let go of a pool that was deleted: the others may have its share."""
+        self._claims.forget(f"{namespace}/{name}")
+
+    def _think(
+        self, pool: Pool, spec: PoolSpec, seen: Observation, memory: Memory, api_key: str | None
+    ) -> tuple[Signals, Memory, Decision]:
+        """Decide beside the pools of the same key and model.
+
+        Nothing is awaited between reading their claims and publishing this one: no two pools take
+        the same free share.
+        """
+        now, llm = self._clock(), spec.llm
+        identity, peers = None, Peers(pool.key)
+        if llm is not None and api_key is not None:
+            identity = self._claims.identity(llm.provider, api_key, llm.model)
+            peers = Peers(pool.key, self._claims.peers(identity, pool.key, now))
+
+        signals = assess(spec, seen, memory, now)
+        memory = learn(spec, signals, memory)
+        decision = decide(spec, signals, memory, peers)
+
+        if identity is None or decision.claim is None:
+            self._claims.forget(pool.key)
+        else:
+            lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
+            self._claims.publish(identity, decision.claim, now, lasts)
+        return signals, memory, decision
+
+    async def _act(
+        self, pool: Pool, spec: PoolSpec, decision: Decision
+    ) -> tuple[Scaled | None, Unavailable | None]:
+        """Scale the target if it has to be; tell what was done, or why it was refused."""
+        if spec.mode is Mode.OBSERVE or decision.desired == decision.current:
+            return None, None
+        name, scaled = spec.scale_target_ref.name, Scaled(decision.current, decision.desired)
+        refusal = await self._cluster.scale(pool.namespace, name, *scaled)
+        if refusal is not None:
+            return None, refusal
+        target, limit, reason = f"{pool.namespace}/{name}", decision.limited_by, decision.reason
+        logger.info("Scaled %s from %d to %d (limited by %s): %s", target, *scaled, limit, reason)
+        change = f"from {scaled.before} to {scaled.after}; limited by {limit}: {reason}"
+        await self._event(
+            pool, Happening("SuccessfulRescale", f"Scaled Deployment {name} {change}")
+        )
+        return scaled, None
+
+    async def _give_up(self, pool: Pool, since: Since, failure: Unavailable) -> Pool:
+        # What it still uses is then seen as others' use.
+        self.forget(pool.namespace, pool.name)
+        current = status.of_failure_before(since, failure, self._clock())
+        return await self._publish(pool, since.status, current)
+
+    async def _publish(self, pool: Pool, previous: PoolStatus, current: PoolStatus) -> Pool:
+        """Show the status, and write it if it has news, with an Event for each turned condition."""
+        self._metrics.record(pool.namespace, pool.name, current)
+        if not is_news(previous, current):
+            return pool
+        body = current.model_dump(mode="json", by_alias=True, exclude_none=True)
+        written = await self._cluster.write_status(pool.namespace, pool.name, body)
+        if isinstance(written, Unavailable):
+            if written.reason is not Reason.NOT_FOUND:
+                logger.warning("The status of %s was not written: %s", pool.key, written.message)
+            return pool
+        for condition in conditions.turned(previous.conditions, current.conditions):
+            told = f"{condition.type} is {condition.status}: {condition.message}"
+            is_warning = not conditions.is_good(condition)
+            await self._event(pool, Happening(condition.reason, told, is_warning))
+        return Pool.from_body(written.value)
+
+    async def _event(self, pool: Pool, event: Happening) -> None:
+        about = Object(pool.namespace, pool.name, pool.uid)
+        refusal = await self._cluster.emit_event(about, event)
+        if refusal is not None:
+            logger.warning("An Event was not written: %s", refusal.message)
+
+
+def _probe_age(since: Since, spec: PoolSpec, memory: Memory) -> float:
+    """Return how old the provider's answer may be, in seconds.
+
+    A change of the spec may be the remedy that an open breaker waits for: it is tried at once.
+    """
+    breaker, is_changed = memory.llm.breaker, since.generation != since.status.observed_generation
+    if spec.llm is None or (is_changed and breaker.state is Quota.OPEN):
+        return 0.0
+    return probe_age(breaker, spec.llm)
+
+
+def _previous(pool: Pool) -> PoolStatus:
+    try:
+        return PoolStatus.model_validate(pool.status)
+    except ValidationError:
+        # Written by hand, or by another version: nothing in it can be built upon.
+        return PoolStatus()

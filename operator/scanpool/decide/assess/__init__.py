@@ -1,0 +1,38 @@
+"""The first stride: from readings to signals, each fact worked out once.
+
+The only room of `decide` that sees readings; what it makes of them is all that the others get.
+"""
+
+from scanpool.decide import working_sets
+from scanpool.decide.assess import gaps, provider, queues, room, workers
+from scanpool.decide.memory import Memory
+from scanpool.decide.signals import Signals
+from scanpool.models.observation import Observation
+from scanpool.models.spec import PoolSpec
+
+
+def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Signals:
+    """Return what this tick's readings say, beside what is remembered of earlier ones.
+
+    `now` is in seconds since the epoch.
+    """
+    target = observation.target
+    there = workers.workers(target, memory.history.scaled_at)
+    used = [pod.memory_used for pod in target.pods if pod.memory_used is not None]
+    sets = working_sets.step(memory.working_sets, max(used, default=None), now)
+    llm, vetted = None, observation
+    if spec.llm is not None:
+        llm, vetted = provider.assess(spec, observation, memory.llm, there, now)
+    return Signals(
+        now=now,
+        workers=there,
+        backlog=queues.backlog(spec, observation.queues, target.replicas),
+        gaps=gaps.find(spec, vetted, llm),
+        is_first_look=not memory.history.recommendations,
+        working_sets=sets,
+        room=room.room(spec.memory, observation, sets.percentile or 0, now)
+        if spec.memory.enabled
+        else None,
+        first_expiry=queues.first_expiry(observation.rates),
+        llm=llm,
+    )

@@ -1,0 +1,59 @@
+"""Which of the readings that a pool asks for are missing: while any is, the pool holds."""
+
+from scanpool.decide.limits import TOKEN_UNITS
+from scanpool.decide.llm_signals import LlmSignals
+from scanpool.models.conditions import Reason
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import PoolSpec
+
+
+def find(
+    spec: PoolSpec, observation: Observation, llm: LlmSignals | None
+) -> tuple[Unavailable, ...]:
+    """Return the missing readings, the queues' first; each says why and what to do.
+
+    A limit on tokens that nobody tells, although all who are asked answer, is a gap too: its
+    ceiling is unknown. While the provider refuses to be paid it tells none, and the breaker
+    decides. The Admin API is missed only where nobody else tells the limit.
+    """
+    readings = (
+        observation.queues,
+        observation.rates,
+        observation.provider,
+        observation.usage,
+        observation.nodes,
+    )
+    missing = tuple(reading for reading in readings if isinstance(reading, Unavailable))
+    if awaits_first_call(observation):
+        missing = tuple(reading for reading in missing if reading is not observation.usage)
+    if spec.llm is None or llm is None:
+        return missing
+    told = llm.told or {}
+    if spec.llm.tokens_per_minute is not None or any(unit in told for unit in TOKEN_UNITS):
+        return missing
+    if isinstance(observation.configured, Unavailable):
+        return (*missing, observation.configured)
+    if llm.probed.billing_code is None and not isinstance(observation.provider, Unavailable):
+        missing += (
+            Unavailable(
+                Reason.LIMIT_UNKNOWN,
+                f"{spec.llm.api_base} tells no tokens-per-minute limit for model "
+                f"{spec.llm.model}: set llm.tokensPerMinute",
+            ),
+        )
+    return missing
+
+
+def awaits_first_call(observation: Observation) -> bool:
+    """Tell whether use is unknown only because no replica runs that could cause any.
+
+    Exporters show no series before the first call. A pool at zero that held for it would hold for
+    ever.
+    """
+    usage = observation.usage
+    return (
+        observation.target.replicas == 0
+        and isinstance(usage, Unavailable)
+        and usage.reason is Reason.USAGE_NOT_FOUND
+    )

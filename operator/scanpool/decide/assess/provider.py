@@ -1,0 +1,170 @@
+"""What the readings say of a provider's limit: what it tells, who uses it, who is refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scanpool.decide import belief, bucket
+from scanpool.decide.assess import use
+from scanpool.decide.assess.gaps import awaits_first_call
+from scanpool.decide.bucket import Level, Own
+from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
+from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused
+from scanpool.decide.memory import LlmMemory
+from scanpool.decide.signals import Workers
+from scanpool.models.claims import Unit
+from scanpool.models.conditions import Reason
+from scanpool.models.error_codes import SLOW_DOWN, is_billing
+from scanpool.models.llm import Llm
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available, Unavailable
+from scanpool.models.spec import PoolSpec, Queue
+from scanpool.models.units import SECONDS_PER_MINUTE
+
+
+def assess(
+    spec: PoolSpec, seen: Observation, memory: LlmMemory, workers: Workers, now: float
+) -> tuple[LlmSignals, Observation]:
+    """Return the signals of the pool's limit, and the readings less the one that is none.
+
+    Raises:
+        ValueError: if the pool has no `llm`.
+
+    """
+    llm, queues = spec.llm, spec.rabbitmq.queues
+    if llm is None:
+        raise ValueError("a pool without an llm has no provider to assess")
+    acked = use.acknowledged(queues, seen.rates)
+    for_billing = _for_billing(seen)
+    trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
+    window = llm.usage.window_seconds
+    level = memory.bucket
+    if seen.usage is None and (latest := _level(seen)) is not None:
+        own = Own(acked.flow.tokens, workers.steady_since)
+        level = bucket.step(level, latest, own, window)
+    usage = vetted.usage
+    delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
+    return (
+        LlmSignals(
+            use=use.measure(vetted, acked, level, now),
+            told=_told(seen),
+            probed=_probed(llm, seen),
+            refused=replace(_refused(vetted), for_billing=for_billing),
+            # The rates are averages over the usage window, their newest sample is some seconds old,
+            # and a pod that was starting spends only once it is ready.
+            hold_seconds=window + delay + workers.start_seconds,
+            belief=trusted,
+            bucket=level,
+            answered_at=memory.limits.answered_at,
+            calls_per_task=_calls_per_task(queues, vetted),
+            awaits_first_call=awaits_first_call(vetted),
+            teaches=not isinstance(seen.rates, Unavailable) and not isinstance(usage, Unavailable),
+        ),
+        vetted,
+    )
+
+
+def _vetted(
+    llm: Llm, seen: Observation, memory: LlmMemory, own: float | None, now: float
+) -> tuple[belief.Belief, Observation]:
+    """Take a reading of use that is stuck for unavailable."""
+    usage = seen.usage
+    if not isinstance(usage, Available):
+        return memory.belief, seen
+    trusted = belief.step(
+        memory.belief,
+        usage.value.tokens_per_minute,
+        usage.value.own_tokens_per_minute,
+        is_working=bool(own),
+        now=now,
+    )
+    if (wrong := belief.doubt(trusted, llm.usage.window_seconds, now)) is None:
+        return trusted, seen
+    stuck = Unavailable(
+        Reason.USAGE_FROZEN,
+        f"{usage.source} has shown {wrong}; see whether the exporter is scraped and counts the "
+        "pool's workers, or correct llm.usage.prometheus",
+    )
+    return trusted, replace(seen, usage=stuck)
+
+
+def _told(seen: Observation) -> Told | None:
+    """Return the limits that the provider tells now; None where nobody is asked.
+
+    The Admin API counts only where the probe's answer is silent.
+    """
+    if seen.provider is None and seen.configured is None:
+        return None
+    found: dict[Unit, KnownLimit] = {}
+    for reading, source in ((seen.configured, ADMIN), (seen.provider, PROBE)):
+        if not isinstance(reading, Available):
+            continue
+        for unit in Unit:
+            if (value := reading.value.limit(unit)) is not None:
+                found[unit] = KnownLimit(value, source, reading.at)
+    return found
+
+
+def _probed(llm: Llm, seen: Observation) -> Probed:
+    answer = seen.provider
+    if not isinstance(answer, Available):
+        return Probed(is_asked=answer is not None)
+    spent = answer.value.tokens_spent
+    return Probed(
+        is_asked=True,
+        at=answer.at,
+        source=answer.source,
+        billing_code=answer.value.billing_code,
+        rate_limited=answer.value.rate_limited,
+        remaining=answer.value.tokens_remaining,
+        spent=None if spent is None else spent * SECONDS_PER_MINUTE / llm.probe.interval_seconds,
+    )
+
+
+def _level(seen: Observation) -> Level | None:
+    answer = seen.provider
+    if not isinstance(answer, Available):
+        return None
+    remaining, limit = answer.value.tokens_remaining, answer.value.tokens_per_minute
+    return None if remaining is None or limit is None else Level(answer.at, remaining, limit)
+
+
+def _refused(seen: Observation) -> Refused:
+    usage, answer = seen.usage, seen.provider
+    slowed = []
+    if isinstance(answer, Available) and answer.value.slow_down:
+        slowed.append(answer.at)
+    if not isinstance(usage, Available):
+        return Refused(slowed_at=max(slowed, default=None), is_lost=usage is not None)
+    if SLOW_DOWN in usage.value.refused_codes:
+        slowed.append(usage.at)
+    return Refused(
+        per_minute=usage.value.rate_limited_per_minute,
+        by_code=usage.value.refusals,
+        source=usage.source,
+        at=usage.at,
+        slowed_at=max(slowed, default=None),
+    )
+
+
+def _for_billing(seen: Observation) -> bool:
+    """Tell whether workers meet billing errors: also by a reading that shows no use any more."""
+    usage = seen.usage
+    return isinstance(usage, Available) and any(map(is_billing, usage.value.refused_codes))
+
+
+def _calls_per_task(queues: Sequence[Queue], seen: Observation) -> Ratio | None:
+    """Return the LLM calls that the pool makes for one message that it works off.
+
+    None where its own calls, the refused ones among them, or its messages are not counted.
+    """
+    usage, rates = seen.usage, seen.rates
+    if not isinstance(usage, Available) or not isinstance(rates, Available):
+        return None
+    calls, refused = usage.value.own_requests_per_minute, usage.value.own_refused_per_minute
+    priced = {queue.name for queue in queues if queue.tokens_per_message}
+    tasks = sum(
+        rate.acked_per_second * SECONDS_PER_MINUTE for rate in rates.value if rate.name in priced
+    )
+    if calls is None or refused is None or not tasks:
+        return None
+    return Ratio((calls + refused) / tasks, usage.source, usage.at)

@@ -1,0 +1,76 @@
+"""What waits in the pool's queues, and how many replicas that asks for."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from scanpool.decide.signals import Backlog, Demand, Expiry, QueueDepth
+from scanpool.models import observation
+from scanpool.models.observation import QueueRates
+from scanpool.models.reading import Available, Reading
+from scanpool.models.spec import Behavior, PoolSpec, Queue
+
+
+def backlog(
+    spec: PoolSpec, found: Reading[tuple[observation.QueueDepth, ...]], current: int
+) -> Backlog | None:
+    """Return what waits for a pool of `current` replicas; None if that cannot be read."""
+    if not isinstance(found, Available):
+        return None
+    depths, queues = found.value, spec.rabbitmq.queues
+    wanted = demand(queues, {depth.name: depth for depth in depths})
+    prices = {queue.name: queue.tokens_per_message for queue in queues}
+    return Backlog(
+        source=found.source,
+        queues=tuple(
+            QueueDepth(one.name, one.ready, one.unacked, one.messages * prices[one.name])
+            for one in depths
+        ),
+        messages=sum(one.messages for one in depths),
+        ready=sum(one.ready for one in depths),
+        demand=wanted,
+        is_near_target=within_tolerance(wanted, current, spec.behavior),
+    )
+
+
+def demand(queues: Sequence[Queue], depths: Mapping[str, observation.QueueDepth]) -> Demand:
+    """Return the most that any queue asks for: messages over messages per replica, rounded up.
+
+    This is the HPA's external metric with an average value, and its largest over several metrics.
+    """
+    asked = [
+        Demand(
+            ceil(depths[queue.name].messages / queue.messages_per_replica),
+            queue.name,
+            depths[queue.name].messages,
+            queue.messages_per_replica,
+        )
+        for queue in queues
+    ]
+    return max(asked, key=lambda one: (one.replicas, one.messages / one.messages_per_replica))
+
+
+def within_tolerance(wanted: Demand, current: int, behavior: Behavior) -> bool:
+    """Tell whether the load per replica is near enough to the target to leave it alone.
+
+    The deviation is relative, as the HPA's: messages / (per replica x current) from 1, either edge
+    included. Zero current replicas have no load to compare, so nothing is near enough.
+    """
+    if current == 0:
+        return False
+    load = wanted.messages / (wanted.messages_per_replica * current)
+    return 1 - behavior.scale_down.tolerance <= load <= 1 + behavior.scale_up.tolerance
+
+
+def first_expiry(rates: Reading[tuple[QueueRates, ...]] | None) -> Expiry | None:
+    """Return the queue whose messages expire first; None if none does, or if it is not known.
+
+    A breaker that stops the consumers leaves messages waiting: this is how long they may.
+    """
+    if not isinstance(rates, Available):
+        return None
+    expiries = (
+        Expiry(queue.name, queue.message_ttl_seconds)
+        for queue in rates.value
+        if queue.message_ttl_seconds is not None
+    )
+    return min(expiries, key=lambda expiry: expiry.seconds, default=None)

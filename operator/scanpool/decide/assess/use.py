@@ -1,0 +1,117 @@
+"""What is used of the limits, per minute: by everyone on the key, by the pool, by the others.
+
+Sources, the first that the pool asks for counts:
+
+source                 | sees               | the pool's own part
+Prometheus             | the whole key      | its ownLabels, else acknowledged messages
+acknowledged messages  | the pool           | all of it
+falling bucket level   | the whole key      | acknowledged messages, else all of it
+
+The level adds to acknowledged messages what others use, where there is no Prometheus.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from scanpool.decide import bucket
+from scanpool.decide.bucket import Bucket
+from scanpool.decide.llm_signals import Flow, Use
+from scanpool.models.observation import KeyUsage, Observation, QueueRates
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import Queue
+from scanpool.models.units import SECONDS_PER_MINUTE
+
+ACKNOWLEDGED = "acknowledged messages"
+LEVEL = "bucket level"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What the pool's own workers use by their acknowledgements, as of a time."""
+
+    flow: Flow = field(default_factory=Flow)
+    at: float | None = None
+
+
+def acknowledged(
+    queues: Sequence[Queue], found: Reading[tuple[QueueRates, ...]] | None
+) -> Acknowledged:
+    """Return what the pool's own workers use: acknowledged messages times tokens per message.
+
+    Unknown if a queue that costs tokens shows no rate, or if no queue is said to cost any.
+    """
+    if not isinstance(found, Available):
+        return Acknowledged()
+    rates: Mapping[str, QueueRates] = {rate.name: rate for rate in found.value}
+    priced = [queue for queue in queues if queue.tokens_per_message]
+    if not priced or any(queue.name not in rates for queue in priced):
+        return Acknowledged(at=found.at)
+    per_minute = {
+        queue.name: rates[queue.name].acked_per_second * SECONDS_PER_MINUTE for queue in priced
+    }
+    tokens = sum(per_minute[queue.name] * queue.tokens_per_message for queue in priced)
+    return Acknowledged(Flow(tokens, sum(per_minute.values())), found.at)
+
+
+def measure(observation: Observation, acked: Acknowledged, level: Bucket, now: float) -> Use:
+    """Return the use, as far as the readings show it."""
+    own, usage = acked.flow, observation.usage
+    if isinstance(usage, Available):
+        return _by_prometheus(usage, acked, observation.rates)
+    if usage is not None:
+        source = ACKNOWLEDGED if own.tokens is not None else None
+        return Use(own, own, Flow(), source, acked.at, acked.at, others_are_told=False)
+    if own.tokens is not None:
+        return _by_acknowledgements(acked, bucket.others(level, now))
+    nobody = Flow(0.0, 0.0, 0.0)
+    if (told := bucket.use(level, now)) is not None:
+        alone = Flow(told.tokens)
+        return Use(
+            alone, alone, nobody, LEVEL, told.at, told.at, told.since,
+            own_is_told=False, others_are_told=False,
+        )  # fmt: skip
+    return Use(Flow(), Flow(), nobody, others_are_told=False)
+
+
+def _by_prometheus(
+    usage: Available[KeyUsage],
+    acked: Acknowledged,
+    rates: Reading[tuple[QueueRates, ...]] | None,
+) -> Use:
+    seen, source, at = usage.value, usage.source, usage.at
+    whole = Flow(seen.tokens_per_minute, seen.requests_per_minute, seen.output_tokens_per_minute)
+    if seen.own_tokens_per_minute is not None:
+        # Of the same series and window as the whole: better than rates that lag behind it.
+        own = Flow(
+            seen.own_tokens_per_minute,
+            seen.own_requests_per_minute,
+            seen.own_output_tokens_per_minute,
+        )
+        return Use(whole, own, _rest(whole, own), source, at, at)
+    if isinstance(rates, Unavailable):
+        # All may be others'. For the cost of a replica all is ours: it comes out high, never low.
+        return Use(whole, whole, whole, source, at, at, own_is_told=False)
+    if acked.flow.tokens is None:
+        return Use(whole, whole, _rest(whole, whole), source, at, at, own_is_told=False)
+    return Use(whole, acked.flow, _rest(whole, acked.flow), source, at, acked.at)
+
+
+def _by_acknowledgements(acked: Acknowledged, others: float | None) -> Use:
+    """Add to the pool's own use what the bucket's level has lately told of others'."""
+    own, at = acked.flow, acked.at
+    if others is None or own.tokens is None:
+        nobody = Flow(0.0, 0.0, 0.0)
+        return Use(own, own, nobody, ACKNOWLEDGED, at, at, others_are_told=False)
+    whole = replace(own, tokens=own.tokens + others)
+    return Use(whole, own, Flow(others, 0.0), f"{ACKNOWLEDGED} and {LEVEL}", at, at)
+
+
+def _rest(whole: Flow, own: Flow) -> Flow:
+    """Return what the whole has beyond the pool's own; what is not visible is nothing."""
+    return Flow(
+        max((whole.tokens or 0.0) - (own.tokens or 0.0), 0.0),
+        max((whole.requests or 0.0) - (own.requests or 0.0), 0.0),
+        None
+        if whole.output_tokens is None or own.output_tokens is None
+        else max(whole.output_tokens - own.output_tokens, 0.0),
+    )

@@ -1,0 +1,32 @@
+"""The target and its pods, as a decision needs them."""
+
+from scanpool.decide.signals import Workers
+from scanpool.models.observation import Target
+
+# A pod's start when none has been seen to start: image, probe delay, connection.
+POD_START_SECONDS = 60.0
+# A Deployment's default progress deadline. Ready's transition time moves whenever a probe fails:
+# a pod that became ready later than this became ready again.
+LONGEST_POD_START_SECONDS = 600.0
+
+
+def workers(target: Target, scaled_at: float) -> Workers:
+    """Return what there is of the target, whose replicas were last changed at `scaled_at`."""
+    pods = target.pods
+    ready_at = [pod.ready_at or 0.0 for pod in pods if pod.ready]
+    are_all_ready = len(ready_at) == len(pods) == target.replicas
+    return Workers(
+        replicas=target.replicas,
+        pods=len(pods),
+        ready=target.ready_replicas,
+        steady_since=max([scaled_at, *ready_at]) if are_all_ready else None,
+        start_seconds=start_seconds(target),
+        selector=target.selector,
+    )
+
+
+def start_seconds(target: Target) -> float:
+    """Return how long the slowest of the pool's pods took from its creation until ready."""
+    starts = [pod.ready_at - pod.created_at for pod in target.pods if pod.ready_at is not None]
+    likely = [one for one in starts if 0 <= one <= LONGEST_POD_START_SECONDS]
+    return max(likely, default=POD_START_SECONDS)

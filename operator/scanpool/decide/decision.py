@@ -1,0 +1,113 @@
+"""What a tick decided, with every number that a person needs to follow it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scanpool.decide.breaker import Verdict
+from scanpool.decide.cost import Cost
+from scanpool.decide.limits import Limit
+from scanpool.decide.sharing import Entitlement
+from scanpool.models.claims import Claim, Unit
+from scanpool.models.conditions import LimitedBy
+
+
+class Rung(StrEnum):
+    """The rungs of the ladder; those of ceilings are named after them (`ceiling_rung`)."""
+
+    DEMAND = "demand"
+    TOLERANCE = "tolerance"
+    STABILIZATION = "stabilization"
+    POLICIES = "policies"
+    BOUNDS = "bounds"
+    HOLD = "hold"
+    FALLBACK = "fallback"
+    FLOOR = "floor"
+    BREAKER = "billing breaker"
+
+
+CEILING_RUNG = " ceiling"
+
+
+def ceiling_rung(limit: LimitedBy) -> str:
+    """Return the name of the rung that takes replicas below a ceiling."""
+    return f"{limit.lower()}{CEILING_RUNG}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rung of the ladder: what it made of the replicas, and why, in words."""
+
+    step: str
+    before: int
+    after: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most replicas that a limit allows, and why. None: unknown, so no growth.
+
+    A pool may grow up to `replicas`; one that is already larger is left alone up to `keeps`.
+    """
+
+    replicas: int | None
+    keeps: int | None
+    reason: str
+
+    def allows(self, current: int) -> int:
+        """Return the most replicas that a pool of `current` replicas may have."""
+        if self.replicas is None or self.keeps is None:
+            return current
+        return self.replicas if current > self.keeps else max(self.replicas, current)
+
+
+@dataclass(frozen=True, slots=True)
+class LlmDecision:
+    """What was made of one provider's limit.
+
+    `limits` are those in force, and `binding` is the one on tokens whose ceiling is the smallest.
+    `factor` is the back-off in force, since `backoff_at`. `claim` is what the pool asks of the
+    limits that it shares, and `shared` how the tightest on tokens is split among those of the key.
+    """
+
+    limits: Mapping[Unit, Limit]
+    cost: Cost
+    factor: float
+    backoff_at: float | None
+    claim: Claim
+    binding: Unit | None = None
+    shared: Entitlement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one tick.
+
+    `current` is what the Deployment asked for when it was observed, `reverts` how often someone
+    else has set it back lately. `ceilings` are those that apply. Without an `llm` in the spec there
+    is nothing of the last three; the next probe comes `next_probe_seconds` after the last one at
+    the latest.
+    """
+
+    current: int
+    demand: int | None
+    desired: int
+    limited_by: LimitedBy
+    steps: tuple[Step, ...]
+    ceilings: Mapping[LimitedBy, Ceiling]
+    reverts: int = 0
+    llm: LlmDecision | None = None
+    breaker: Verdict | None = None
+    next_probe_seconds: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the replicas are what they are: the last rung that changed them, else the last."""
+        changed = [step for step in self.steps if step.before != step.after]
+        return (changed or list(self.steps))[-1].reason
+
+    @property
+    def claim(self) -> Claim | None:
+        """What the pool asks of the limits that it shares with others."""
+        return None if self.llm is None else self.llm.claim

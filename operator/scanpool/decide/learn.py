@@ -1,0 +1,46 @@
+"""The second stride: every part of the memory steps once, by the signals of this tick."""
+
+from dataclasses import replace
+
+from scanpool.decide import backoff, breaker, cost, history, limits, ramp
+from scanpool.decide.backoff import Billing
+from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.memory import Memory
+from scanpool.decide.signals import Signals
+from scanpool.models.spec import PoolSpec
+
+
+def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
+    """Return the memory with all that this tick teaches, before anything is decided.
+
+    Two parts have stepped while the signals were made, because those rest on them: the belief in
+    the reading of use and the bucket, beside the working sets.
+    """
+    known, llm, seen = memory.llm, spec.llm, signals.llm
+    past = history.step(memory.history, spec.behavior, signals)
+    if llm is None or seen is None:
+        known = replace(known, breaker=Breaker())
+        return Memory(past, signals.working_sets, known)
+    now, window = signals.now, llm.usage.window_seconds
+    paid = breaker.step(known.breaker, seen, window, now)
+    has_opened = paid.state is Quota.OPEN and known.breaker.state is Quota.CLOSED
+    billing = Billing(
+        taints=paid.taints_refusals(window, now),
+        # What the workers met between the last good answer and now was no limit.
+        forgive_since=seen.answered_at if has_opened else None,
+    )
+    held_back = backoff.step(known.backoff, seen, billing, now)
+    return Memory(
+        past,
+        signals.working_sets,
+        replace(
+            known,
+            breaker=paid,
+            backoff=held_back,
+            limits=limits.step(known.limits, llm, seen.told, now),
+            cost=cost.step(known.cost, llm, signals, held_back.refused_at, past.shrunk_at),
+            bucket=seen.bucket,
+            belief=seen.belief,
+            uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
+        ),
+    )

@@ -1,0 +1,127 @@
+"""What a tick knows of one provider's limit and its use; see `signals`."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scanpool.decide.belief import Belief
+from scanpool.decide.bucket import Bucket
+from scanpool.decide.limits import Told
+from scanpool.models.claims import Unit
+from scanpool.models.error_codes import Refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Tokens and requests per minute; None is unknown."""
+
+    tokens: float | None = None
+    requests: float | None = None
+    output_tokens: float | None = None
+
+    def of(self, unit: Unit) -> float | None:
+        """Return what is used of a limit. Where input and output are not told apart, all of both.
+
+        So counted, a limit on one of them is reached too early, never too late.
+        """
+        match unit:
+            case Unit.TOKENS:
+                return self.tokens
+            case Unit.REQUESTS:
+                return self.requests
+            case Unit.OUTPUT_TOKENS:
+                return self.tokens if self.output_tokens is None else self.output_tokens
+            case Unit.INPUT_TOKENS:
+                if self.tokens is None or self.output_tokens is None:
+                    return self.tokens
+                return max(self.tokens - self.output_tokens, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The use of a key. `others` is never less than nothing, and None where it is not known.
+
+    `source` and `at` tell where `whole` comes from, `own_at` how new the pool's own part is; the
+    rates are averages over the usage window before. Where the source has a window of its own, the
+    pool's part is the average since `own_since`. Where nothing tells the pool's part, `own` is all
+    there is, and not `own_is_told`; where nothing tells others', `others` stands for nobody
+    (`others_are_told`).
+    """
+
+    whole: Flow
+    own: Flow
+    others: Flow
+    source: str | None = None
+    at: float | None = None
+    own_at: float | None = None
+    own_since: float | None = None
+    own_is_told: bool = True
+    others_are_told: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The provider's last answer to the probe; `is_asked` is whether the pool has one at all.
+
+    `at` is None while there is no answer. A billing code means that it refuses every call until
+    someone pays. `remaining` is the level of the token bucket; `spent` what probing takes, in
+    tokens per minute.
+    """
+
+    is_asked: bool
+    at: float | None = None
+    source: str = ""
+    billing_code: str | None = None
+    rate_limited: bool = False
+    remaining: int | None = None
+    spent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The calls that were refused, as exporters count them.
+
+    `per_minute` are those that say that a limit is reached; None is not counted. `slowed_at` is
+    when the probe or the workers were last told to slow down. `is_lost`: what the pool asks to
+    count them does not answer. `for_billing`: workers meet billing errors.
+    """
+
+    per_minute: float | None = None
+    by_code: tuple[Refusals, ...] = ()
+    source: str | None = None
+    at: float | None = None
+    slowed_at: float | None = None
+    is_lost: bool = False
+    for_billing: bool = False
+
+
+class Ratio(NamedTuple):
+    """A number without a unit, and where it comes from."""
+
+    value: float
+    source: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LlmSignals:
+    """What is known of one provider's limit and its use.
+
+    `told` are the limits that the provider tells now; None where nobody is asked. `hold_seconds` is
+    how long a back-off must stand until its effect can be measured. `answered_at` is the last
+    answer with limits before this tick's. `calls_per_task` are the LLM calls for one message: more
+    than one are retries. `awaits_first_call`: use is unknown only because no replica runs.
+    `teaches` is whether the readings can teach what a replica costs. `belief` and `bucket` are what
+    the next tick has to compare with.
+    """
+
+    use: Use
+    told: Told | None
+    probed: Probed
+    refused: Refused
+    hold_seconds: float
+    belief: Belief
+    bucket: Bucket
+    answered_at: float = 0.0
+    calls_per_task: Ratio | None = None
+    awaits_first_call: bool = False
+    teaches: bool = True

@@ -1,0 +1,78 @@
+"""What one tick leaves for the next: the parts, each of which knows itself.
+
+What belongs to a provider's limit hangs together, so that a second limit is a second value.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from scanpool.decide import backoff, breaker, bucket, cost, history, limits, working_sets
+from scanpool.decide.backoff import Backoff, KeptBackoff
+from scanpool.decide.belief import Belief
+from scanpool.decide.breaker import Breaker, KeptBreaker
+from scanpool.decide.bucket import Bucket, KeptBucket
+from scanpool.decide.cost import KeptCost, Learned
+from scanpool.decide.history import History
+from scanpool.decide.limits import KeptLimits, KnownLimits
+from scanpool.decide.ramp import Uses
+from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
+
+
+@dataclass(frozen=True, slots=True)
+class LlmMemory:
+    """What is remembered of one provider's limit, its use and its refusals."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    backoff: Backoff = field(default_factory=Backoff)
+    limits: KnownLimits = field(default_factory=KnownLimits)
+    cost: Learned = field(default_factory=Learned)
+    bucket: Bucket = field(default_factory=Bucket)
+    belief: Belief = field(default_factory=Belief)
+    uses: Uses = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """State between decisions; it lives in the process, except for what a checkpoint keeps."""
+
+    history: History = field(default_factory=History)
+    working_sets: WorkingSets = field(default_factory=WorkingSets)
+    llm: LlmMemory = field(default_factory=LlmMemory)
+
+
+class Checkpoint(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptWorkingSets):
+    """The part of a pool's memory that must survive the process, in the status."""
+
+
+def checkpoint(memory: Memory) -> Checkpoint:
+    """Return what the status keeps for the next process."""
+    llm = memory.llm
+    parts = (
+        cost.kept(llm.cost),
+        limits.kept(llm.limits),
+        bucket.kept(llm.bucket),
+        backoff.kept(llm.backoff),
+        breaker.kept(llm.breaker),
+        working_sets.kept(memory.working_sets),
+    )
+    return Checkpoint(**{name: value for part in parts for name, value in part})
+
+
+def restore(kept: Checkpoint | None, now: float) -> Memory:
+    """Return the memory that a process starts with."""
+    if kept is None:
+        return Memory()
+    return Memory(
+        working_sets=working_sets.restored(kept, now),
+        llm=LlmMemory(
+            breaker=breaker.restored(kept),
+            backoff=backoff.restored(kept),
+            limits=limits.restored(kept, now),
+            cost=cost.restored(kept, now),
+            bucket=bucket.restored(kept),
+        ),
+    )
+
+
+def after_scaling(memory: Memory, before: int, after: int, now: float) -> Memory:
+    """Return the memory once the API server has taken a change of replicas."""
+    return replace(memory, history=history.scaled(memory.history, before, after, now))

@@ -1,0 +1,119 @@
+"""What a tick knows: each fact worked out once, with its source and time.
+
+`assess` makes them of readings; all that learns, decides and reports has only these. Units as in
+the readings: seconds since the epoch for times, bytes for memory, tokens and requests per minute
+for LLM rates. None is unknown, never zero. Those of a provider's limit are in `llm_signals`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.working_sets import WorkingSets
+from scanpool.models.reading import Unavailable
+
+
+class Demand(NamedTuple):
+    """Replicas asked for, and the queue that asks for the most."""
+
+    replicas: int
+    queue: str
+    messages: int
+    messages_per_replica: int
+
+
+class QueueDepth(NamedTuple):
+    """Messages of one queue, and the tokens that they will cost; unacked ones may be invisible."""
+
+    name: str
+    ready: int
+    unacked: int | None
+    tokens_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the pool's queues, as `source` shows it."""
+
+    source: str
+    queues: tuple[QueueDepth, ...]
+    messages: int
+    ready: int
+    demand: Demand
+    is_near_target: bool
+
+
+class Expiry(NamedTuple):
+    """How long messages may wait in a queue, in seconds, before the broker drops them."""
+
+    queue: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The target as it stands: `replicas` it asks for, and its `pods` that are not going away.
+
+    `steady_since` is since when as many as it asks for have all been ready; None: they are not.
+    `start_seconds` is how long the slowest took from its creation until ready.
+    """
+
+    replicas: int
+    pods: int
+    ready: int
+    steady_since: float | None
+    start_seconds: float
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one replica takes, in bytes, and how many more the nodes hold beside those that run.
+
+    `fits` and `total` are None while the nodes are unknown, and `trouble` is why that is, or why no
+    replica may be added although there is room.
+    """
+
+    per_replica: int
+    source: str
+    running: int
+    nodes: int = 0
+    total: int | None = None
+    fits: int | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Everything that one decision is based on.
+
+    `gaps` are the readings that failed: while there are any, the pool holds; also at the
+    `is_first_look` of a process, which has nothing to compare with. `room` is None where no node
+    bounds the pool.
+    """
+
+    now: float
+    workers: Workers
+    backlog: Backlog | None
+    gaps: tuple[Unavailable, ...]
+    is_first_look: bool
+    working_sets: WorkingSets
+    room: Room | None = None
+    first_expiry: Expiry | None = None
+    llm: LlmSignals | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the readings do not suffice to change anything."""
+        return bool(self.gaps) or self.backlog is None or self.is_first_look
+
+    @property
+    def asked(self) -> int:
+        """Replicas that the queues ask for, or those that are there while that is of no account.
+
+        A tick that holds asks for what is there: after an outage, as after a restart, the window
+        has to fill before replicas may go down.
+        """
+        if self.backlog is None or self.holds or self.backlog.is_near_target:
+            return self.workers.replicas
+        return self.backlog.demand.replicas

@@ -1,5 +1,0 @@
-"""A pool's status in words: which number decided, and what would lift the limit."""
-
-from scanpool.explain.text import explain
-
-__all__ = ["explain"]

@@ -1,0 +1,177 @@
+"""What the operator asks of the Kubernetes API; the clients that it calls are in `kube.api`."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from scanpool.kube import objects
+from scanpool.kube.api import Json, KubeApi
+from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
+from scanpool.models.observation import Node, Target
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.units import Clock, timestamp
+
+T = TypeVar("T")
+
+METRICS = ("metrics.k8s.io", "v1beta1")
+# Finished pods hold no room; what no node runs yet holds none either.
+ON_A_NODE = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+# The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
+FROM_CACHE = "0"
+COMPONENT = "scanpool"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class Object(NamedTuple):
+    """An object that an Event is about."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Happening(NamedTuple):
+    """What an Event says."""
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+
+class Cluster:
+    """The objects that the operator reads, and the three kinds of write that it makes."""
+
+    def __init__(self, api: KubeApi, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+
+    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
+        """Read a Deployment, its pods and, where metrics.k8s.io is served, their working sets."""
+        api = self._api
+        deployment = await api.call(api.apps.read_namespaced_deployment, name, namespace)
+        if isinstance(deployment, Unavailable):
+            told = (
+                f"Deployment {namespace}/{name} does not exist: create it, or correct "
+                "spec.scaleTargetRef.name"
+            )
+            return _missing(deployment, Reason.TARGET_NOT_FOUND, told)
+        chosen = {"label_selector": objects.selector(deployment["spec"]["selector"])}
+        cached = {**chosen, "resource_version": FROM_CACHE}
+        pods = await api.call(api.core.list_namespaced_pod, namespace, **cached)
+        if isinstance(pods, Unavailable):
+            return pods
+        listing = api.custom.list_namespaced_custom_object
+        metrics = await api.call(listing, *METRICS, namespace, "pods", **chosen)
+        return self._seen(objects.target(deployment, pods["items"], _items(metrics)))
+
+    async def read_nodes(self) -> Reading[tuple[Node, ...]]:
+        """Read all nodes, what the pods on them request and, where served, what they use."""
+        api, cached = self._api, {"resource_version": FROM_CACHE}
+        nodes = await api.call(api.core.list_node, **cached)
+        if isinstance(nodes, Unavailable):
+            return nodes
+        listing = api.core.list_pod_for_all_namespaces
+        pods = await api.call(listing, field_selector=ON_A_NODE, **cached)
+        if isinstance(pods, Unavailable):
+            return pods
+        metrics = await api.call(api.custom.list_cluster_custom_object, *METRICS, "nodes")
+        return self._seen(objects.nodes(nodes["items"], pods["items"], _items(metrics)))
+
+    async def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[objects.SecretText]:
+        """Read one key of a Secret. The value never appears in a message."""
+        where, value = f"Secret {namespace}/{ref.name}", ""
+        secret = await self._api.call(self._api.core.read_namespaced_secret, ref.name, namespace)
+        if isinstance(secret, Unavailable):
+            return _missing(secret, Reason.SECRET_NOT_FOUND, f"{where} does not exist: create it")
+        encoded = (secret.get("data") or {}).get(ref.key)
+        if encoded is None:
+            return Unavailable(Reason.SECRET_KEY_NOT_FOUND, f"{where} has no key {ref.key}: add it")
+        try:
+            value = base64.b64decode(encoded, validate=True).decode().strip()
+            told = "is empty: set it"
+        except ValueError:
+            told = "is not text: set it anew"
+        if not value:
+            return Unavailable(Reason.SECRET_KEY_NOT_FOUND, f"{where}, key {ref.key}, {told}")
+        return self._seen(objects.SecretText(value, secret["metadata"]["resourceVersion"]))
+
+    async def scale(
+        self, namespace: str, name: str, current: int, desired: int
+    ) -> Unavailable | None:
+        """Set a Deployment's replicas from `current` to `desired`; None if that was done.
+
+        Nothing is written if someone else has changed the replicas since they were observed, nor
+        if anyone writes the Deployment in between: the next tick then decides anew.
+        """
+        api = self._api
+        scale = await api.call(api.apps.read_namespaced_deployment_scale, name, namespace)
+        if isinstance(scale, Unavailable):
+            return scale
+        found = scale["spec"].get("replicas", 0)
+        if found != current:
+            return Unavailable(
+                Reason.SCALE_CONFLICT,
+                f"Deployment {namespace}/{name} went from {current} to {found} replicas while "
+                "this tick was deciding; the next one decides anew",
+            )
+        seen = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+        patch = {"metadata": seen, "spec": {"replicas": desired}}
+        write = api.apps.patch_namespaced_deployment_scale
+        done = await api.call(write, name, namespace, patch, _content_type=MERGE_PATCH)
+        return done if isinstance(done, Unavailable) else None
+
+    async def write_status(
+        self, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> Reading[Json]:
+        """Replace the status of a pool, and return the pool as it then is.
+
+        Replaced as a whole, so that nothing of an older status stays behind.
+        """
+        written = await self._api.call(
+            self._api.custom.patch_namespaced_custom_object_status,
+            GROUP, VERSION, namespace, PLURAL, name,
+            [{"op": "add", "path": "/status", "value": status}],
+            _content_type=JSON_PATCH,
+        )  # fmt: skip
+        return written if isinstance(written, Unavailable) else self._seen(written)
+
+    async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
+        """Add an Event to a pool; None if that was done."""
+        now = timestamp(self._clock())
+        body = {
+            "metadata": {"generateName": f"{about.name}."[:200], "namespace": about.namespace},
+            "involvedObject": {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **about._asdict()},
+            "type": "Warning" if event.is_warning else "Normal",
+            "reason": event.reason,
+            "message": event.message[:1024],
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": COMPONENT,
+        }
+        done = await self._api.call(self._api.core.create_namespaced_event, about.namespace, body)
+        return done if isinstance(done, Unavailable) else None
+
+    async def read_pool(self, namespace: str, name: str) -> Reading[Json]:
+        """Read a ScanWorkerPool as it is."""
+        read = self._api.custom.get_namespaced_custom_object
+        pool = await self._api.call(read, GROUP, VERSION, namespace, PLURAL, name)
+        return pool if isinstance(pool, Unavailable) else self._seen(pool)
+
+    def _seen(self, value: T) -> Available[T]:
+        return Available(value, self._clock(), "kubernetes")
+
+
+def _items(listed: Json | Unavailable) -> list[Json]:
+    """Return a list's items; none where metrics.k8s.io is not served: it is a bonus."""
+    return [] if isinstance(listed, Unavailable) else listed["items"]
+
+
+def _missing(refusal: Unavailable, reason: Reason, message: str) -> Unavailable:
+    """Say what a 404 means for this object; leave every other refusal as it is."""
+    return Unavailable(reason, message) if refusal.reason is Reason.NOT_FOUND else refusal

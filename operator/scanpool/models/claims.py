@@ -1,0 +1,59 @@
+"""What pools on one key and model ask of the limit that they share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+
+class Unit(StrEnum):
+    """What a limit per minute counts."""
+
+    TOKENS = "TPM"
+    INPUT_TOKENS = "input TPM"
+    OUTPUT_TOKENS = "output TPM"
+    REQUESTS = "RPM"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A pool's view of one limit, in the limit's unit per minute.
+
+    `plan` is what it finds for everyone on the key, the back-off `factor` in it: the target share
+    of the limit. `keep` is the same up to the edge beyond which replicas are given back. `others`
+    use some of it, the other pools among them; all together may not grow beyond `most`.
+    """
+
+    per_replica: float
+    own: float
+    plan: float
+    keep: float
+    others: float = 0.0
+    factor: float = 1.0
+    most: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one pool asks of the limits that it shares, in replicas.
+
+    `floor` is its minReplicas, `wanted` what it would have without the limits that are shared, and
+    `held` what it has or is about to have.
+    """
+
+    pool: str
+    weight: int
+    floor: int
+    wanted: int
+    held: int
+    needs: Mapping[Unit, Need]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One pool's part of a shared limit, in tokens per minute."""
+
+    pool: str
+    weight: int
+    claim: float
+    grant: float

@@ -1,0 +1,231 @@
+"""Read everything that one decision needs, at once, under one deadline."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from scanpool.kube.cluster import Cluster
+from scanpool.models.conditions import Reason
+from scanpool.models.llm import Llm
+from scanpool.models.observation import (
+    ConfiguredLimits,
+    KeyUsage,
+    Node,
+    Observation,
+    ProviderState,
+    QueueDepth,
+    QueueRates,
+    Target,
+)
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import PoolSpec
+from scanpool.models.units import Clock
+from scanpool.observe.secrets import Secrets
+from scanpool.observe.shared_reads import SharedReads
+from scanpool.sources import amqp, management, openai_admin, probe, prometheus
+from scanpool.sources.failures import SourceError, reading
+from scanpool.sources.http import HttpClients
+from scanpool.threads import in_thread
+
+T = TypeVar("T")
+
+# The broker renews its statistics every 5 s (collect_statistics_interval): asking more often
+# repeats the same figures.
+STATISTICS_SECONDS = 5.0
+# Nodes change slowly, and listing every pod is the dearest read there is.
+NODES_SECONDS = 5.0
+# Limits of the administration change by hand, a few times a year, and a read takes several pages.
+ADMIN_SECONDS = 300.0
+# Longer than any single source's own time-out: reached only by several in a row.
+DEADLINE_SECONDS = 15.0
+# Pools that tick within this share of a polling interval share what they read.
+SHARED_PART = 0.5
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+class _Ask(NamedTuple):
+    """What a pool asks for: `probe_age` is how old the answer to a probe may be, in seconds."""
+
+    namespace: str
+    spec: PoolSpec
+    probe_age: float
+
+    @property
+    def age(self) -> float:
+        """How old what pools share may be, in seconds."""
+        return self.spec.polling_interval_seconds * SHARED_PART
+
+
+class Observer:
+    """Everything outside that decisions are based on. `executor` runs the clients that block."""
+
+    def __init__(
+        self, cluster: Cluster, http: HttpClients, executor: Executor, clock: Clock
+    ) -> None:
+        self._cluster = cluster
+        self._http = http
+        self._executor = executor
+        self._clock = clock
+        self._shared = SharedReads(clock)
+        self._secrets = Secrets(cluster, self._shared, clock)
+        # By the names of `PoolSpec.readings`, which are the fields of an Observation.
+        self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
+            "queues": self._depths,
+            "nodes": self._nodes,
+            "rates": self._rates,
+            "provider": self._provider,
+            "configured": self._configured,
+            "usage": self._usage,
+        }
+
+    async def close(self) -> None:
+        """End the reads that are under way."""
+        await self._shared.close()
+
+    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
+        """Read the Deployment that a pool scales."""
+        return await self._cluster.read_target(namespace, name)
+
+    async def read_key(self, namespace: str, llm: Llm | None) -> str | None:
+        """Return the API key that a pool burns; None where it names none that can be read.
+
+        That may be the probe's gap already. Peers then see the pool's use as that of others.
+        """
+        if llm is None or llm.api_key_secret_ref is None:
+            return None
+        try:
+            return await self._secrets.text(namespace, llm.api_key_secret_ref)
+        except SourceError:
+            return None
+
+    async def observe(
+        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+    ) -> Observation:
+        """Read what `spec` names, all at once. What is not there in time is unavailable.
+
+        `probe_age` is how old the answer to a probe may be, in seconds.
+        """
+        ask = _Ask(namespace, spec, probe_age)
+        reads = {name: reading(self._readers[name])(ask) for name in spec.readings}
+        return Observation(target=target, **await _all_in_time(reads))
+
+    async def _depths(self, ask: _Ask) -> Reading[tuple[QueueDepth, ...]]:
+        """Read depths by the management API, or by AMQP where that is all the pool names.
+
+        Never by AMQP because the management API fails: ready messages alone look like an emptier
+        queue, and the pool would shrink.
+        """
+        rabbitmq = ask.spec.rabbitmq
+        names = tuple(queue.name for queue in rabbitmq.queues)
+        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
+        if (ref := rabbitmq.management_url_secret_ref) is not None:
+            url = await self._secrets.text(ask.namespace, ref)
+            asked = (self._http.get(ca), url, rabbitmq.vhost)
+            return _only(names, await self._read(ask.age, management.read_depths, *asked))
+        url = await self._secrets.text(ask.namespace, _named(rabbitmq.url_secret_ref))
+        given = (url, rabbitmq.vhost, ca, names)
+        return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, *given))
+
+    async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
+        rabbitmq, window = ask.spec.rabbitmq, _named(ask.spec.llm).usage.window_seconds
+        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
+        url = await self._secrets.text(ask.namespace, _named(rabbitmq.management_url_secret_ref))
+        asked = (self._http.get(ca), url, rabbitmq.vhost, window)
+        found = await self._read(STATISTICS_SECONDS, management.read_rates, *asked)
+        if isinstance(found, Unavailable):
+            return found
+        # Statistics of a new queue come some seconds after the queue: until then they are unknown.
+        known = (found.value.get(queue.name) for queue in rabbitmq.queues)
+        present = tuple(rates for rates in known if rates is not None)
+        return Available(present, found.at, found.source)
+
+    async def _provider(self, ask: _Ask) -> Reading[ProviderState]:
+        llm = _named(ask.spec.llm)
+        ref = _named(llm.api_key_secret_ref)
+        api_key, version = await self._secrets.read(ask.namespace, ref)
+        client = self._http.get(None)
+        asked = (client, llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
+        found = await self._read(ask.probe_age, probe.probe, *asked)
+        written_at = self._secrets.written_at(ask.namespace, ref, version)
+        if isinstance(found, Unavailable) or not found.value.billing_code or found.at > written_at:
+            return found
+        # Whoever writes the Secret while nobody pays may say that it has been seen to.
+        return await self._read(self._clock() - written_at, probe.probe, *asked)
+
+    async def _configured(self, ask: _Ask) -> Reading[ConfiguredLimits]:
+        llm = _named(ask.spec.llm)
+        admin = _named(llm.admin)
+        admin_key = await self._secrets.text(ask.namespace, admin.api_key_secret_ref)
+        asked = (self._http.get(None), llm.api_base, admin_key, admin.project_id, llm.model)
+        return await self._read(ADMIN_SECONDS, openai_admin.read_limits, *asked)
+
+    async def _usage(self, ask: _Ask) -> Reading[KeyUsage]:
+        llm = _named(ask.spec.llm)
+        config = _named(llm.usage.prometheus)
+        token = await self._secrets.optional(ask.namespace, config.bearer_token_secret_ref)
+        asked = (config, llm.model, llm.usage.window_seconds, token)
+        return await self._read_in_thread(ask.age, prometheus.read_usage, *asked)
+
+    async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:
+        return await self._shared.get("nodes", NODES_SECONDS, self._cluster.read_nodes)
+
+    async def _read(
+        self, age: float, source: Callable[..., Awaitable[Reading[T]]], *asked: Hashable
+    ) -> Reading[T]:
+        """Read a source, unless it was asked the same less than `age` seconds ago."""
+        read = partial(source, *asked, clock=self._clock)
+        return await self._shared.get((source, *asked), age, read)
+
+    async def _read_in_thread(
+        self, age: float, source: Callable[..., Reading[T]], *asked: Hashable
+    ) -> Reading[T]:
+        read = partial(in_thread, self._executor, source, *asked, clock=self._clock)
+        return await self._shared.get((source, *asked), age, read)
+
+
+def _named(part: T | None) -> T:
+    """Return a part of the spec that a pool names which asks for this reading."""
+    if part is None:
+        raise ValueError("a pool that does not name its source asks for no such reading")
+    return part
+
+
+def _only(names: tuple[str, ...], found: Reading[Mapping[str, N]]) -> Reading[tuple[N, ...]]:
+    """Pick a pool's queues from those of its vhost. A queue that is missing is not an empty one."""
+    if isinstance(found, Unavailable):
+        return found
+    missing = [name for name in names if name not in found.value]
+    if missing:
+        return Unavailable(
+            Reason.QUEUE_NOT_FOUND,
+            f"the broker has no queue {', '.join(map(repr, missing))}: declare it (the workers "
+            "may not have started yet), or correct spec.rabbitmq.queues and the vhost",
+        )
+    return Available(tuple(found.value[name] for name in names), found.at, found.source)
+
+
+async def _all_in_time(reads: Mapping[str, Awaitable[Reading[Any]]]) -> dict[str, Any]:
+    tasks = {name: asyncio.ensure_future(read) for name, read in reads.items()}
+    _, late = await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
+    for task in late:
+        task.cancel()
+    return {
+        name: _too_late(name) if task in late else task.result() for name, task in tasks.items()
+    }
+
+
+def _too_late(name: str) -> Unavailable:
+    return Unavailable(
+        Reason.DEADLINE_EXCEEDED,
+        f"reading {name} took longer than {DEADLINE_SECONDS:.0f} s: see whether its server, or "
+        "the operator's CPU, is overloaded",
+    )

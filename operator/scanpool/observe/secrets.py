@@ -1,0 +1,49 @@
+"""The Secrets that a pool names: read by name, shared, and remembered by version."""
+
+from functools import partial
+
+from scanpool.kube.cluster import Cluster
+from scanpool.kube.objects import SecretText
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.reading import Unavailable
+from scanpool.models.units import Clock
+from scanpool.observe.shared_reads import SharedReads
+from scanpool.sources.failures import SourceError
+
+# A rotated password counts this soon.
+SECRET_SECONDS = 5.0
+
+
+class Secrets:
+    """Reads keys of Secrets; one that cannot be read raises SourceError."""
+
+    def __init__(self, cluster: Cluster, shared: SharedReads, clock: Clock) -> None:
+        self._cluster = cluster
+        self._shared = shared
+        self._clock = clock
+        # The version in which a key of a Secret was last seen, and when that began.
+        self._versions: dict[tuple[str, SecretKeyRef], tuple[str, float]] = {}
+
+    async def text(self, namespace: str, ref: SecretKeyRef) -> str:
+        """Return the value of a key."""
+        return (await self.read(namespace, ref)).text
+
+    async def optional(self, namespace: str, ref: SecretKeyRef | None) -> str | None:
+        """Return the value of a key; None where the pool names none."""
+        return None if ref is None else await self.text(namespace, ref)
+
+    async def read(self, namespace: str, ref: SecretKeyRef) -> SecretText:
+        """Return the value of a key and the version that it is of."""
+        read = partial(self._cluster.read_secret, namespace, ref)
+        found = await self._shared.get(("secret", namespace, ref), SECRET_SECONDS, read)
+        if isinstance(found, Unavailable):
+            raise SourceError(found.reason, found.message)
+        return found.value
+
+    def written_at(self, namespace: str, ref: SecretKeyRef, version: str) -> float:
+        """Return when the Secret was first seen to be written; 0 while it is as it was at first."""
+        before = self._versions.get((namespace, ref))
+        if before is None or before[0] != version:
+            before = (version, 0.0 if before is None else self._clock())
+            self._versions[namespace, ref] = before
+        return before[1]

@@ -1,0 +1,224 @@
+"""The conditions of a pool, and when their transition time moves."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import ceil
+from typing import Literal, NamedTuple
+
+from scanpool.decide.breaker import Quota
+from scanpool.decide.decision import Decision
+from scanpool.decide.signals import Signals
+from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import Mode, PoolSpec
+from scanpool.models.units import SECONDS_PER_MINUTE
+
+# Set back this often within ten minutes, replicas are fought over; once may be a person's hand.
+CONTESTED_REVERTS = 2
+# Condition messages end up in Events, which the API server bounds.
+MAX_MESSAGE_CHARACTERS = 1000
+
+# The others repeat these, or change with every burst; scalings have Events of their own.
+TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
+
+# What else decides while these do: the ceilings and the floor have had no say.
+NOT_BY_THE_LADDER = frozenset({LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA})
+
+
+class ConditionState(NamedTuple):
+    """What a condition is now, before its history is known."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: Reason
+    message: str
+
+
+States = Mapping[ConditionType, ConditionState]
+_true = partial(ConditionState, "True")
+_false = partial(ConditionState, "False")
+_unmeasured = partial(ConditionState, "Unknown", Reason.NOT_MEASURED)
+_EVERY_READING = _true(Reason.READINGS_AVAILABLE, "every reading was made")
+
+
+def of_tick(
+    spec: PoolSpec, signals: Signals, decision: Decision, refusal: Unavailable | None
+) -> States:
+    """Return the conditions after a decision; `refusal` is why it could not be carried out."""
+    gaps = signals.gaps
+    problems = gaps if refusal is None else (refusal, *gaps)
+    return {
+        ConditionType.READY: _failed(problems) if problems else _ready(spec),
+        ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _EVERY_READING,
+        ConditionType.SCALING_ACTIVE: _active(spec, gaps, decision, refusal),
+        ConditionType.SCALING_LIMITED: _limited(spec, decision),
+        ConditionType.QUOTA_EXHAUSTED: _quota(spec, signals, decision),
+        ConditionType.CONTESTED: _contested(decision),
+    }
+
+
+def of_failure(failure: Unavailable) -> States:
+    """Return the conditions of a pool that could not be decided on."""
+    state = _failed([failure])
+    return {ConditionType.READY: state, ConditionType.SCALING_ACTIVE: state}
+
+
+def settle(
+    previous: Sequence[Condition], states: States, generation: int, now: str
+) -> tuple[Condition, ...]:
+    """Return the conditions with their history; those without a new state stay as they were."""
+    found = {condition.type: condition for condition in previous}
+    for kind, state in states.items():
+        old = found.get(kind)
+        turned_at = now if old is None or old.status != state.status else old.last_transition_time
+        found[kind] = Condition(
+            type=kind,
+            status=state.status,
+            observed_generation=generation,
+            last_transition_time=turned_at,
+            reason=state.reason,
+            message=state.message[:MAX_MESSAGE_CHARACTERS],
+        )
+    return tuple(found[kind] for kind in ConditionType if kind in found)
+
+
+def turned(previous: Sequence[Condition], current: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Return the conditions that have changed status or reason and are worth an Event."""
+    before = _START | {one.type: (one.status, one.reason) for one in previous}
+    return tuple(
+        one
+        for one in current
+        if one.type in TOLD
+        and one.status != "Unknown"
+        and (one.status, one.reason) != before[one.type]
+    )
+
+
+def is_good(condition: Condition) -> bool:
+    """Tell whether a condition's status is the one to hope for."""
+    return condition.status == _START[condition.type][0]
+
+
+# What a new pool is taken for: nothing that holds from the start is news.
+_START: dict[ConditionType, tuple[str, Reason]] = {
+    ConditionType.READY: ("True", Reason.RECONCILED),
+    ConditionType.METRICS_AVAILABLE: ("True", Reason.READINGS_AVAILABLE),
+    ConditionType.SCALING_ACTIVE: ("True", Reason.SCALING_ENABLED),
+    ConditionType.SCALING_LIMITED: ("False", Reason.DESIRED_WITHIN_RANGE),
+    ConditionType.QUOTA_EXHAUSTED: ("False", Reason.QUOTA_AVAILABLE),
+    ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
+}
+
+
+def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:
+    """Tell the first one's reason and all messages, each once: readings may fail for one reason."""
+    messages = dict.fromkeys(problem.message for problem in problems)
+    return _false(problems[0].reason, held + "; ".join(messages))
+
+
+def _ready(spec: PoolSpec) -> ConditionState:
+    acting = "scaled" if spec.mode is Mode.ENFORCE else "observed"
+    return _true(Reason.RECONCILED, f"Deployment {spec.scale_target_ref.name} is {acting}")
+
+
+def _active(
+    spec: PoolSpec, gaps: Sequence[Unavailable], decision: Decision, refusal: Unavailable | None
+) -> ConditionState:
+    if spec.mode is Mode.OBSERVE:
+        observed = "mode is Observe: decisions are reported, not enforced"
+        return _false(Reason.OBSERVE_MODE, observed)
+    if refusal is not None:
+        return _failed([refusal])
+    if gaps:
+        return _failed(gaps, f"held at {decision.desired} replicas: ")
+    return _true(Reason.SCALING_ENABLED, "replicas follow the decisions")
+
+
+def _limited(spec: PoolSpec, decision: Decision) -> ConditionState:
+    if (state := _floor_above_ceiling(spec, decision)) is not None:
+        return state
+    reason, verdict = decision.limited_by.reason, decision.breaker
+    if reason is Reason.QUOTA_EXHAUSTED and verdict and verdict.state is not Quota.OPEN:
+        reason = Reason.QUOTA_RECOVERING
+    if reason is not None:
+        return _true(reason, decision.reason)
+    if decision.demand is None:
+        return _unmeasured("what the queues ask for is unknown: see Ready")
+    free = "neither bounds nor ceilings keep replicas from the demand"
+    return _false(Reason.DESIRED_WITHIN_RANGE, free)
+
+
+def _floor_above_ceiling(spec: PoolSpec, decision: Decision) -> ConditionState | None:
+    """Tell that minReplicas keeps more replicas busy than the provider's limits feed, if it does.
+
+    Not while the demand is no more than they feed, and not of replicas that are yet to come.
+    """
+    floor, demand = spec.min_replicas, decision.demand or 0
+    if decision.limited_by in NOT_BY_THE_LADDER or decision.desired != floor:
+        return None
+    over = [
+        (ceiling.replicas, limit, ceiling.reason)
+        for limit in (LimitedBy.TOKENS, LimitedBy.REQUESTS)
+        if (ceiling := decision.ceilings.get(limit)) is not None
+        and ceiling.replicas is not None
+        and ceiling.keeps is not None
+        and ceiling.replicas < demand
+        and ceiling.keeps < floor <= decision.current
+    ]
+    if not over:
+        return None
+    # Of equal ones the requests', as their name comes first.
+    fed, limit, why = min(over)
+    name = "token" if limit is LimitedBy.TOKENS else "request"
+    tokens = None if decision.llm is None else decision.llm.cost.tokens
+    excess = f", {(floor - fed) * tokens:,.0f} TPM," if name == "token" and tokens else ""
+    return _true(
+        Reason.FLOOR_ABOVE_CEILING,
+        f"minReplicas keeps {floor} replicas where the {name} limit feeds {fed}: the calls of the "
+        f"other {floor - fed}{excess} buy 429s; lower minReplicas or raise the limit ({why})",
+    )
+
+
+def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:
+    verdict = decision.breaker
+    if verdict is not None and verdict.state is Quota.OPEN:
+        choice = "" if spec.llm is None else f" (onQuotaExhausted: {spec.llm.on_quota_exhausted})"
+        waits = ""
+        if (expiry := signals.first_expiry) is not None:
+            waits = f"; messages of queue {expiry.queue} expire after {expiry.seconds:,.0f} s"
+        return _true(
+            Reason.QUOTA_EXHAUSTED,
+            f"the provider refuses every call with {verdict.code}: top up the account or "
+            f"raise its budget; the pool resumes by itself{choice}{_next_try(decision)}{waits}",
+        )
+    if verdict is not None and (
+        verdict.state is Quota.HALF_OPEN
+        # Once closed, it may still keep the pool from what it could have.
+        or (verdict.cap is not None and verdict.cap.replicas < spec.max_replicas)
+    ):
+        return _false(Reason.QUOTA_RECOVERING, "the provider answers again; starting slowly")
+    if signals.llm is None or signals.llm.probed.at is None:
+        return _unmeasured(
+            "no probe was answered: it needs llm.apiKeySecretRef, llm.probe.enabled and a provider "
+            "that can be reached"
+        )
+    return _false(Reason.QUOTA_AVAILABLE, "the provider's last answer was no billing error")
+
+
+def _next_try(decision: Decision) -> str:
+    """Name the step of the back-off, and not the time that is left: that would change each tick."""
+    if (seconds := decision.next_probe_seconds) is None:
+        return ""
+    minutes = seconds / SECONDS_PER_MINUTE
+    time = f"{seconds:.0f} s" if minutes < 1 else f"{ceil(minutes)} min"
+    return f"; next try within {time}, and at once if the pool's spec or Secret changes"
+
+
+def _contested(decision: Decision) -> ConditionState:
+    if decision.reverts < CONTESTED_REVERTS:
+        return _false(Reason.NOT_CONTESTED, "nothing else changes the replicas")
+    return _true(
+        Reason.REPLICAS_CHANGED_ELSEWHERE,
+        f"something else has set the replicas back {decision.reverts} times within 10 minutes: "
+        "look for an HPA on the same Deployment, or a GitOps controller that owns "
+        "spec.replicas (kubectl get deployment -o yaml --show-managed-fields)",
+    )

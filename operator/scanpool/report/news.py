@@ -1,0 +1,35 @@
+"""Whether a new status is worth a write: a steady pool must cost the API server nothing.
+
+Each field says by annotation when a change of it is noise (`report.pool_status`): a figure that
+moved a little, and words that only repeat such a figure. Every other change is news.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from scanpool.models.figures import ALWAYS, Around, Figure, Noise, Same
+from scanpool.report.pool_status import PoolStatus
+
+
+def is_news(previous: PoolStatus, current: PoolStatus) -> bool:
+    """Tell whether the status shows something else than the one before, noise aside."""
+    return not _is_same(current, previous, ALWAYS, Around(current, previous, current, previous))
+
+
+def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
+    match new, old:
+        case BaseModel(), BaseModel():
+            around = around._replace(new=new, old=old)
+            return all(
+                _is_same(getattr(new, name), getattr(old, name), _rule(field.metadata), around)
+                for name, field in type(new).model_fields.items()
+            )
+        case tuple(), tuple():
+            pairs = zip(new, old, strict=False)
+            return len(new) == len(old) and all(_is_same(*pair, rule, around) for pair in pairs)
+    return rule(new, old, around)
+
+
+def _rule(metadata: list[Any]) -> Same:
+    return next((one.is_same for one in metadata if isinstance(one, Figure | Noise)), ALWAYS)

@@ -1,0 +1,112 @@
+"""From a tick to the status that people read."""
+
+from dataclasses import asdict
+from typing import NamedTuple
+
+from scanpool.decide.decision import Decision
+from scanpool.decide.memory import Checkpoint
+from scanpool.decide.signals import Room, Signals
+from scanpool.models.conditions import LimitedBy
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import PoolSpec
+from scanpool.models.units import MEBIBYTE, timestamp
+from scanpool.report import llm
+from scanpool.report.conditions import of_failure, settle
+from scanpool.report.conditions import of_tick as conditions_of_tick
+from scanpool.report.pool_status import (
+    MemoryStatus,
+    PoolStatus,
+    QueueStatus,
+    ScalingStatus,
+    StepStatus,
+)
+
+KEPT_SCALINGS = 5
+AMQP_NOTE = "amqp: ready messages only, unacked ones are not visible"
+
+
+class Scaled(NamedTuple):
+    """A change of replicas that the API server has taken."""
+
+    before: int
+    after: int
+
+
+class Outcome(NamedTuple):
+    """What a tick came to: what it saw and decided, what was done of it, or why it was refused."""
+
+    signals: Signals
+    decision: Decision
+    scaled: Scaled | None = None
+    refusal: Unavailable | None = None
+
+
+class Since(NamedTuple):
+    """The status before, and the generation of the spec that this tick has seen."""
+
+    status: PoolStatus
+    generation: int
+
+
+def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoint) -> PoolStatus:
+    """Return the status after a tick."""
+    signals, decision, previous = outcome.signals, outcome.decision, since.status
+    backlog, workers, now = signals.backlog, signals.workers, timestamp(signals.now)
+    states = conditions_of_tick(spec, signals, decision, outcome.refusal)
+    queues = () if backlog is None else backlog.queues
+    ceilings = {limit.lower(): ceiling.replicas for limit, ceiling in decision.ceilings.items()}
+    return PoolStatus(
+        observed_generation=since.generation,
+        selector=workers.selector,
+        replicas=workers.replicas,
+        ready_replicas=workers.ready,
+        desired_replicas=decision.desired,
+        limited_by=decision.limited_by,
+        backlog=backlog and backlog.messages,
+        backlog_source=backlog and (AMQP_NOTE if backlog.source == "amqp" else backlog.source),
+        ceilings={limit: most for limit, most in ceilings.items() if most is not None},
+        llm=llm.of_tick(decision, signals),
+        queues=tuple(QueueStatus(**one._asdict()) for one in queues),
+        memory=signals.room and _memory(signals.room),
+        steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),
+        last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
+        scalings=_scalings(previous, decision, outcome.scaled, now),
+        conditions=settle(previous.conditions, states, since.generation, now),
+        checkpoint=checkpoint,
+    )
+
+
+def of_failure_before(since: Since, failure: Unavailable, now: float) -> PoolStatus:
+    """Return the status of a pool that could not be decided on; what it last showed stays."""
+    previous, states = since.status, of_failure(failure)
+    return previous.model_copy(
+        update={
+            "observed_generation": since.generation,
+            "limited_by": LimitedBy.HOLD,
+            "conditions": settle(previous.conditions, states, since.generation, timestamp(now)),
+        }
+    )
+
+
+def _scalings(
+    previous: PoolStatus, decision: Decision, scaled: Scaled | None, now: str
+) -> tuple[ScalingStatus, ...]:
+    if scaled is None:
+        return previous.scalings
+    latest = ScalingStatus(
+        time=now,
+        from_replicas=scaled.before,
+        to_replicas=scaled.after,
+        limited_by=decision.limited_by,
+        reason=decision.reason,
+    )
+    return (latest, *previous.scalings)[:KEPT_SCALINGS]
+
+
+def _memory(room: Room) -> MemoryStatus:
+    return MemoryStatus(
+        per_replica=f"{-(-room.per_replica // MEBIBYTE)}Mi",
+        per_replica_source=room.source,
+        fits=room.fits,
+        nodes=room.nodes,
+    )

@@ -1,0 +1,110 @@
+from typing import Any
+
+import pytest
+
+from scanpool.controller.claims import Claims
+from scanpool.models.claims import Claim, Need, Unit
+
+NOW = 1_000.0
+LASTS = 30.0
+KEY = "sk-proj-4Xy"
+MODEL = "gpt-5.2"
+
+
+def claim(pool: str, **changes: Any) -> Claim:
+    needs = {Unit.TOKENS: Need(500_000.0, 0.0, 1_700_000.0, 1_850_000.0)}
+    usual: dict[str, Any] = {"weight": 1, "floor": 1, "wanted": 3, "held": 1, "needs": needs}
+    return Claim(pool, **usual | changes)
+
+
+@pytest.fixture
+def claims() -> Claims:
+    return Claims()
+
+
+@pytest.fixture
+def shared(claims: Claims) -> str:
+    return claims.identity("openai", KEY, MODEL)
+
+
+@pytest.mark.parametrize("again", [KEY, f"{KEY}\n", f"  {KEY} \r\n"])
+def test_equal_keys_share_a_limit_whichever_secret_they_are_in(
+    claims: Claims, shared: str, again: str
+) -> None:
+    assert claims.identity("openai", again, MODEL) == shared
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "model"),
+    [
+        pytest.param("openai", KEY, "gpt-5.2-mini", id="model"),
+        pytest.param("openai", f"{KEY}z", MODEL, id="key"),
+        pytest.param("openai", KEY.lower(), MODEL, id="case of the key"),
+        pytest.param("azure-openai", KEY, MODEL, id="provider"),
+        pytest.param("openai", f'{KEY}", "{MODEL}', "", id="nothing runs together"),
+    ],
+)
+def test_what_differs_is_another_limit(
+    claims: Claims, shared: str, provider: str, key: str, model: str
+) -> None:
+    assert claims.identity(provider, key, model) != shared
+
+
+def test_another_process_tells_limits_apart_by_another_salt(shared: str) -> None:
+    assert Claims().identity("openai", KEY, MODEL) != shared
+
+
+def test_a_pool_sees_what_the_others_claim_by_name(claims: Claims, shared: str) -> None:
+    for pool in ("scan/c", "scan/a", "other/b"):
+        claims.publish(shared, claim(pool), NOW, LASTS)
+    elsewhere = claims.identity("openai", KEY, "gpt-5.2-mini")
+    claims.publish(elsewhere, claim("scan/d"), NOW, LASTS)
+
+    assert claims.peers(shared, "scan/c", NOW) == (claim("other/b"), claim("scan/a"))
+    assert claims.peers(elsewhere, "scan/d", NOW) == ()
+    assert claims.peers(elsewhere, "scan/new", NOW) == (claim("scan/d"),)
+
+
+def test_a_claim_is_replaced_by_the_next(claims: Claims, shared: str) -> None:
+    claims.publish(shared, claim("scan/a", held=1), NOW, LASTS)
+    claims.publish(shared, claim("scan/a", held=2), NOW, LASTS)
+
+    assert claims.peers(shared, "scan/b", NOW) == (claim("scan/a", held=2),)
+
+
+def test_a_claim_lasts_as_long_as_it_was_said_to(claims: Claims, shared: str) -> None:
+    claims.publish(shared, claim("scan/a"), NOW, LASTS)
+
+    assert claims.peers(shared, "scan/b", NOW + LASTS - 0.1) == (claim("scan/a"),)
+    assert claims.peers(shared, "scan/b", NOW + LASTS) == ()
+
+    claims.publish(shared, claim("scan/a"), NOW + LASTS, LASTS)
+    assert claims.peers(shared, "scan/b", NOW + LASTS) == (claim("scan/a"),)
+
+
+def test_with_another_key_a_pool_moves_to_another_limit(claims: Claims, shared: str) -> None:
+    claims.publish(shared, claim("scan/a"), NOW, LASTS)
+    rotated = claims.identity("openai", "sk-proj-new", MODEL)
+
+    claims.publish(rotated, claim("scan/a"), NOW, LASTS)
+
+    assert claims.peers(shared, "scan/b", NOW) == ()
+    assert claims.peers(rotated, "scan/b", NOW) == (claim("scan/a"),)
+
+
+def test_a_pool_that_is_gone_is_forgotten(claims: Claims, shared: str) -> None:
+    claims.publish(shared, claim("scan/a"), NOW, LASTS)
+
+    claims.forget("scan/a")
+    claims.forget("scan/never-seen")
+
+    assert claims.peers(shared, "scan/b", NOW) == ()
+
+
+def test_the_key_is_not_kept(claims: Claims, shared: str) -> None:
+    claims.publish(shared, claim("scan/a"), NOW, LASTS)
+
+    shown = f"{shared} {claims!r} {vars(claims)!r}"
+    assert "scan/a" in shown
+    assert KEY not in shown
+    assert KEY.encode().hex() not in shown

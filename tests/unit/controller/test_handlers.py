@@ -1,0 +1,211 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kopf
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from builders import pool
+from scanpool.controller import handlers
+from scanpool.settings import Settings
+from scanpool_sandbox.kube import KubeEmulator
+
+CRD = yaml.safe_load((Path(__file__).parents[3] / "crds" / "scanworkerpools.yaml").read_text())
+LOCAL = Settings(host="127.0.0.1", metrics_port=0)
+
+
+class RecordedLoops:
+    """Takes the place of the loops: says what it was told, and writes nothing itself."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.hanging: list[str] = []
+        self.closed = False
+
+    async def update(self, body: Mapping[str, Any]) -> None:
+        self.told.put_nowait((f"update to {body['spec']['maxReplicas']}", body["metadata"]["name"]))
+
+    async def remove(self, namespace: str, name: str, uid: str) -> None:
+        assert uid
+        self.told.put_nowait((f"remove from {namespace}", name))
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def stuck(self) -> list[str]:
+        return self.hanging
+
+    async def next(self) -> tuple[str, str]:
+        async with asyncio.timeout(30):
+            return await self.told.get()
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[KubeEmulator]:
+    async with KubeEmulator() as emulator:
+        emulator.api.create(
+            emulator.api.resource("customresourcedefinitions", "apiextensions.k8s.io"), "", CRD
+        )
+        yield emulator
+
+
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> RecordedLoops:
+    recorded = RecordedLoops()
+    monkeypatch.setattr(handlers, "Loops", lambda *_: recorded)
+    # The process has one registry, and takes each metric once.
+    monkeypatch.setattr(handlers, "REGISTRY", CollectorRegistry())
+    return recorded
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def operator(
+    kube: KubeEmulator, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """Run the operator, and yield the URL of its liveness probe."""
+    path = str(kube.write_kubeconfig(directory / "kubeconfig"))
+    monkeypatch.setattr("kubernetes.config.KUBE_CONFIG_DEFAULT_LOCATION", path)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
+    endpoint = f"http://127.0.0.1:{free_port()}/healthz"
+    stop, ready = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(
+        kopf.operator(
+            registry=handlers.registry(LOCAL),
+            settings=handlers._kopf_settings(),
+            memo=kopf.Memo(),
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=endpoint,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+    )
+    async with asyncio.timeout(30):
+        await ready.wait()
+    try:
+        yield endpoint
+    finally:
+        stop.set()
+        async with asyncio.timeout(30):
+            await running
+
+
+def manifest(max_replicas: int = 10) -> dict[str, Any]:
+    return {
+        "apiVersion": "scan.eco2.io/v1alpha1",
+        "kind": "ScanWorkerPool",
+        "metadata": {"name": "scan-worker", "namespace": "default"},
+        "spec": pool(max_replicas=max_replicas).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        ),
+    }
+
+
+async def test_the_life_of_a_pool_is_told_to_the_loops_and_kopf_writes_nothing(
+    kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = kube.api.resource("scanworkerpools", "scan.eco2.io")
+    kube.api.create(pools, "default", manifest())
+
+    async with operator(kube, tmp_path, monkeypatch):
+        assert await loops.next() == ("update to 10", "scan-worker")
+
+        patched = kube.api.get(pools, "default", "scan-worker")
+        patched = json.loads(json.dumps(patched))
+        patched["spec"]["maxReplicas"] = 11
+        kube.api.update(pools, "default", "scan-worker", patched)
+        assert await loops.next() == ("update to 11", "scan-worker")
+        seen = kube.api.get(pools, "default", "scan-worker")["metadata"]
+        assert "finalizers" not in seen
+        assert "annotations" not in seen
+
+        kube.api.delete(pools, "default", "scan-worker")
+        assert await loops.next() == ("remove from default", "scan-worker")
+
+    assert loops.closed
+    assert [(entry.verb, entry.path) for entry in kube.audit.writes()] == []
+    # It did read: the audit is not empty for want of looking.
+    assert {entry.verb for entry in kube.audit if entry.resource == "scanworkerpools"} == {
+        "list",
+        "watch",
+    }
+
+
+async def test_the_probe_fails_while_a_loop_is_stuck_and_no_longer(
+    kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops.hanging = ["scan/scan-worker"]
+
+    # Before the probe is served its connections are refused: those are tried again.
+    patient = httpx.AsyncHTTPTransport(retries=8)
+    async with (
+        operator(kube, tmp_path, monkeypatch) as endpoint,
+        httpx.AsyncClient(transport=patient) as client,
+    ):
+        assert (await client.get(endpoint)).status_code == 500
+
+        loops.hanging = []
+        healthy = await client.get(endpoint)
+
+    assert (healthy.status_code, healthy.json()) == (200, {"ticks": "in time"})
+
+
+def test_kopf_is_set_up_to_keep_quiet_and_to_notice_a_broken_watch() -> None:
+    settings = handlers._kopf_settings()
+
+    assert settings.posting.enabled is False
+    assert settings.watching.server_timeout is not None
+    assert settings.watching.client_timeout is not None
+    assert settings.watching.client_timeout > settings.watching.server_timeout
+    assert settings.watching.connect_timeout is not None
+    assert settings.networking.request_timeout is not None
+    assert settings.background.cancellation_polling == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        pytest.param(
+            Settings(),
+            {
+                "clusterwide": True,
+                "namespaces": (),
+                "liveness_endpoint": "http://0.0.0.0:8080/healthz",
+            },
+            id="all-namespaces",
+        ),
+        pytest.param(
+            Settings(("scan",), "127.0.0.1", 1),
+            {
+                "clusterwide": False,
+                "namespaces": ("scan",),
+                "liveness_endpoint": "http://127.0.0.1:1/healthz",
+            },
+            id="one-namespace",
+        ),
+    ],
+)
+def test_kopf_is_run_as_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(kopf, "run", given.update)
+    monkeypatch.setattr(kopf, "configure", lambda **_: None)
+
+    handlers.run(settings)
+
+    assert given.items() >= {**expected, "standalone": True}.items()

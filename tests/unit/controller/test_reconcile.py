@@ -1,0 +1,632 @@
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from builders import (
+    API_KEY,
+    NOW,
+    WHOLE_KEY,
+    depth,
+    follow,
+    llm,
+    node,
+    observe,
+    pods,
+    pool,
+    rates,
+    seen,
+    settled,
+    target,
+    unseen,
+)
+from scanpool.controller.claims import Claims
+from scanpool.controller.reconcile import Reconciler
+from scanpool.decide import Memory
+from scanpool.decide.breaker import Quota
+from scanpool.kube.cluster import Happening, Object
+from scanpool.models.conditions import ConditionType, LimitedBy, Reason
+from scanpool.models.llm import Llm
+from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
+from scanpool.models.pool import Pool
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import Fallback, MemoryTarget, Mode, PoolSpec
+from scanpool.report.metrics import Metrics
+from scanpool.report.pool_status import PoolStatus
+
+LIMIT = 2_000_000
+
+
+@dataclass
+class World:
+    """Cluster and observer in one: what is to be seen, and what was done, in order."""
+
+    observation: Observation
+    found: Reading[Target] | None = None
+    refusal: Unavailable | None = None
+    status_refusal: Unavailable | None = None
+    pool_refusal: Unavailable | None = None
+    event_refusal: Unavailable | None = None
+    did: list[str] = field(default_factory=list)
+    probe_ages: list[float] = field(default_factory=list)
+    scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
+    statuses: list[Mapping[str, Any]] = field(default_factory=list)
+    events: list[Happening] = field(default_factory=list)
+    body: dict[str, Any] = field(default_factory=dict)
+
+    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
+        self.did.append(f"read_target {namespace}/{name}")
+        return seen(self.observation.target) if self.found is None else self.found
+
+    async def observe(
+        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+    ) -> Observation:
+        self.did.append(f"observe {namespace}")
+        self.probe_ages.append(probe_age)
+        assert target is self.observation.target
+        assert isinstance(spec, PoolSpec)
+        return self.observation
+
+    async def read_key(self, namespace: str, _: Llm | None) -> None:
+        assert namespace == "scan"
+
+    async def scale(
+        self, namespace: str, name: str, current: int, desired: int
+    ) -> Unavailable | None:
+        self.did.append("scale")
+        self.scalings.append((namespace, name, current, desired))
+        return self.refusal
+
+    async def write_status(
+        self, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> Reading[dict[str, Any]]:
+        self.did.append(f"write_status {namespace}/{name}")
+        if self.status_refusal is not None:
+            return self.status_refusal
+        self.statuses.append(status)
+        self.body["status"] = status
+        return seen(self.body)
+
+    async def read_pool(self, namespace: str, name: str) -> Reading[dict[str, Any]]:
+        assert (namespace, name) == ("scan", "pool")
+        return seen(self.body) if self.pool_refusal is None else self.pool_refusal
+
+    async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
+        assert about == ("scan", "pool", "uid-1")
+        self.did.append("emit_event")
+        self.events.append(event)
+        return self.event_refusal
+
+    @property
+    def status(self) -> PoolStatus:
+        """The status that the API server has."""
+        return PoolStatus.model_validate(self.body.get("status", {}))
+
+    def condition(self, kind: ConditionType) -> tuple[str, str]:
+        (found,) = [one for one in self.status.conditions if one.type is kind]
+        return found.status, found.reason
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Operator:
+    """A reconciler with the memory that a loop keeps for it."""
+
+    memory: Memory | None = None
+
+    def __init__(self, world: World, spec: PoolSpec | Mapping[str, Any]) -> None:
+        self.world = world
+        self.clock = Clock()
+        self.registry = CollectorRegistry()
+        written = (
+            spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            if isinstance(spec, PoolSpec)
+            else dict(spec)
+        )
+        world.body = {
+            "metadata": {"namespace": "scan", "name": "pool", "uid": "uid-1", "generation": 3},
+            "spec": written,
+        }
+        self.pool = Pool.from_body(world.body)
+        fake = cast("Any", world)
+        self.reconciler = Reconciler(fake, fake, Claims(), Metrics(self.registry), self.clock)
+
+    def change_spec(self) -> None:
+        """Let the API server tell of a new generation, whatever is new in it."""
+        self.world.body["metadata"]["generation"] += 1
+        self.pool = Pool.from_body(self.world.body)
+
+    async def tick(self, observation: Observation | None = None) -> None:
+        """Carry out a tick, ten seconds after the last."""
+        if observation is not None:
+            self.world.observation = observation
+        self.world.did.clear()
+        self.pool, self.memory = await self.reconciler.tick(self.pool, self.memory)
+        self.clock.now += 10
+
+
+def started(operator: Operator, replicas: int) -> Operator:
+    """Return the operator as it is long after its first tick."""
+    operator.memory = settled(replicas)
+    return operator
+
+
+# --- the order of things ---
+
+
+async def test_a_tick_goes_from_top_to_bottom() -> None:
+    operator = started(Operator(World(observe(2, 50)), pool()), 2)
+
+    await operator.tick()
+
+    assert operator.world.did == [
+        "read_target scan/scan-worker",
+        "observe scan",
+        "scale",
+        "emit_event",
+        "write_status scan/pool",
+    ]
+    assert operator.world.scalings == [("scan", "scan-worker", 2, 5)]
+
+
+async def test_the_first_tick_of_a_process_changes_nothing() -> None:
+    operator = Operator(World(observe(2, 50)), pool())
+
+    await operator.tick()
+
+    assert operator.world.scalings == []
+    assert operator.world.status.limited_by is LimitedBy.HOLD
+    assert operator.memory is not None
+
+
+async def test_a_pool_at_its_size_is_not_scaled() -> None:
+    operator = started(Operator(World(observe(2, 20)), pool()), 2)
+
+    await operator.tick()
+
+    assert operator.world.scalings == []
+    assert operator.world.condition(ConditionType.READY) == ("True", "Reconciled")
+    assert operator.world.events == []
+
+
+# --- what stops a tick before anything is decided ---
+
+INVALID = {"scaleTargetRef": {"name": "scan-worker"}, "minReplicas": 5, "maxReplicas": 2}
+GONE = Unavailable(Reason.TARGET_NOT_FOUND, "Deployment scan/scan-worker does not exist")
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "reason", "did"),
+    [
+        pytest.param(INVALID, None, "InvalidSpec", [], id="invalid-spec"),
+        pytest.param(
+            pool(), GONE, "TargetNotFound", ["read_target scan/scan-worker"], id="no-target"
+        ),
+        pytest.param(
+            pool(),
+            Unavailable(Reason.KUBERNETES_FORBIDDEN, "deployments is forbidden"),
+            "KubernetesForbidden",
+            ["read_target scan/scan-worker"],
+            id="not-allowed-to-read-it",
+        ),
+    ],
+)
+async def test_a_pool_that_cannot_be_decided_on_says_so_once_and_is_left_alone(
+    spec: Any, found: Any, reason: str, did: list[str]
+) -> None:
+    world = World(observe(2, 50), found=found)
+    operator = Operator(world, spec)
+
+    await operator.tick()
+
+    assert world.did == [*did, "write_status scan/pool", "emit_event"]
+    assert world.condition(ConditionType.READY) == ("False", reason)
+    assert world.condition(ConditionType.SCALING_ACTIVE) == ("False", reason)
+    assert [(event.is_warning, event.reason) for event in world.events] == [(True, reason)]
+
+    for _ in range(20):
+        await operator.tick()
+    assert world.scalings == []
+    assert (len(world.statuses), len(world.events)) == (1, 1)
+
+
+async def test_an_invalid_spec_says_where_and_how() -> None:
+    world = World(observe(2))
+    await Operator(world, INVALID).tick()
+
+    (ready, *_) = world.status.conditions
+    assert "spec.rabbitmq: Field required" in ready.message
+
+
+def test_a_rule_over_several_fields_is_told_in_its_own_words() -> None:
+    spec = pool().model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = {
+        "metadata": {"namespace": "scan", "name": "pool", "uid": "u"},
+        "spec": {**spec, "minReplicas": 11},
+    }
+
+    assert Pool.from_body(body).spec == Unavailable(
+        Reason.INVALID_SPEC, "spec: minReplicas must not be larger than maxReplicas"
+    )
+
+
+async def test_a_target_that_comes_back_is_scaled_again() -> None:
+    world = World(observe(2, 50), found=GONE)
+    operator = started(Operator(world, pool()), 2)
+    await operator.tick()
+    world.found = None
+
+    await operator.tick()
+
+    assert world.scalings == [("scan", "scan-worker", 2, 5)]
+    assert world.condition(ConditionType.READY) == ("True", "Reconciled")
+    assert [(event.is_warning, event.reason) for event in world.events] == [
+        (True, "TargetNotFound"),
+        (False, "SuccessfulRescale"),
+        (False, "Reconciled"),
+    ]
+
+
+async def test_what_was_last_shown_stays_while_nothing_can_be_decided() -> None:
+    world = World(observe(2, 20))
+    operator = started(Operator(world, pool()), 2)
+    await operator.tick()
+    world.found = GONE
+
+    await operator.tick()
+
+    assert (world.status.replicas, world.status.backlog) == (2, 20)
+    assert world.status.limited_by is LimitedBy.HOLD
+
+
+# --- acting ---
+
+
+async def test_observe_mode_decides_and_never_scales() -> None:
+    world = World(observe(2, 50))
+    operator = started(Operator(world, pool(mode=Mode.OBSERVE)), 2)
+
+    for _ in range(3):
+        await operator.tick()
+
+    assert world.scalings == []
+    assert world.status.desired_replicas == 5
+    assert world.condition(ConditionType.SCALING_ACTIVE) == ("False", "ObserveMode")
+    assert world.condition(ConditionType.READY) == ("True", "Reconciled")
+    assert world.events == []
+    assert operator.memory is not None
+    assert operator.memory.history.scalings == ()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Unavailable(Reason.SCALE_CONFLICT, "Deployment went from 2 to 7 replicas"),
+        Unavailable(Reason.KUBERNETES_FORBIDDEN, "deployments/scale is forbidden"),
+        Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the Kubernetes API does not answer"),
+    ],
+)
+async def test_a_scaling_that_is_refused_is_told_and_not_remembered_as_made(
+    refusal: Unavailable,
+) -> None:
+    world = World(observe(2, 50), refusal=refusal)
+    operator = started(Operator(world, pool()), 2)
+
+    await operator.tick()
+
+    assert (world.status.replicas, world.status.desired_replicas) == (2, 5)
+    assert world.status.scalings == ()
+    assert world.status.last_scale_time is None
+    assert world.condition(ConditionType.READY) == ("False", refusal.reason)
+    assert world.condition(ConditionType.SCALING_ACTIVE) == ("False", refusal.reason)
+    assert "SuccessfulRescale" not in {event.reason for event in world.events}
+    assert operator.memory is not None
+    history = operator.memory.history
+    assert (history.scalings, history.last_desired) == ((), None)
+
+    world.refusal = None
+    await operator.tick()
+    assert world.scalings[-1] == ("scan", "scan-worker", 2, 5)
+    assert world.condition(ConditionType.READY) == ("True", "Reconciled")
+
+
+async def test_a_scaling_is_in_the_status_with_its_reason_and_told_once() -> None:
+    world = World(observe(2, 50))
+    operator = started(Operator(world, pool()), 2)
+
+    await operator.tick()
+
+    (scaling,) = world.status.scalings
+    assert (scaling.from_replicas, scaling.to_replicas) == (2, 5)
+    assert scaling.time == world.status.last_scale_time == "2027-01-15T08:00:00Z"
+    assert scaling.limited_by is LimitedBy.NONE
+    assert "50 messages" in scaling.reason
+    (event,) = world.events
+    assert (event.is_warning, event.reason) == (False, "SuccessfulRescale")
+    assert "from 2 to 5" in event.message
+
+    for _ in range(3):
+        await operator.tick(follow(world.observation, 5))
+    assert len(world.events) == 1
+    assert world.status.last_scale_time == "2027-01-15T08:00:00Z"
+
+
+async def test_the_status_keeps_the_last_five_scalings() -> None:
+    world = World(observe(1))
+    operator = started(Operator(world, pool()), 1)
+
+    for replicas in range(1, 9):
+        await operator.tick(observe(replicas, 10 * (replicas + 1)))
+
+    assert [one.to_replicas for one in world.status.scalings] == [9, 8, 7, 6, 5]
+
+
+async def test_replicas_that_are_set_back_again_and_again_are_contested() -> None:
+    world = World(observe(2, 50))
+    operator = started(Operator(world, pool()), 2)
+
+    for _ in range(4):
+        await operator.tick()
+
+    assert world.condition(ConditionType.CONTESTED) == ("True", "ReplicasChangedElsewhere")
+    told = [event for event in world.events if event.reason == "ReplicasChangedElsewhere"]
+    assert [event.is_warning for event in told] == [True]
+
+
+async def test_an_event_that_is_refused_does_not_stop_the_tick(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(observe(2, 50), event_refusal=unseen(Reason.KUBERNETES_FORBIDDEN))
+    operator = started(Operator(world, pool()), 2)
+
+    await operator.tick()
+
+    assert len(world.statuses) == 1
+    assert "An Event was not written" in caplog.text
+
+
+# --- the status ---
+
+
+async def test_a_status_that_is_not_written_is_written_by_the_next_tick(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(observe(2, 20), status_refusal=unseen(Reason.KUBERNETES_UNAVAILABLE))
+    operator = started(Operator(world, pool()), 2)
+    await operator.tick()
+    assert "was not written" in caplog.text
+    world.status_refusal = None
+
+    await operator.tick()
+
+    assert len(world.statuses) == 1
+
+
+async def test_a_pool_that_is_gone_is_no_matter_for_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world = World(observe(2, 20), status_refusal=unseen(Reason.NOT_FOUND))
+
+    await started(Operator(world, pool()), 2).tick()
+
+    assert caplog.text == ""
+    assert world.events == []
+
+
+async def test_a_status_by_another_hand_is_replaced() -> None:
+    world = World(observe(2, 20))
+    operator = Operator(world, pool())
+    operator.pool = replace(operator.pool, status={"replicas": "many", "conditions": [{}]})
+
+    await operator.tick()
+
+    assert world.status.replicas == 2
+
+
+async def test_the_first_tick_takes_up_what_the_last_process_left() -> None:
+    world = World(observe(2, 20, provider=unseen(Reason.PROVIDER_UNREACHABLE)))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)))
+    checkpoint = {
+        "tokensPerReplicaMinute": 400_000,
+        "quota": "Open",
+        "quotaCode": "insufficient_quota",
+        "quotaSince": NOW - 60,
+    }
+    operator.pool = replace(operator.pool, status={"checkpoint": checkpoint})
+
+    await operator.tick()
+
+    assert operator.memory is not None
+    assert operator.memory.llm.cost.tokens == 400_000
+    assert operator.memory.llm.breaker.state is Quota.OPEN
+    assert world.status.checkpoint is not None
+    assert world.status.checkpoint.tokens_per_replica_minute == 400_000
+    assert world.condition(ConditionType.QUOTA_EXHAUSTED)[0] == "True"
+
+
+# --- the probe ---
+
+REFUSING = ProviderState(billing_code="insufficient_quota")
+
+
+async def test_the_probe_backs_off_and_a_changed_spec_is_tried_at_once() -> None:
+    world = World(observe(2, 20, provider=seen(REFUSING)))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)))
+
+    await operator.tick()
+    for seconds in (60, 180):
+        await operator.tick(observe(2, 20, provider=seen(REFUSING, NOW + seconds)))
+    assert world.probe_ages == [60, 60, 120]
+
+    operator.change_spec()
+    await operator.tick()
+    await operator.tick()
+    assert world.probe_ages[3:] == [0, 240]
+
+
+async def test_a_changed_spec_costs_no_probe_while_the_provider_is_paid() -> None:
+    world = World(observe(2, 20, provider=seen(ProviderState(tokens_per_minute=1))))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)))
+
+    await operator.tick()
+    operator.change_spec()
+    await operator.tick()
+
+    assert world.probe_ages == [60, 60]
+
+
+async def test_the_first_tick_of_a_process_goes_on_with_the_back_off() -> None:
+    world = World(observe(2, 20, provider=seen(REFUSING)))
+    operator = Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY)))
+    left = {"quota": "Open", "quotaSince": NOW - 600, "quotaRefusals": 4}
+    status = {"observedGeneration": operator.pool.generation, "checkpoint": left}
+    operator.pool = replace(operator.pool, status=status)
+
+    await operator.tick()
+
+    assert world.probe_ages == [480]
+    assert operator.memory is not None
+    assert operator.memory.llm.breaker.refusals == 5
+
+
+async def test_what_a_tick_shows_is_in_the_metrics() -> None:
+    operator = started(Operator(World(observe(2, 50)), pool()), 2)
+    labels = {"namespace": "scan", "pool": "pool"}
+
+    await operator.tick()
+
+    assert operator.registry.get_sample_value("scanpool_pool_desired_replicas", labels) == 5
+
+
+# --- a steady pool costs the API server nothing ---
+
+BUSY_TOKENS = 1_500_000
+
+
+def busy(jitter: float) -> Observation:
+    """Build what a pool of three busy replicas sees; `jitter` is a share of the limit."""
+    used = BUSY_TOKENS + jitter * LIMIT
+    own = used - 200_000
+    return observe(
+        3,
+        target=target(3, pods(3, memory_used=400 * 2**20)),
+        queues=seen((depth(ready=10, unacked=round(20 + 100 * jitter)),)),
+        rates=seen((rates(own / 60 / 3_000),)),
+        usage=seen(KeyUsage(used, used / 3_000, 0.0)),
+        nodes=seen((node(memory_requested=1_500 * 2**20),)),
+    )
+
+
+JITTER = (0.0, 0.01, -0.01, 0.005, -0.007)
+
+
+@pytest.mark.parametrize(
+    ("spec", "observations"),
+    [
+        pytest.param(
+            pool(llm=llm(), memory=MemoryTarget()),
+            [
+                observe(
+                    1,
+                    0,
+                    rates=seen((rates(0.0),)),
+                    nodes=seen((node(),)),
+                )
+            ],
+            id="idle",
+        ),
+        pytest.param(
+            pool(
+                llm=llm(usage=WHOLE_KEY, tokens_per_replica_minute=430_000),
+                memory=MemoryTarget(),
+            ),
+            [busy(jitter) for jitter in JITTER],
+            id="busy-with-jittering-rates",
+        ),
+        pytest.param(pool(), [observe(2)], id="blind"),
+        pytest.param(
+            pool(fallback=Fallback(failure_threshold=1, replicas=2)),
+            [observe(2)],
+            id="blind-with-a-fallback",
+        ),
+    ],
+)
+async def test_a_steady_pool_is_not_written_to(
+    spec: PoolSpec, observations: list[Observation]
+) -> None:
+    world = World(observations[0])
+    operator = Operator(world, spec)
+    # The first tick holds, a busy pool learns its cost in the first minutes, and the window for
+    # fewer replicas is full after five.
+    for tick in range(40):
+        await operator.tick(observations[tick % len(observations)])
+    writes, events = len(world.statuses), len(world.events)
+    assert writes > 0
+
+    for tick in range(20):
+        await operator.tick(observations[tick % len(observations)])
+
+    assert len(world.statuses) - writes == 0
+    assert len(world.events) - events == 0
+    assert world.scalings == []
+
+
+async def test_a_jitter_across_the_edge_of_a_zone_is_not_written() -> None:
+    # 75% of the limit is the edge between Yellow and Orange.
+    observations = [
+        observe(3, 30, usage=seen(KeyUsage(used, None, 0.0)), rates=seen((rates(8.0),)))
+        for used in (1_495_000.0, 1_505_000.0)
+    ]
+    world = World(observations[0])
+    operator = Operator(world, pool(llm=llm(usage=WHOLE_KEY)))
+    for tick in range(30):
+        await operator.tick(observations[tick % 2])
+    writes = len(world.statuses)
+
+    for tick in range(20):
+        await operator.tick(observations[tick % 2])
+
+    assert len(world.statuses) == writes
+
+
+def test_a_pool_is_what_the_api_sends_of_it() -> None:
+    metadata = {"namespace": "scan", "name": "pool", "uid": "u"}
+
+    found = Pool.from_body({"metadata": metadata, "status": None})
+
+    assert (found.namespace, found.name, found.uid) == ("scan", "pool", "u")
+    assert (found.generation, found.status) == (0, {})
+    assert isinstance(found.spec, Unavailable)
+    assert found.spec.reason is Reason.INVALID_SPEC
+    assert isinstance(seen(1), Available)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "uid", "is_gone"),
+    [
+        pytest.param(None, "uid-1", False, id="there"),
+        pytest.param(None, "uid-2", True, id="another-of-its-name"),
+        pytest.param(unseen(Reason.NOT_FOUND), "uid-1", True, id="deleted"),
+        pytest.param(unseen(Reason.KUBERNETES_UNAVAILABLE), "uid-1", False, id="nobody-knows"),
+        pytest.param(unseen(Reason.KUBERNETES_FORBIDDEN), "uid-1", False, id="not-allowed"),
+    ],
+)
+async def test_a_pool_is_gone_only_where_the_api_server_says_so(
+    refusal: Unavailable | None, uid: str, is_gone: bool
+) -> None:
+    world = World(observe())
+    operator = Operator(world, pool())
+    world.pool_refusal = refusal
+    world.body = {**world.body, "metadata": {**world.body["metadata"], "uid": uid}}
+
+    assert await operator.reconciler.is_gone(operator.pool) == is_gone

@@ -1,0 +1,494 @@
+from typing import Any
+
+import pytest
+
+from builders import MEBIBYTE
+from scanpool.kube import objects
+from scanpool.models.observation import Taint, Toleration
+from scanpool.models.units import epoch
+
+EPOCH_0810 = 1_769_588_400.0  # 2026-01-28T08:20:00Z
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "scan-worker", "namespace": "scan", "uid": "d-1", "generation": 4},
+    "spec": {
+        "replicas": 3,
+        "selector": {"matchLabels": {"app": "scan-worker"}},
+        "template": {
+            "metadata": {"labels": {"app": "scan-worker"}},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "worker",
+                        "image": "scan:1",
+                        "resources": {
+                            "requests": {"cpu": "250m", "memory": "512Mi"},
+                            "limits": {"cpu": "1", "memory": "1Gi"},
+                        },
+                    }
+                ]
+            },
+        },
+    },
+    "status": {"replicas": 3, "readyReplicas": 2},
+}
+
+
+def resources(
+    memory: str | None = None, cpu: str | None = None, *, limit: str | None = None
+) -> dict[str, Any]:
+    requests = {name: quantity for name, quantity in (("memory", memory), ("cpu", cpu)) if quantity}
+    limits = {"memory": limit} if limit else {}
+    return {
+        name: quantities
+        for name, quantities in (("requests", requests), ("limits", limits))
+        if quantities
+    }
+
+
+def container(
+    memory: str | None = None,
+    cpu: str | None = None,
+    *,
+    limit: str | None = None,
+    restart: str | None = None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": "c", "resources": resources(memory, cpu, limit=limit)}
+    return {**found, "restartPolicy": restart} if restart else found
+
+
+def pod_spec(*containers: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"containers": list(containers), **rest}
+
+
+def deployment(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    whole = {**DEPLOYMENT["spec"], "template": {"spec": spec}, **changes}
+    return {**DEPLOYMENT, "spec": whole}
+
+
+def pod(name: str = "scan-worker-a", **parts: Any) -> dict[str, Any]:
+    metadata = {"name": name, "creationTimestamp": "2026-01-28T08:20:00Z"}
+    return {
+        "metadata": {**metadata, **parts.pop("metadata", {})},
+        "spec": {
+            "nodeName": "node-a",
+            **pod_spec(container("512Mi", "250m")),
+            **parts.pop("spec", {}),
+        },
+        **parts,
+    }
+
+
+def running(*conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {"phase": "Running", "conditions": list(conditions), **status}
+
+
+READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-28T08:20:31Z"}
+
+
+def template_of(spec: dict[str, Any]) -> Any:
+    return objects.target(deployment(spec), [], []).template
+
+
+@pytest.mark.parametrize(
+    ("spec", "memory", "cpu"),
+    [
+        pytest.param(pod_spec(container("512Mi", "250m")), 512 * MEBIBYTE, 250, id="one"),
+        pytest.param(
+            pod_spec(container("512Mi", "250m"), container("64Mi", "1.5")),
+            576 * MEBIBYTE,
+            1_750,
+            id="several",
+        ),
+        pytest.param(pod_spec(container("1G", "1")), 10**9, 1_000, id="decimal-gigabyte"),
+        pytest.param(pod_spec(container("128974848", "0.1")), 128_974_848, 100, id="plain-numbers"),
+        pytest.param(pod_spec(container("1e9")), 10**9, 0, id="exponent"),
+        pytest.param(pod_spec({"name": "c"}), 0, 0, id="asks-for-nothing"),
+        pytest.param(
+            pod_spec(container(limit="1Gi")), 1_024 * MEBIBYTE, 0, id="a-limit-alone-is-the-request"
+        ),
+        pytest.param(
+            pod_spec(container("100Mi"), initContainers=[container("300Mi"), container("200Mi")]),
+            300 * MEBIBYTE,
+            0,
+            id="init-containers-run-one-by-one-before",
+        ),
+        pytest.param(
+            pod_spec(container("400Mi"), initContainers=[container("300Mi")]),
+            400 * MEBIBYTE,
+            0,
+            id="a-smaller-init-container-costs-nothing",
+        ),
+        pytest.param(
+            pod_spec(
+                container("400Mi", "100m"),
+                initContainers=[container("50Mi", "10m", restart="Always")],
+            ),
+            450 * MEBIBYTE,
+            110,
+            id="a-sidecar-runs-beside",
+        ),
+        pytest.param(
+            pod_spec(
+                container("100Mi"),
+                initContainers=[container("50Mi", restart="Always"), container("300Mi")],
+            ),
+            350 * MEBIBYTE,
+            0,
+            id="an-init-container-runs-beside-the-sidecars-before-it",
+        ),
+        pytest.param(
+            pod_spec(
+                container("100Mi"),
+                initContainers=[container("300Mi"), container("50Mi", restart="Always")],
+            ),
+            300 * MEBIBYTE,
+            0,
+            id="an-init-container-runs-before-the-sidecars-after-it",
+        ),
+        pytest.param(
+            pod_spec(container("100Mi", "100m"), overhead={"memory": "120Mi", "cpu": "250m"}),
+            220 * MEBIBYTE,
+            350,
+            id="overhead-of-the-runtime-class",
+        ),
+    ],
+)
+def test_a_replica_requests_what_the_scheduler_sets_aside(
+    spec: dict[str, Any], memory: int, cpu: int
+) -> None:
+    template = template_of(spec)
+
+    assert (template.memory_request, template.cpu_request) == (memory, cpu)
+
+
+def test_a_sidecar_counts_towards_the_limit_as_it_does_towards_the_working_set() -> None:
+    sidecar = container("50Mi", limit="100Mi", restart="Always")
+    once = container("1Gi", limit="2Gi")
+    spec = pod_spec(container(limit="1Gi"), initContainers=[sidecar, once])
+
+    assert template_of(spec).memory_limit == 1_124 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    ("containers", "limit"),
+    [
+        pytest.param([container("1Mi", limit="1Gi")], 1_024 * MEBIBYTE, id="one"),
+        pytest.param(
+            [container(limit="1Gi"), container(limit="512Mi")], 1_536 * MEBIBYTE, id="sum"
+        ),
+        pytest.param([container(limit="1Gi"), container("1Mi")], None, id="one-is-unbounded"),
+        pytest.param([container()], None, id="none"),
+    ],
+)
+def test_a_replica_is_bounded_only_if_every_container_is(
+    containers: list[dict[str, Any]], limit: int | None
+) -> None:
+    assert template_of(pod_spec(*containers)).memory_limit == limit
+
+
+def test_a_replica_carries_its_placement() -> None:
+    template = template_of(
+        pod_spec(
+            container("1Mi"),
+            nodeSelector={"pool": "workers"},
+            tolerations=[
+                {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},
+                {"key": "team", "value": "scan"},
+                {"operator": "Exists"},
+            ],
+        )
+    )
+
+    assert template.node_selector == {"pool": "workers"}
+    assert template.tolerations == (
+        Toleration("gpu", "Exists", "", "NoSchedule"),
+        Toleration("team", "Equal", "scan", ""),
+        Toleration("", "Exists", "", ""),
+    )
+
+
+def test_a_deployment_without_replicas_runs_one() -> None:
+    spec = {key: value for key, value in DEPLOYMENT["spec"].items() if key != "replicas"}
+
+    assert objects.target({**DEPLOYMENT, "spec": spec}, [], []).replicas == 1
+    assert objects.target(deployment(pod_spec(container()), replicas=0), [], []).replicas == 0
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        ({"matchLabels": {"app": "scan", "tier": "llm"}}, "app=scan,tier=llm"),
+        (
+            {
+                "matchLabels": {"app": "scan"},
+                "matchExpressions": [
+                    {"key": "track", "operator": "In", "values": ["stable", "canary"]},
+                    {"key": "env", "operator": "NotIn", "values": ["test"]},
+                    {"key": "release", "operator": "Exists"},
+                    {"key": "legacy", "operator": "DoesNotExist"},
+                ],
+            },
+            "app=scan,track in (stable,canary),env notin (test),release,!legacy",
+        ),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, "app"),
+    ],
+)
+def test_a_selector_is_written_as_a_list_request_takes_it(
+    selector: dict[str, Any], text: str
+) -> None:
+    assert objects.selector(selector) == text
+
+
+def pods_of(*pods: dict[str, Any], metrics: list[dict[str, Any]] | None = None) -> Any:
+    return objects.target(DEPLOYMENT, list(pods), metrics or []).pods
+
+
+def test_a_ready_pod_says_since_when() -> None:
+    (found,) = pods_of(pod(status=running(READY)))
+
+    assert (found.name, found.node, found.ready) == ("scan-worker-a", "node-a", True)
+    assert (found.created_at, found.ready_at) == (EPOCH_0810, EPOCH_0810 + 31)
+
+
+def test_a_pod_that_is_not_ready_has_no_time_of_becoming_so() -> None:
+    (found,) = pods_of(pod(status=running({**READY, "status": "False"})))
+
+    assert (found.ready, found.ready_at) == (False, None)
+
+
+def test_a_pod_without_a_status_is_a_pod_that_is_pending() -> None:
+    fresh = pod()
+    del fresh["spec"]["nodeName"]
+
+    (found,) = pods_of(fresh)
+
+    assert (found.node, found.ready, found.unschedulable, found.oom_killed_at) == (
+        None, False, None, None,
+    )  # fmt: skip
+
+
+def test_pods_that_are_finished_or_going_away_do_not_count() -> None:
+    gone = {"deletionTimestamp": "2026-01-28T08:21:00Z"}
+
+    assert [one.name for one in pods_of(
+        pod("stays", status=running(READY)),
+        pod("evicted", status={"phase": "Failed", "reason": "Evicted"}),
+        pod("done", status={"phase": "Succeeded"}),
+        pod("terminating", metadata=gone, status=running(READY)),
+        pod("pending", status={"phase": "Pending"}),
+    )] == ["stays", "pending"]  # fmt: skip
+
+
+def test_a_pod_that_no_node_takes_says_what_the_scheduler_says() -> None:
+    words = "0/2 nodes are available: 2 Insufficient memory."
+    (stuck,) = pods_of(
+        pod(
+            spec={"nodeName": None},
+            status={
+                "phase": "Pending",
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "reason": "Unschedulable",
+                        "message": words,
+                    }
+                ],
+            },
+        )
+    )
+    (scheduled,) = pods_of(pod(status=running({"type": "PodScheduled", "status": "True"}, READY)))
+
+    assert stuck.unschedulable == words
+    assert scheduled.unschedulable is None
+
+
+def killed(at: str, reason: str = "OOMKilled") -> dict[str, Any]:
+    return {"terminated": {"exitCode": 137, "reason": reason, "finishedAt": at}}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "at"),
+    [
+        pytest.param(
+            [{"name": "c", "state": killed("2026-01-28T08:20:05Z")}], EPOCH_0810 + 5, id="just-now"
+        ),
+        pytest.param(
+            [
+                {
+                    "name": "c",
+                    "state": {"running": {"startedAt": "2026-01-28T08:20:09Z"}},
+                    "lastState": killed("2026-01-28T08:20:07Z"),
+                }
+            ],
+            EPOCH_0810 + 7,
+            id="before-its-restart",
+        ),
+        pytest.param(
+            [
+                {"name": "a", "lastState": killed("2026-01-28T08:20:07Z"), "state": {}},
+                {"name": "b", "state": killed("2026-01-28T08:20:40Z")},
+            ],
+            EPOCH_0810 + 40,
+            id="the-latest-of-all-containers",
+        ),
+        pytest.param(
+            [{"name": "c", "lastState": killed("2026-01-28T08:20:07Z", "Error")}],
+            None,
+            id="failed-by-itself",
+        ),
+        pytest.param([{"name": "c", "state": {"waiting": {}}}], None, id="waiting"),
+    ],
+)
+def test_an_oom_kill_is_dated_by_the_container_that_it_ended(
+    statuses: list[dict[str, Any]], at: float | None
+) -> None:
+    (found,) = pods_of(pod(status=running(containerStatuses=statuses)))
+
+    assert found.oom_killed_at == at
+
+
+def test_a_sidecar_that_is_oom_killed_is_a_pod_that_is() -> None:
+    sidecars = [{"name": "proxy", "state": {}, "lastState": killed("2026-01-28T08:20:07Z")}]
+
+    (found,) = pods_of(pod(status=running(initContainerStatuses=sidecars)))
+
+    assert found.oom_killed_at == EPOCH_0810 + 7
+
+
+def test_a_pods_working_set_is_the_sum_over_its_containers() -> None:
+    metrics = [
+        {
+            "metadata": {"name": "scan-worker-a"},
+            "containers": [
+                {"name": "worker", "usage": {"cpu": "901234567n", "memory": "614400Ki"}},
+                {"name": "proxy", "usage": {"cpu": "1m", "memory": "20Mi"}},
+            ],
+        }
+    ]
+
+    seen, unseen = pods_of(pod("scan-worker-a"), pod("scan-worker-b"), metrics=metrics)
+
+    assert seen.memory_used == 620 * MEBIBYTE
+    assert unseen.memory_used is None
+
+
+def node(name: str = "node-a", **parts: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, **parts.pop("metadata", {})},
+        "spec": parts.pop("spec", {}),
+        "status": {
+            "allocatable": {"cpu": "1930m", "memory": "3917824Ki", "pods": "17"},
+            "conditions": [
+                {"type": "MemoryPressure", "status": "False"},
+                {"type": "Ready", "status": "True"},
+            ],
+            **parts.pop("status", {}),
+        },
+    }
+
+
+def test_a_node_has_what_it_can_give_less_what_its_pods_request() -> None:
+    on_a = pod("one", status=running(READY))
+    small = pod(
+        "two",
+        spec=pod_spec(container("100Mi", "0.1")),
+        status=running({**READY, "status": "False"}),
+    )
+    elsewhere = pod("three", spec={"nodeName": "node-b"}, status=running(READY))
+    pending = pod("four", spec={"nodeName": ""}, status={"phase": "Pending"})
+    done = pod("five", status={"phase": "Succeeded"})
+
+    found, other = objects.nodes(
+        [node(metadata={"labels": {"pool": "workers"}}), node("node-b")],
+        [on_a, small, elsewhere, pending, done],
+        [{"metadata": {"name": "node-a"}, "usage": {"cpu": "1", "memory": "2Gi"}}],
+    )
+
+    assert (found.memory_allocatable, found.cpu_allocatable, found.pods_allocatable) == (
+        3_826 * MEBIBYTE, 1_930, 17,
+    )  # fmt: skip
+    assert (found.memory_requested, found.cpu_requested, found.pods_running) == (
+        612 * MEBIBYTE, 350, 2,
+    )  # fmt: skip
+    assert (found.memory_used, other.memory_used) == (2_048 * MEBIBYTE, None)
+    assert found.labels == {"pool": "workers"}
+    assert (other.memory_requested, other.pods_running) == (512 * MEBIBYTE, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, (True, True, False), id="healthy"),
+        pytest.param({"spec": {"unschedulable": True}}, (True, False, False), id="cordoned"),
+        pytest.param(
+            {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}},
+            (False, True, False),
+            id="its-kubelet-is-silent",
+        ),
+        pytest.param({"status": {"conditions": []}}, (False, True, False), id="just-joined"),
+        pytest.param(
+            {
+                "status": {
+                    "conditions": [
+                        {"type": "Ready", "status": "True"},
+                        {"type": "MemoryPressure", "status": "True"},
+                    ]
+                }
+            },
+            (True, True, True),
+            id="under-memory-pressure",
+        ),
+    ],
+)
+def test_a_node_says_whether_it_takes_pods(
+    changes: dict[str, Any], expected: tuple[bool, bool, bool]
+) -> None:
+    (found,) = objects.nodes([node(**changes)], [], [])
+
+    assert (found.ready, found.schedulable, found.memory_pressure) == expected
+
+
+def test_a_nodes_taints_may_have_no_value() -> None:
+    taints = [
+        {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"},
+        {"key": "team", "value": "scan", "effect": "NoSchedule"},
+    ]
+
+    (found,) = objects.nodes([node(spec={"taints": taints})], [], [])
+
+    assert found.taints == (
+        Taint("node.kubernetes.io/not-ready", "", "NoExecute"),
+        Taint("team", "scan", "NoSchedule"),
+    )
+
+
+def test_a_node_without_a_status_offers_nothing() -> None:
+    (found,) = objects.nodes([{"metadata": {"name": "new"}}], [], [])
+
+    assert (found.memory_allocatable, found.cpu_allocatable, found.pods_allocatable) == (0, 0, 0)
+    assert not found.ready
+
+
+def test_a_node_for_a_thousand_pods_says_so_in_canonical_form() -> None:
+    allocatable = {"cpu": "96", "memory": "1Ti", "pods": "1k"}
+
+    (found,) = objects.nodes([node(status={"allocatable": allocatable})], [], [])
+
+    assert found.pods_allocatable == 1_000
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "at"),
+    [
+        ("2026-01-28T08:20:00Z", EPOCH_0810),
+        ("2026-01-28T08:20:00.5Z", EPOCH_0810 + 0.5),
+        ("2026-01-28T08:20:00.123456Z", EPOCH_0810 + 0.123456),
+        ("2026-01-28T08:20:00.123456789Z", EPOCH_0810 + 0.123456),
+        ("2026-01-28T09:20:00+01:00", EPOCH_0810),
+    ],
+)
+def test_times_are_read_in_every_form_of_rfc_3339(timestamp: str, at: float) -> None:
+    assert epoch(timestamp) == pytest.approx(at, abs=1e-6)

@@ -1,0 +1,454 @@
+"""What a spec may say, and that the API server and the operator refuse the same."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import cel
+import pytest
+from hypothesis import find, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from builders import pool
+from scanpool.crd import structural_schema
+from scanpool.models.base import Model, Rule
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Prometheus, Provider, Ramp, Usage
+from scanpool.models.spec import (
+    Behavior,
+    Fallback,
+    MemoryTarget,
+    Mode,
+    PoolSpec,
+    Queue,
+    RabbitMQ,
+    ScaleTargetRef,
+    ScalingRules,
+    SelectPolicy,
+)
+from scanpool_sandbox.kube.schema.defaulting import apply_defaults
+from scanpool_sandbox.kube.schema.validation import validate
+
+REF = {"name": "scan-secret", "key": "KEY"}
+QUEUES = [{"name": "scan.vision"}]
+BROKER = {"managementUrlSecretRef": REF, "queues": QUEUES}
+LLM = {"model": "gpt-5.2", "tokensPerMinute": 2_000_000}
+ADMIN = {"apiKeySecretRef": REF, "projectId": "proj_abc"}
+AZURE = {"provider": "azure-openai", "baseUrl": "https://scan.openai.azure.com/openai/v1"}
+PROMETHEUS = {"url": "http://prometheus:9090", "preset": "otel-genai"}
+LABEL = {"name": "job", "value": "scan-worker"}
+POLICY = {"type": "Pods", "value": 4, "periodSeconds": 15}
+SMALLEST: dict[str, Any] = {
+    "scaleTargetRef": {"name": "scan-worker"},
+    "maxReplicas": 10,
+    "rabbitmq": BROKER,
+}
+FULL: dict[str, Any] = {
+    **SMALLEST,
+    "llm": {**LLM, "usage": {"prometheus": PROMETHEUS}, "admin": ADMIN},
+    "fallback": {"replicas": 2},
+    "behavior": {"scaleUp": {"policies": [POLICY]}},
+}
+
+
+def with_field(path: str, value: object) -> dict[str, Any]:
+    """Return a full spec with one field set; None leaves it out."""
+    changed = deepcopy(FULL)
+    *parents, last = path.split(".")
+    place: Any = changed
+    for parent in parents:
+        place = place[int(parent)] if parent.isdigit() else place.setdefault(parent, {})
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[int(last) if last.isdigit() else last] = value
+    return changed
+
+
+def messages(error: ValidationError) -> list[str]:
+    return [str(one["ctx"]["error"]) for one in error.errors() if one["type"] == "value_error"]
+
+
+# --- Rules over several fields ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(
+            {"minReplicas": 11},
+            "minReplicas must not be larger than maxReplicas",
+            id="min-above-max",
+        ),
+        pytest.param(
+            {"rabbitmq": {"queues": QUEUES}},
+            "name the broker: set managementUrlSecretRef (ready and unacked messages), "
+            "urlSecretRef (ready messages only), or both",
+            id="no-broker",
+        ),
+        pytest.param(
+            {"rabbitmq": {**BROKER, "queues": [*QUEUES, {"name": "scan.rule"}, *QUEUES]}},
+            "queue names must be unique",
+            id="a-queue-twice",
+        ),
+        pytest.param(
+            {"llm": {"model": "gpt-5.2"}},
+            "the token limit cannot be known: set tokensPerMinute, "
+            "or apiKeySecretRef with the probe enabled",
+            id="no-limit-and-no-key",
+        ),
+        pytest.param(
+            {"llm": {"model": "gpt-5.2", "apiKeySecretRef": REF, "probe": {"enabled": False}}},
+            "the token limit cannot be known: set tokensPerMinute, "
+            "or apiKeySecretRef with the probe enabled",
+            id="no-limit-and-no-probe",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "provider": "azure-openai"}},
+            "Azure has no common address: set baseUrl to your resource's, "
+            "such as https://NAME.openai.azure.com/openai/v1",
+            id="azure-nowhere",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "apiVersion": "2024-10-21"}},
+            "apiVersion goes with provider azure-openai: leave it out",
+            id="an-api-version-of-openai",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "provider": "anthropic", "admin": ADMIN}},
+            "admin goes with provider openai: leave it out",
+            id="an-admin-api-of-anthropic",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "burstSeconds": 100}},
+            "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
+            "often is spent before it is seen to fall",
+            id="a-burst-faster-than-it-is-seen",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "usage": {"prometheus": {"url": "http://prometheus"}}}},
+            "set exactly one of preset and query",
+            id="neither-preset-nor-query",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "query": "sum(tokens)"}}}},
+            "set exactly one of preset and query",
+            id="both-preset-and-query",
+        ),
+        pytest.param(
+            {
+                "llm": {
+                    **LLM,
+                    "usage": {
+                        "prometheus": {
+                            "url": "http://prometheus",
+                            "query": "sum(tokens)",
+                            "ownLabels": [LABEL],
+                        }
+                    },
+                }
+            },
+            "ownLabels go with a preset: leave them out beside a query",
+            id="own-labels-of-a-query",
+        ),
+    ],
+)
+def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        PoolSpec.model_validate({**SMALLEST, **changes})
+
+    assert messages(refused.value) == [message]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minReplicas": 10},
+        {"minReplicas": 0},
+        {"rabbitmq": {"urlSecretRef": REF, "queues": QUEUES}},
+        {"rabbitmq": {**BROKER, "urlSecretRef": REF}},
+        {"rabbitmq": {**BROKER, "queues": [{"name": "a"}, {"name": "A"}]}},
+        {"llm": LLM},
+        {"llm": {"model": "gpt-5.2", "apiKeySecretRef": REF}},
+        {"llm": {**LLM, "apiKeySecretRef": REF, "probe": {"enabled": False}}},
+        {"llm": {"model": "gpt-5.2", "admin": ADMIN}},
+        {"llm": {**LLM, **AZURE}},
+        {"llm": {**LLM, **AZURE, "apiVersion": "2024-10-21"}},
+        {"llm": {**LLM, "provider": "anthropic"}},
+        {"llm": {**LLM, "burstSeconds": 120}},
+        {"llm": {**LLM, "usage": {"prometheus": {"url": "http://p", "query": "sum(tokens)"}}}},
+        {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "ownLabels": [LABEL]}}}},
+    ],
+)
+def test_what_the_rules_let_pass(changes: dict[str, Any]) -> None:
+    PoolSpec.model_validate({**SMALLEST, **changes})
+
+
+def models_of(spec: type[BaseModel]) -> Iterator[type[Model]]:
+    """Yield the models that a spec is made of, itself first."""
+    if issubclass(spec, Model):
+        yield spec
+    for field in spec.model_fields.values():
+        for part in parts(field.annotation):
+            yield from models_of(part)
+
+
+def parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from parts(argument)
+
+
+def test_every_model_with_a_rule_is_tried() -> None:
+    assert {model for model in models_of(PoolSpec) if model.rules} == set(WRITTEN)
+
+
+# --- The two forms of each rule ---
+
+refs = st.just(REF)
+
+
+def objects(
+    required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]
+) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
+    PoolSpec: objects(
+        {
+            "scaleTargetRef": st.just({"name": "scan-worker"}),
+            "maxReplicas": st.integers(1, 5),
+            "rabbitmq": st.just(BROKER),
+        },
+        minReplicas=st.integers(0, 5),
+    ),
+    RabbitMQ: objects(
+        {"queues": st.lists(objects({"name": st.sampled_from("abcd")}), min_size=1, max_size=4)},
+        urlSecretRef=refs,
+        managementUrlSecretRef=refs,
+    ),
+    Llm: objects(
+        {"model": st.just("gpt-5.2")},
+        tokensPerMinute=st.just(1),
+        apiKeySecretRef=refs,
+        probe=objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
+        burstSeconds=st.sampled_from([60, 120, 240]),
+        provider=st.sampled_from([one.value for one in Provider]),
+        baseUrl=st.just("https://llm.example/v1"),
+        apiVersion=st.just("2024-10-21"),
+        admin=st.just(ADMIN),
+    ),
+    Prometheus: objects(
+        {"url": st.just("http://prometheus")},
+        preset=st.just("kong"),
+        query=st.just("sum(tokens)"),
+        ownLabels=st.lists(st.just({"name": "job", "value": "scan"}), max_size=2),
+    ),
+}
+
+
+def refusal_by_the_api_server(model: type[Model], written: dict[str, Any]) -> str | None:
+    """Return the first rule's message that does not hold for an object with defaults filled in."""
+    schema = structural_schema(model)
+    stored = deepcopy(written)
+    apply_defaults(stored, schema)
+    assert validate(stored, schema) == []
+    for rule in schema["x-kubernetes-validations"]:
+        if cel.evaluate(rule["rule"], {"self": stored}) is not True:
+            return str(rule["message"])
+    return None
+
+
+def refusal_by_the_operator(model: type[Model], written: dict[str, Any]) -> str | None:
+    try:
+        model.model_validate(written)
+    except ValidationError as error:
+        (message,) = messages(error)
+        return message
+    return None
+
+
+@given(st.data())
+@pytest.mark.parametrize("model", WRITTEN, ids=lambda model: model.__name__)
+def test_the_api_server_and_the_operator_refuse_the_same_for_the_same_reason(
+    model: type[Model], data: st.DataObject
+) -> None:
+    written = data.draw(WRITTEN[model])
+
+    assert refusal_by_the_api_server(model, written) == refusal_by_the_operator(model, written)
+
+
+@pytest.mark.parametrize(
+    ("model", "rule"), [(model, rule) for model in WRITTEN for rule in model.rules]
+)
+def test_what_the_rules_are_tried_on_breaks_each_of_them(model: type[Model], rule: Rule) -> None:
+    find(WRITTEN[model], lambda one: refusal_by_the_operator(model, one) == rule.message)
+
+
+# --- Fields ---
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("scaleTargetRef", None),
+        ("scaleTargetRef.name", None),
+        ("scaleTargetRef.name", "Scan_Worker"),
+        ("scaleTargetRef.name", ""),
+        ("scaleTargetRef.kind", "StatefulSet"),
+        ("scaleTargetRef.apiVersion", "apps/v1beta1"),
+        ("mode", "Advise"),
+        ("minReplicas", -1),
+        ("minReplicas", 1.5),
+        ("maxReplicas", None),
+        ("maxReplicas", 0),
+        ("maxReplicas", 10_001),
+        ("pollingIntervalSeconds", 0),
+        ("rabbitmq", None),
+        ("rabbitmq.queues", None),
+        ("rabbitmq.queues", []),
+        ("rabbitmq.queues", [{"name": str(one)} for one in range(51)]),
+        ("rabbitmq.queues.0.name", ""),
+        ("rabbitmq.queues.0.messagesPerReplica", 0),
+        ("rabbitmq.queues.0.tokensPerMessage", -1),
+        ("rabbitmq.managementUrlSecretRef.key", "no spaces"),
+        ("rabbitmq.managementUrlSecretRef.name", None),
+        ("rabbitmq.vhost", ""),
+        ("llm.model", None),
+        ("llm.provider", "anyone"),
+        ("llm.baseUrl", "api.openai.com"),
+        ("llm.baseUrl", "https://user:secret@api.openai.com"),
+        ("llm.baseUrl", "https://api.openai.com/v1?key=secret"),
+        ("llm.tokensPerMinute", 0),
+        ("llm.requestsPerMinute", -5),
+        ("llm.targetUtilizationPercent", 0),
+        ("llm.targetUtilizationPercent", 101),
+        ("llm.onQuotaExhausted", "Panic"),
+        ("llm.usage.windowSeconds", 9),
+        ("llm.usage.prometheus.preset", "statsd"),
+        ("llm.usage.prometheus.url", None),
+        ("llm.probe.intervalSeconds", 0),
+        ("llm.weight", 0),
+        ("llm.weight", 1_001),
+        ("llm.ramp.percent", 0),
+        ("llm.ramp.periodSeconds", 59),
+        ("llm.ramp.aboveTokensPerMinute", 0),
+        ("llm.admin.projectId", "proj/abc"),
+        ("llm.admin.apiKeySecretRef", None),
+        ("llm.apiVersion", "a/b"),
+        ("llm.burstSeconds", 59),
+        ("memory.targetUtilizationPercent", 101),
+        ("fallback.replicas", None),
+        ("fallback.failureThreshold", 0),
+        ("behavior.scaleUp.tolerance", -0.1),
+        ("behavior.scaleUp.stabilizationWindowSeconds", 3_601),
+        ("behavior.scaleUp.selectPolicy", "Average"),
+        ("behavior.scaleUp.policies.0.periodSeconds", 1_801),
+        ("behavior.scaleUp.policies.0.value", 0),
+        ("behavior.scaleDown.policies", [POLICY] * 11),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_refused_by_both(path: str, value: object) -> None:
+    written = with_field(path, value)
+    assert validate(written, structural_schema(PoolSpec)) != []
+
+    with pytest.raises(ValidationError) as refused:
+        PoolSpec.model_validate(written)
+    places = [".".join(map(str, error["loc"])) for error in refused.value.errors()]
+    assert path in places
+
+
+def test_the_smallest_spec_has_the_documented_defaults() -> None:
+    spec = PoolSpec.model_validate({**SMALLEST, "llm": LLM, "fallback": {"replicas": 2}})
+
+    assert spec == PoolSpec(
+        scale_target_ref=ScaleTargetRef(
+            api_version="apps/v1", kind="Deployment", name="scan-worker"
+        ),
+        mode=Mode.ENFORCE,
+        min_replicas=1,
+        max_replicas=10,
+        polling_interval_seconds=10,
+        rabbitmq=RabbitMQ(
+            url_secret_ref=None,
+            management_url_secret_ref=SecretKeyRef(name="scan-secret", key="KEY"),
+            vhost=None,
+            ca_secret_ref=None,
+            queues=(Queue(name="scan.vision", messages_per_replica=10, tokens_per_message=0),),
+        ),
+        llm=Llm(
+            provider=Provider.OPENAI,
+            model="gpt-5.2",
+            base_url=None,
+            api_version=None,
+            api_key_secret_ref=None,
+            tokens_per_minute=2_000_000,
+            requests_per_minute=None,
+            target_utilization_percent=85,
+            tokens_per_replica_minute=None,
+            weight=1,
+            ramp=None,
+            admin=None,
+            burst_seconds=None,
+            on_quota_exhausted=OnQuotaExhausted.SCALE_TO_MIN,
+            usage=Usage(prometheus=None, window_seconds=60),
+            probe=Probe(enabled=True, interval_seconds=60),
+        ),
+        memory=MemoryTarget(enabled=True, target_utilization_percent=85),
+        fallback=Fallback(failure_threshold=3, replicas=2),
+        behavior=Behavior(scale_up=HPA_RULES, scale_down=HPA_RULES),
+    )
+
+
+HPA_RULES = ScalingRules(
+    stabilization_window_seconds=None,
+    select_policy=SelectPolicy.MAX,
+    policies=(),
+    tolerance=0.1,
+)
+
+
+def test_the_smallest_ramp_has_the_documented_defaults() -> None:
+    assert Llm.model_validate({**LLM, "ramp": {}}).ramp == Ramp(
+        percent=50, period_seconds=900, above_tokens_per_minute=1_000_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "base"),
+    [
+        ({}, "https://api.openai.com/v1"),
+        ({"provider": "anthropic"}, "https://api.anthropic.com/v1"),
+        (AZURE, "https://scan.openai.azure.com/openai/v1"),
+        ({"baseUrl": "http://gateway/v1"}, "http://gateway/v1"),
+        ({"provider": "anthropic", "baseUrl": "http://gateway/v1"}, "http://gateway/v1"),
+    ],
+)
+def test_the_api_is_the_providers_own_unless_told(changes: dict[str, Any], base: str) -> None:
+    assert Llm.model_validate({**LLM, **changes}).api_base == base
+
+
+def test_unknown_fields_are_ignored_at_every_level() -> None:
+    """A newer CRD must not stop an older operator."""
+    newer = deepcopy(FULL)
+    newer["weight"] = 3
+    newer["rabbitmq"]["queues"][0]["operation"] = "sum"
+    newer["llm"]["usage"]["prometheus"]["headers"] = {"X-Scope-OrgID": "scan"}
+
+    assert PoolSpec.model_validate(newer) == PoolSpec.model_validate(FULL)
+
+
+def test_a_spec_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        pool().max_replicas = 11  # type: ignore[misc]
+
+
+def test_a_spec_is_written_as_it_was_read() -> None:
+    spec = PoolSpec.model_validate(FULL)
+
+    written = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert PoolSpec.model_validate(written) == spec
+    assert "maxReplicas" in written

@@ -1,0 +1,601 @@
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+
+from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, seen, target, unseen
+from scanpool.kube.objects import SecretText
+from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Admin, Probe, Prometheus, Provider, Usage, UsagePreset
+from scanpool.models.observation import (
+    ConfiguredLimits,
+    KeyUsage,
+    Observation,
+    ProviderState,
+    QueueDepth,
+    QueueRates,
+)
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
+from scanpool.observe import observer as observer_module
+from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, STATISTICS_SECONDS, Observer
+from scanpool.observe.secrets import SECRET_SECONDS
+from scanpool.sources.failures import SourceError
+
+AMQP = SecretKeyRef(name="scan-secret", key="CELERY_BROKER_URL")
+CA = SecretKeyRef(name="scan-secret", key="ca.crt")
+BEARER = SecretKeyRef(name="monitoring", key="token")
+ADMIN_KEY = SecretKeyRef(name="scan-admin", key="OPENAI_ADMIN_KEY")
+ADMIN = Admin(api_key_secret_ref=ADMIN_KEY, project_id="proj_1")
+SECRETS: dict[SecretKeyRef, str] = {
+    BROKER: "http://user:password@broker:15672/",
+    AMQP: "amqp://user:password@broker/",
+    CA: "-----BEGIN CERTIFICATE-----",
+    API_KEY: "sk-test",
+    BEARER: "bearer",
+    ADMIN_KEY: "sk-admin",
+}
+TARGET = target(2)
+PROBE_AGE = 60.0
+DEPTHS = {VISION: QueueDepth(VISION, 3, 4), "other": QueueDepth("other", 1, 1)}
+RATES = {VISION: QueueRates(VISION, 2.0)}
+READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeCluster:
+    """Secrets and nodes; `secrets` that are missing are unavailable."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[SecretKeyRef, Reading[SecretText]] = {
+            ref: seen(SecretText(value, "1")) for ref, value in SECRETS.items()
+        }
+        self.secret_reads: list[tuple[str, SecretKeyRef]] = []
+        self.node_reads = 0
+        self.version = 1
+
+    def write(self, ref: SecretKeyRef, text: str) -> None:
+        """Write a Secret; whatever is written, it has another version."""
+        self.version += 1
+        self.secrets[ref] = seen(SecretText(text, str(self.version)))
+
+    async def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[SecretText]:
+        self.secret_reads.append((namespace, ref))
+        return self.secrets[ref]
+
+    async def read_nodes(self) -> Reading[tuple[()]]:
+        self.node_reads += 1
+        return seen(())
+
+    async def read_target(self, namespace: str, name: str) -> Reading[Any]:
+        return seen((namespace, name))
+
+
+class FakeHttpClients:
+    def get(self, ca_pem: str | None) -> Any:
+        if ca_pem == "garbage":
+            raise SourceError(Reason.TLS_FAILED, "correct rabbitmq.caSecretRef")
+        return ("client that trusts", ca_pem)
+
+
+class Sources:
+    """Stands in for the functions that read; `calls` says what they were given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: dict[str, list[dict[str, Any]]] = {}
+        self.answers: dict[str, Reading[Any]] = {
+            "management.read_depths": seen(DEPTHS),
+            "management.read_rates": seen(RATES),
+            "amqp.read_ready": seen({VISION: QueueDepth(VISION, 3, None)}),
+            "probe.probe": seen(ProviderState(tokens_per_minute=1)),
+            "openai_admin.read_limits": seen(ConfiguredLimits(tokens_per_minute=2)),
+            "prometheus.read_usage": seen(KeyUsage(1.0)),
+        }
+        self.hanging: set[str] = set()
+        for name in self.answers:
+            self._stand_in(monkeypatch, name)
+
+    def _stand_in(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        module, _, function = name.partition(".")
+        real: Callable[..., Any] = getattr(getattr(observer_module, module), function)
+        signature = inspect.signature(real)
+
+        def answer(*args: object, **kwargs: object) -> Reading[Any]:
+            # What the real function would not take must not pass here.
+            given = signature.bind(*args, **kwargs).arguments
+            self.calls.setdefault(name, []).append(given)
+            return self.answers[name]
+
+        async def answer_in_time(*args: object, **kwargs: object) -> Reading[Any]:
+            answered = answer(*args, **kwargs)
+            if name in self.hanging:
+                await asyncio.Event().wait()
+            return answered
+
+        is_async = inspect.iscoroutinefunction(real)
+        monkeypatch.setattr(f"scanpool.sources.{name}", answer_in_time if is_async else answer)
+
+    def count(self, name: str) -> int:
+        return len(self.calls.get(name, []))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> Sources:
+    return Sources(monkeypatch)
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as threads:
+        yield threads
+
+
+@pytest.fixture
+async def observer(
+    cluster: FakeCluster, sources: Sources, executor: ThreadPoolExecutor, clock: Clock
+) -> Any:
+    assert sources
+    made = Observer(cast("Any", cluster), cast("Any", FakeHttpClients()), executor, clock)
+    yield made
+    await made.close()
+
+
+def full_pool(**changes: Any) -> PoolSpec:
+    """Build a pool that asks for every reading, with a Secret for each that can have one."""
+    usage = Usage(
+        prometheus=Prometheus(
+            url="http://prometheus:9090",
+            preset=UsagePreset.OTEL_GENAI,
+            bearer_token_secret_ref=BEARER,
+        )
+    )
+    usual: dict[str, Any] = {
+        "rabbitmq": RabbitMQ(management_url_secret_ref=BROKER, ca_secret_ref=CA, queues=(queue(),)),
+        "llm": llm(api_key_secret_ref=API_KEY, admin=ADMIN, usage=usage),
+        "memory": MemoryTarget(),
+    }
+    return pool(**{**usual, **changes})
+
+
+def by_amqp(**changes: Any) -> RabbitMQ:
+    return RabbitMQ(**{"url_secret_ref": AMQP, "queues": (queue(),), **changes})
+
+
+def unavailable(observation: Observation) -> dict[str, Reason]:
+    readings = {name: getattr(observation, name) for name in READINGS}
+    return {
+        name: reading.reason
+        for name, reading in readings.items()
+        if isinstance(reading, Unavailable)
+    }
+
+
+def asked(observation: Observation) -> set[str]:
+    return {name for name in READINGS if getattr(observation, name) is not None}
+
+
+async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> None:
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+
+    assert observation == Observation(
+        target=TARGET,
+        queues=seen((DEPTHS[VISION],)),
+        rates=seen((RATES[VISION],)),
+        provider=seen(ProviderState(tokens_per_minute=1)),
+        configured=seen(ConfiguredLimits(tokens_per_minute=2)),
+        usage=seen(KeyUsage(1.0)),
+        nodes=seen(()),
+    )
+
+
+async def test_the_key_that_a_pool_burns_is_read_once_with_its_probe(
+    observer: Observer, cluster: FakeCluster
+) -> None:
+    spec = full_pool()
+    await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    assert await observer.read_key("scan", spec.llm) == "sk-test"
+    assert cluster.secret_reads.count(("scan", API_KEY)) == 1
+
+
+async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
+    observer: Observer, cluster: FakeCluster
+) -> None:
+    assert await observer.read_key("scan", None) is None
+    assert await observer.read_key("scan", llm()) is None
+
+    cluster.secrets[API_KEY] = unseen(Reason.SECRET_NOT_FOUND)
+    assert await observer.read_key("scan", full_pool().llm) is None
+    unread = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+    assert isinstance(unread.provider, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("spec", "readings"),
+    [
+        pytest.param(pool(), {"queues"}, id="queues-alone"),
+        pytest.param(pool(memory=MemoryTarget()), {"queues", "nodes"}, id="with-memory"),
+        pytest.param(pool(llm=llm()), {"queues", "rates"}, id="limit-from-the-spec"),
+        pytest.param(
+            pool(llm=llm(api_key_secret_ref=API_KEY)),
+            {"queues", "rates", "provider"},
+            id="with-a-probe",
+        ),
+        pytest.param(
+            pool(llm=llm(api_key_secret_ref=API_KEY, probe=Probe(enabled=False))),
+            {"queues", "rates"},
+            id="probe-switched-off",
+        ),
+        pytest.param(
+            pool(llm=llm(admin=ADMIN)), {"queues", "rates", "configured"}, id="with-an-admin-key"
+        ),
+        pytest.param(
+            pool(llm=llm(usage=WHOLE_KEY)), {"queues", "rates", "usage"}, id="with-prometheus"
+        ),
+        pytest.param(pool(llm=llm(), rabbitmq=by_amqp()), {"queues"}, id="amqp-shows-no-rates"),
+    ],
+)
+async def test_what_a_pool_does_not_ask_for_is_not_read(
+    observer: Observer, cluster: FakeCluster, spec: PoolSpec, readings: set[str]
+) -> None:
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    assert asked(observation) == readings
+    assert unavailable(observation) == {}
+    assert bool(cluster.node_reads) == ("nodes" in readings)
+
+
+@pytest.mark.parametrize(
+    ("ref", "readings"),
+    [
+        pytest.param(BROKER, {"queues", "rates"}, id="management-url"),
+        pytest.param(CA, {"queues", "rates"}, id="ca"),
+        pytest.param(API_KEY, {"provider"}, id="api-key"),
+        pytest.param(ADMIN_KEY, {"configured"}, id="admin-key"),
+        pytest.param(BEARER, {"usage"}, id="bearer-token"),
+    ],
+)
+@pytest.mark.parametrize("reason", [Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND])
+async def test_a_missing_secret_is_the_reason_of_the_readings_that_need_it_and_only_those(
+    observer: Observer,
+    cluster: FakeCluster,
+    ref: SecretKeyRef,
+    readings: set[str],
+    reason: Reason,
+) -> None:
+    cluster.secrets[ref] = unseen(reason)
+
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+
+    assert unavailable(observation) == dict.fromkeys(readings, reason)
+    assert asked(observation) == set(READINGS)
+
+
+@pytest.mark.parametrize("ref", [AMQP, CA])
+async def test_a_missing_secret_of_amqp_is_the_queues_reason(
+    observer: Observer, cluster: FakeCluster, sources: Sources, ref: SecretKeyRef
+) -> None:
+    cluster.secrets[ref] = unseen(Reason.SECRET_NOT_FOUND)
+
+    observation = await observer.observe(
+        "scan", pool(rabbitmq=by_amqp(ca_secret_ref=CA)), TARGET, PROBE_AGE
+    )
+
+    assert unavailable(observation) == {"queues": Reason.SECRET_NOT_FOUND}
+    assert sources.count("amqp.read_ready") == 0
+
+
+async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sources) -> None:
+    spec = full_pool()
+    await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    (depths,) = sources.calls["management.read_depths"]
+    (probe,) = sources.calls["probe.probe"]
+    (limits,) = sources.calls["openai_admin.read_limits"]
+    (usage,) = sources.calls["prometheus.read_usage"]
+    assert (depths["url"], depths["vhost"]) == (SECRETS[BROKER], None)
+    assert depths["http"] == ("client that trusts", SECRETS[CA])
+    assert probe["http"] == ("client that trusts", None)
+    assert (probe["provider"], probe["base_url"], probe["api_version"]) == (
+        Provider.OPENAI, "https://api.openai.com/v1", None,
+    )  # fmt: skip
+    assert (probe["api_key"], probe["model"]) == ("sk-test", "gpt-5.2")
+    assert limits["http"] == ("client that trusts", None)
+    assert (limits["base_url"], limits["admin_key"]) == ("https://api.openai.com/v1", "sk-admin")
+    assert (limits["project_id"], limits["model"]) == ("proj_1", "gpt-5.2")
+    assert (usage["model"], usage["window_seconds"], usage["bearer_token"]) == (
+        "gpt-5.2", 60, "bearer",
+    )  # fmt: skip
+
+
+async def test_an_invalid_ca_is_a_matter_of_tls(
+    observer: Observer, cluster: FakeCluster, sources: Sources
+) -> None:
+    cluster.write(CA, "garbage")
+
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+
+    assert unavailable(observation) == dict.fromkeys(("queues", "rates"), Reason.TLS_FAILED)
+    assert isinstance(observation.queues, Unavailable)
+    assert "rabbitmq.caSecretRef" in observation.queues.message
+    assert sources.count("management.read_depths") == 0
+
+
+async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources: Sources) -> None:
+    rabbitmq = by_amqp(ca_secret_ref=CA, vhost="eco2")
+
+    observation = await observer.observe("scan", pool(rabbitmq=rabbitmq), TARGET, PROBE_AGE)
+
+    assert observation.queues == seen((QueueDepth(VISION, 3, None),))
+    (given,) = sources.calls["amqp.read_ready"]
+    assert (given["url"], given["vhost"], given["ca_pem"], given["queues"]) == (
+        SECRETS[AMQP], "eco2", SECRETS[CA], (VISION,),
+    )  # fmt: skip
+    assert sources.count("management.read_depths") == 0
+
+
+async def test_amqp_never_stands_in_for_a_management_api_that_fails(
+    observer: Observer, sources: Sources
+) -> None:
+    sources.answers["management.read_depths"] = unseen(Reason.BROKER_UNREACHABLE)
+    both = by_amqp(management_url_secret_ref=BROKER)
+
+    observation = await observer.observe("scan", pool(rabbitmq=both), TARGET, PROBE_AGE)
+
+    assert unavailable(observation) == {"queues": Reason.BROKER_UNREACHABLE}
+    assert sources.count("amqp.read_ready") == 0
+
+
+async def test_a_missing_queue_is_named_and_not_taken_for_an_empty_one(
+    observer: Observer,
+) -> None:
+    spec = pool(queue(), queue("scan.typo"), queue("scan.gone"))
+
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    assert isinstance(observation.queues, Unavailable)
+    assert observation.queues.reason is Reason.QUEUE_NOT_FOUND
+    assert "'scan.typo', 'scan.gone'" in observation.queues.message
+    assert VISION not in observation.queues.message
+
+
+async def test_a_queue_without_statistics_yet_leaves_the_others_their_rates(
+    observer: Observer, sources: Sources
+) -> None:
+    sources.answers["management.read_depths"] = seen({**DEPTHS, "new": QueueDepth("new", 0, 0)})
+
+    observation = await observer.observe(
+        "scan", pool(queue(), queue("new"), llm=llm()), TARGET, PROBE_AGE
+    )
+
+    assert observation.rates == seen((RATES[VISION],))
+
+
+@pytest.mark.parametrize(
+    ("source", "reading"),
+    [
+        ("management.read_depths", "queues"),
+        ("management.read_rates", "rates"),
+        ("probe.probe", "provider"),
+        ("openai_admin.read_limits", "configured"),
+    ],
+)
+async def test_a_source_that_hangs_does_not_take_the_others_with_it(
+    observer: Observer,
+    sources: Sources,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    reading: str,
+) -> None:
+    monkeypatch.setattr(observer_module, "DEADLINE_SECONDS", 0.2)
+    sources.hanging = {source}
+
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+
+    assert unavailable(observation) == {reading: Reason.DEADLINE_EXCEEDED}
+    assert reading in getattr(observation, reading).message
+
+
+async def test_two_pools_with_one_broker_read_it_once(
+    observer: Observer, sources: Sources, cluster: FakeCluster
+) -> None:
+    other = pool(queue("other"))
+
+    first, second = await asyncio.gather(
+        observer.observe("scan", full_pool(rabbitmq=pool().rabbitmq), TARGET, PROBE_AGE),
+        observer.observe("team", other, TARGET, PROBE_AGE),
+    )
+
+    assert first.queues == seen((DEPTHS[VISION],))
+    assert second.queues == seen((DEPTHS["other"],))
+    assert sources.count("management.read_depths") == 1
+    # Each with the Secret of its own namespace.
+    assert {namespace for namespace, _ in cluster.secret_reads} == {"scan", "team"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(SECRETS[BROKER].replace("password", "other"), id="credentials"),
+        pytest.param(SECRETS[BROKER].replace("broker", "broker2"), id="broker"),
+    ],
+)
+async def test_pools_with_other_credentials_or_brokers_share_nothing(
+    observer: Observer, sources: Sources, cluster: FakeCluster, other: str
+) -> None:
+    ref = SecretKeyRef(name="other", key="URL")
+    cluster.write(ref, other)
+    spec = pool(rabbitmq=RabbitMQ(management_url_secret_ref=ref, queues=(queue(),)))
+
+    await asyncio.gather(
+        observer.observe("scan", pool(), TARGET, PROBE_AGE),
+        observer.observe("scan", spec, TARGET, PROBE_AGE),
+    )
+
+    assert sources.count("management.read_depths") == 2
+
+
+async def test_each_reading_is_renewed_at_its_own_pace(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    spec = full_pool(polling_interval_seconds=2)
+    reads: dict[str, list[int]] = {}
+    for second in range(61):
+        clock.now = NOW + second
+        await observer.observe("scan", spec, TARGET, PROBE_AGE)
+        for name in sources.calls:
+            reads.setdefault(name, []).append(sources.count(name))
+
+    counts = {name: found[-1] for name, found in reads.items()}
+    assert counts == {
+        # Half of the polling interval.
+        "management.read_depths": 61,
+        "prometheus.read_usage": 61,
+        "management.read_rates": 60 / STATISTICS_SECONDS + 1,
+        "probe.probe": 60 / PROBE_AGE + 1,
+        "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
+    }
+    assert cluster.node_reads == 60 / NODES_SECONDS + 1
+    assert len(cluster.secret_reads) == 5 * (60 / SECRET_SECONDS + 1)
+
+
+async def test_pools_of_one_key_and_model_share_one_probe_and_one_look_at_its_project(
+    observer: Observer, sources: Sources
+) -> None:
+    await asyncio.gather(
+        observer.observe("scan", full_pool(), TARGET, PROBE_AGE),
+        observer.observe("team", full_pool(max_replicas=3), TARGET, PROBE_AGE),
+    )
+
+    assert sources.count("probe.probe") == 1
+    assert sources.count("openai_admin.read_limits") == 1
+
+
+AZURE = {"provider": Provider.AZURE_OPENAI, "base_url": "https://name.openai.azure.com"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({}, {"model": "gpt-5.2-mini"}, id="model"),
+        pytest.param({}, {"base_url": "https://gateway/v1"}, id="base-url"),
+        pytest.param({}, {"api_key_secret_ref": BEARER}, id="key"),
+        pytest.param({"base_url": AZURE["base_url"]}, AZURE, id="provider"),
+        pytest.param(AZURE, {**AZURE, "api_version": "2024-10-21"}, id="api-version"),
+    ],
+)
+async def test_pools_that_are_asked_for_otherwise_have_probes_of_their_own(
+    observer: Observer, sources: Sources, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    for changes in (one, other):
+        spec = pool(llm=llm(**{"api_key_secret_ref": API_KEY, **changes}))
+        await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    assert sources.count("probe.probe") == 2
+
+
+async def test_who_needs_a_newer_answer_gets_one(
+    observer: Observer, sources: Sources, clock: Clock
+) -> None:
+    counts = []
+    for second, age in ((0, 60.0), (5, 60.0), (10, 5.0), (15, 900.0)):
+        clock.now = NOW + second
+        await observer.observe("scan", full_pool(), TARGET, age)
+        counts.append(sources.count("probe.probe"))
+
+    assert counts == [1, 1, 2, 2]
+
+
+REFUSED = ProviderState(billing_code="insufficient_quota")
+BACK_OFF = 900.0
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "probes"),
+    [
+        pytest.param(REFUSED, "sk-test", [1, 1, 2, 2, 2], id="touched"),
+        pytest.param(REFUSED, "sk-new", [1, 1, 2, 2, 2], id="another-key"),
+        pytest.param(ProviderState(), "sk-test", [1, 1, 1, 1, 1], id="touched-while-paid"),
+        pytest.param(REFUSED, None, [1, 1, 1, 1, 1], id="left-alone"),
+    ],
+)
+async def test_a_secret_that_is_written_while_nobody_pays_is_tried_at_once(
+    observer: Observer,
+    sources: Sources,
+    cluster: FakeCluster,
+    clock: Clock,
+    state: ProviderState,
+    text: str | None,
+    probes: list[int],
+) -> None:
+    spec, counts = pool(llm=llm(api_key_secret_ref=API_KEY)), []
+    for tick in range(len(probes)):
+        clock.now = NOW + SECRET_SECONDS * tick
+        if tick == 2 and text is not None:
+            cluster.write(API_KEY, text)
+        sources.answers["probe.probe"] = seen(state, clock.now + 1)
+        found = await observer.observe("scan", spec, TARGET, BACK_OFF)
+        counts.append(sources.count("probe.probe"))
+
+    assert counts == probes
+    probed_at = NOW if probes[-1] == 1 else NOW + 2 * SECRET_SECONDS
+    assert found.provider == seen(state, probed_at + 1)
+
+
+async def test_pools_of_a_secret_that_is_written_share_the_probe(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    specs = [pool(llm=llm(api_key_secret_ref=API_KEY))] * 2
+    for tick in range(5):
+        clock.now = NOW + SECRET_SECONDS * tick
+        if tick == 2:
+            cluster.write(API_KEY, "sk-test")
+        if tick == 3:  # A Secret that is new to the operator has not been written since.
+            other = SecretKeyRef(name="other", key="key")
+            cluster.write(other, "sk-test")
+            specs.append(pool(llm=llm(api_key_secret_ref=other)))
+        sources.answers["probe.probe"] = seen(REFUSED, clock.now + 1)
+        for spec in specs:
+            await observer.observe("scan", spec, TARGET, BACK_OFF)
+
+    assert sources.count("probe.probe") == 2
+
+
+async def test_a_rotated_password_counts_within_seconds(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
+    cluster.write(BROKER, "http://user:new@broker:15672/")
+    clock.now += SECRET_SECONDS
+
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
+
+    assert sources.calls["management.read_depths"][-1]["url"] == "http://user:new@broker:15672/"
+
+
+async def test_a_target_is_read_by_its_namespace_and_name(observer: Observer) -> None:
+    found: Reading[Any] = await observer.read_target("scan", "scan-worker")
+
+    assert isinstance(found, Available)
+    assert cast("Mapping[str, str]", found.value) == ("scan", "scan-worker")
