@@ -110,15 +110,14 @@ SAMPLE_POOL: dict[str, Any] = {
 class Scanpool(Part):
     """The operator of this project: `pool` is the spec of a ScanWorkerPool.
 
-    `change` is a merge patch (RFC 7386) on it: what a scenario wants otherwise. `min_replicas` and
-    `burst_seconds` replace the pool's minReplicas and llm.burstSeconds, to see what they are worth.
-    Such variants are reported, and only the pool as given is judged.
+    `change` is a merge patch (RFC 7386) on it: what a scenario wants otherwise. `min_replicas`
+    replaces the pool's minReplicas, to see what it is worth. Such variants are reported, and only
+    the pool as given is judged.
     """
 
     kind: Literal["scanpool"]
     name: str = "scanpool"
     min_replicas: Replicas | None = None
-    burst_seconds: int | None = None
     pool: PoolSpec = PoolSpec.model_validate(SAMPLE_POOL)
     change: dict[str, Any] = Field(default_factory=dict)
 
@@ -139,13 +138,12 @@ class Scanpool(Part):
     def label(self) -> str:
         """Name in reports."""
         least = "" if self.min_replicas is None else f" min {self.min_replicas}"
-        burst = self.burst_seconds
-        return f"{self.name}{least}" + ("" if burst is None else f", burst in {burst} s")
+        return f"{self.name}{least}"
 
     @property
     def is_variant(self) -> bool:
         """Whether it differs from the pool as given."""
-        return self.min_replicas is not None or self.burst_seconds is not None
+        return self.min_replicas is not None
 
     @property
     def spec(self) -> PoolSpec:
@@ -153,9 +151,6 @@ class Scanpool(Part):
         pool = PoolSpec.model_validate(self._changed()) if self.change else self.pool
         if self.min_replicas is not None:
             pool = pool.model_copy(update={"min_replicas": self.min_replicas})
-        if self.burst_seconds is not None and pool.llm is not None:
-            llm = pool.llm.model_copy(update={"burst_seconds": self.burst_seconds})
-            pool = pool.model_copy(update={"llm": llm})
         return pool
 
     def _changed(self) -> dict[str, Any]:

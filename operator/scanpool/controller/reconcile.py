@@ -171,7 +171,7 @@ def _probe_age(since: Since, spec: PoolSpec, memory: Memory) -> float:
     breaker, is_changed = memory.llm.breaker, since.generation != since.status.observed_generation
     if spec.llm is None or (is_changed and breaker.state is Quota.OPEN):
         return 0.0
-    return probe_age(breaker, spec.llm)
+    return probe_age(memory.llm.probing, breaker, spec.llm)
 
 
 def _previous(pool: Pool) -> PoolStatus:

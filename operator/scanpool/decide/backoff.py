@@ -110,7 +110,8 @@ def _recovered(backoff: Backoff) -> Backoff:
 
 def _rate_limited(backoff: Backoff, signals: LlmSignals, *, counted: bool) -> bool:
     if counted and (signals.refused.per_minute or 0) > 0:
-        return True
+        # An empty bucket refuses calls, and the level mends that: they tell nothing more.
+        return not signals.bucket.was_empty(signals.hold_seconds)
     # A probe's answer is shared until the next probe: its 429 counts once.
     probed = signals.probed
     return (

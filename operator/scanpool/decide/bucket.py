@@ -1,41 +1,44 @@
-"""What the level of the provider's token bucket tells of the whole key's use.
-
-    use = refill - change of the level / time, as long as the bucket is not full
-
-The level itself is no headroom: it reads nearly full at 90% of the limit.
-"""
+"""What is known of the provider's token bucket: its level, and what others on the key use."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
+from scanpool.decide import looks
+from scanpool.decide.looks import Look, Looks
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
 from scanpool.models.units import SECONDS_PER_MINUTE, rounded
 
-# Above this share of its capacity a bucket may have been full since the last look, and what flowed
-# in while it was is lost: its level then tells more use than there was.
-FULL_SHARE = 0.9
-# Two looks that are further apart say nothing of the time between them.
-LONGEST_SPAN_SECONDS = 300.0
-# What others use was seen only because the bucket fell. With room for them left free it fills up,
-# which is no sign that they have gone: they are looked for again after this time.
-OTHERS_KEPT_SECONDS = 900.0
+# As long as refusals may still show in rates over the longest usage window of the presets, after
+# the longest delay that was measured.
+KEPT_SECONDS = 240.0
+# A replica more is let in beside a bucket that is full, once it has been seen to be full for this
+# long beside the replicas that there are: two looks and the calls of the newest replica. Where it
+# only stays high, something is wrong with what it tells of others, and it takes longer.
+SEEN_FULL_SECONDS = 30.0
+SEEN_HIGH_SECONDS = 120.0
+SEEN_HIGH_SHARE = 0.8
+# Use that is measured at so much of the limit leaves nothing to look for.
+CONTENT_SHARE = 0.97
+# A key can use twice its limit within a minute, by emptying a full bucket. More than this for long,
+# beside a bucket that is not empty, is no use but a wrong count of it.
+IMPLAUSIBLE_SHARE = 1.5
+# For so long the averages of a window may still show what an emptied bucket gave.
+CONTRADICTED_SECONDS = 120.0
 
 
-class Level(NamedTuple):
-    """The level of the bucket at a time, and the bucket's limit, in tokens."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known beside the level, in tokens per minute: None is unknown.
 
-    at: float
-    tokens: int
-    limit: int
+    `whole` and `others` are the key's use and others' part of it where a metric tells them,
+    `per_replica` is a replica's cost. All replicas have been ready since `steady_since`.
+    """
 
-
-class LevelUse(NamedTuple):
-    """Tokens per minute that the whole key used between two looks at the bucket."""
-
-    since: float
-    at: float
-    tokens: float
+    whole: float | None = None
+    others: float | None = None
+    per_replica: float | None = None
+    steady_since: float | None = None
 
 
 class OthersUse(NamedTuple):
@@ -45,52 +48,129 @@ class OthersUse(NamedTuple):
     tokens: float
 
 
-class Own(NamedTuple):
-    """The pool's own use, in tokens per minute, and since when its replicas are the same ones."""
-
-    tokens: float | None
-    steady_since: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The last level, the use of the whole key that its change told last, and others' part."""
+    """The last looks at the level, the newest last, and what others were last seen to use.
 
-    level: Level | None = None
-    use: LevelUse | None = None
-    others: OthersUse | None = None
-
-
-def step(bucket: Bucket, latest: Level, own: Own, window_seconds: float) -> Bucket:
-    """Return the bucket after another look at its level.
-
-    What of the use is others' shows only while the pool's own rates, averages over the usage
-    window, are those of the same time: not where its replicas have changed since.
+    `per_replica` is what a busy replica uses, in tokens per minute. So many are `ready` since
+    `changed_at`; 0 is before the process began. A measured use has contradicted the level since
+    `contradicted_since`. The provider last told the level at `told_at`. What has been full for
+    long beside the replicas that there are `has_spare`.
     """
-    known = bucket.level
-    if known is not None and known.at >= latest.at:
-        return bucket
-    bucket = replace(bucket, level=latest)
-    told = None if known is None else _use_between(known, latest)
-    if known is None or told is None:
-        return bucket
-    bucket = replace(bucket, use=LevelUse(known.at, latest.at, told))
-    since = own.steady_since
-    if own.tokens is None or since is None or since > known.at - window_seconds:
-        return bucket
-    return replace(bucket, others=OthersUse(latest.at, max(told - own.tokens, 0.0)))
+
+    looks: Looks = ()
+    others: OthersUse | None = None
+    per_replica: float | None = None
+    ready: int | None = None
+    changed_at: float = 0.0
+    contradicted_since: float | None = None
+    told_at: float | None = None
+    has_spare: bool = False
+
+    @property
+    def latest(self) -> Look | None:
+        """The newest look."""
+        return self.looks[-1] if self.looks else None
+
+    @property
+    def use(self) -> float | None:
+        """The whole key's use at the newest look, in tokens per minute."""
+        own = None if self.latest is None else self.latest.own(self.per_replica)
+        return None if own is None else own + (self.others.tokens if self.others else 0.0)
+
+    def was_empty(self, seconds: float) -> bool:
+        """Tell whether the bucket has been nearly empty within the last seconds."""
+        return looks.lowest(self.looks, seconds) < looks.EMPTY_SHARE
 
 
-def use(bucket: Bucket, now: float) -> LevelUse | None:
-    """Return the use that the level tells, while it says something about now."""
-    told = bucket.use
-    return told if told is not None and now - told.at <= LONGEST_SPAN_SECONDS else None
+def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket:
+    """Return the bucket after another look at its level, or the same one again."""
+    is_same = bucket.ready in (None, latest.ready)
+    changed_at = bucket.changed_at if is_same else now
+    seen = replace(bucket, looks=_with(bucket.looks, latest))
+    told, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
+    if told is None:
+        told = _not_told(seen, measured)
+    own = newest.own(measured.per_replica)
+    if told is not None and own is not None and newest.is_full:
+        told = max(min(told, newest.limit - own), 0.0)
+    others = None if told is None else OthersUse(newest.at, told)
+    since = bucket.contradicted_since if bucket.contradicted_since is not None else now
+    return Bucket(
+        seen.looks,
+        others,
+        measured.per_replica,
+        latest.ready,
+        changed_at,
+        since if is_implausible(measured.whole, newest) else None,
+        newest.at if newest.is_told else bucket.told_at,
+        _has_spare(seen, measured, now),
+    )
 
 
-def others(bucket: Bucket, now: float) -> float | None:
-    """Return what others were last seen to use, in tokens per minute, while that counts."""
-    seen = bucket.others
-    return None if seen is None or now - seen.at > OTHERS_KEPT_SECONDS else seen.tokens
+def _with(known: Looks, latest: Look) -> Looks:
+    if known and known[-1].at >= latest.at:
+        return known
+    kept = (one for one in known if one.at > latest.at - KEPT_SECONDS)
+    return (*(one for one in kept if one.limit == latest.limit), latest)
+
+
+def reckoned(bucket: Bucket, now: float) -> Look | None:
+    """Return the level now as far as the last look and the use since then tell; None without."""
+    look = bucket.latest
+    if look is None:
+        return None
+    change = 0.0 if bucket.use is None else look.limit - bucket.use
+    tokens = look.tokens + change * (now - look.at) / SECONDS_PER_MINUTE
+    within = min(max(tokens, 0.0), float(look.limit))
+    return replace(look, at=now, tokens=round(within), is_told=False)
+
+
+def is_implausible(whole: float | None, look: Look | None) -> bool:
+    """Tell whether a measured use contradicts the level: no bucket that is not empty allows it."""
+    if whole is None or look is None or look.tokens < looks.EMPTY_SHARE * look.limit:
+        return False
+    return whole > IMPLAUSIBLE_SHARE * look.limit
+
+
+def contradiction(bucket: Bucket, whole: float | None, now: float) -> str | None:
+    """Return what is wrong with a measured use that the level contradicts for long, in words."""
+    since, look = bucket.contradicted_since, bucket.latest
+    if since is None or look is None or whole is None or now - since < CONTRADICTED_SECONDS:
+        return None
+    return (
+        f"{whole:,.0f} TPM of a limit of {look.limit:,} for {now - since:.0f} s, while the "
+        f"provider's bucket is {look.tokens / look.limit:.0%} full and refuses nobody"
+    )
+
+
+def _not_told(bucket: Bucket, measured: Measured) -> float | None:
+    """Return others' use where the level does not tell it: as last told, or as measured."""
+    look, told = bucket.latest, bucket.others and bucket.others.tokens
+    others = None if is_implausible(measured.whole, look) else measured.others
+    if others is None or told is None:
+        return told if others is None else others
+    return max(others, told) if look is not None and look.is_full else told
+
+
+def _has_spare(bucket: Bucket, measured: Measured, now: float) -> bool:
+    """Tell whether the bucket has been full for long enough beside the replicas that there are.
+
+    Whatever is known of others: one replica more is fed for a while, and what follows tells.
+    """
+    look, since = bucket.looks[-1], measured.steady_since
+    if since is None:
+        return False
+    # What is measured may be of the replicas that there were a minute ago.
+    used = [look.own(measured.per_replica) or 0.0]
+    if measured.whole is not None and not is_implausible(measured.whole, look):
+        used.append(measured.whole)
+    if max(used) >= CONTENT_SHARE * look.limit:
+        return False
+    if look.is_full and now - since >= SEEN_FULL_SECONDS:
+        return True
+    is_seen = min(now - since, look.at - bucket.looks[0].at) >= SEEN_HIGH_SECONDS
+    return is_seen and looks.lowest(bucket.looks, SEEN_HIGH_SECONDS) >= SEEN_HIGH_SHARE
 
 
 class KeptBucket(Model):
@@ -113,14 +193,3 @@ def restored(kept: KeptBucket) -> Bucket:
     """Return what a process starts with."""
     tokens, at = kept.others_tokens_per_minute, kept.others_at
     return Bucket(others=None if tokens is None or at is None else OthersUse(at, tokens))
-
-
-def _use_between(before: Level, after: Level) -> float | None:
-    """Return the tokens per minute between two levels; None where they do not tell."""
-    seconds = after.at - before.at
-    if before.limit != after.limit or not 0 < seconds <= LONGEST_SPAN_SECONDS:
-        return None
-    if max(before.tokens, after.tokens) > FULL_SHARE * after.limit:
-        return None
-    change = (after.tokens - before.tokens) * SECONDS_PER_MINUTE / seconds
-    return max(after.limit - change, 0.0)

@@ -8,6 +8,7 @@ from scanpool.decide import provider_ceiling, room_ceiling
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
+from scanpool.decide.watermarks import FALLS
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.spec import Mode, PoolSpec
@@ -31,6 +32,11 @@ class Ceilings:
 
     by_limit: Mapping[LimitedBy, Ceiling]
     llm: LlmDecision | None
+
+    @property
+    def runs_empty(self) -> bool:
+        """Whether the provider's bucket is at its low mark, or below it."""
+        return self.llm is not None and self.llm.level.state in FALLS
 
 
 def measure(

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.cost import Cost
 from scanpool.decide.limits import Limit
 from scanpool.decide.sharing import Entitlement
+from scanpool.decide.watermarks import NO_LEVEL, Level
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
 
@@ -26,6 +28,9 @@ class Rung(StrEnum):
     BREAKER = "billing breaker"
 
 
+# What others use is told with the help of what a replica costs, which may be a guess: half of the
+# replicas are enough to see the level answer.
+SHRINK_SHARE = 0.5
 CEILING_RUNG = " ceiling"
 
 
@@ -48,18 +53,23 @@ class Step:
 class Ceiling:
     """The most replicas that a limit allows, and why. None: unknown, so no growth.
 
-    A pool may grow up to `replicas`; one that is already larger is left alone up to `keeps`.
+    A pool may grow up to `replicas`; one that is already larger is left alone up to `keeps`, and
+    beyond gives back no more than half at once where the limit `is_gradual`.
     """
 
     replicas: int | None
     keeps: int | None
     reason: str
+    is_gradual: bool = False
 
     def allows(self, current: int) -> int:
         """Return the most replicas that a pool of `current` replicas may have."""
         if self.replicas is None or self.keeps is None:
             return current
-        return self.replicas if current > self.keeps else max(self.replicas, current)
+        if current <= self.keeps:
+            return max(self.replicas, current)
+        half = ceil(SHRINK_SHARE * current)
+        return max(self.replicas, half) if self.is_gradual else self.replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,8 @@ class LlmDecision:
 
     `limits` are those in force, and `binding` is the one on tokens whose ceiling is the smallest.
     `factor` is the back-off in force, since `backoff_at`. `claim` is what the pool asks of the
-    limits that it shares, and `shared` how the tightest on tokens is split among those of the key.
+    limits that it shares, `level` where the bucket stands, and `shared` how the tightest limit on
+    tokens is split among the pools of the key.
     """
 
     limits: Mapping[Unit, Limit]
@@ -76,6 +87,7 @@ class LlmDecision:
     factor: float
     backoff_at: float | None
     claim: Claim
+    level: Level = NO_LEVEL
     binding: Unit | None = None
     shared: Entitlement | None = None
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from scanpool.decide import behavior, breaker, ceilings, probing
 from scanpool.decide.breaker import Verdict
-from scanpool.decide.ceilings import Peers
+from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Backlog, Signals
@@ -39,7 +39,7 @@ def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> De
     current, backlog = signals.workers.replicas, signals.backlog
     if signals.holds or backlog is None:
         met = ceilings.measure(spec, signals, memory, peers, _bounds(spec, current).replicas)
-        rungs = _hold(spec, signals, memory, met.by_limit)
+        rungs = _hold(spec, signals, memory, met)
     else:
         rungs = [*_ask(backlog, signals.asked), *_pace(spec, signals, memory)]
         met = ceilings.measure(spec, signals, memory, peers, rungs[-1].replicas)
@@ -60,7 +60,9 @@ def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> De
         reverts=len(memory.history.reverted_at),
         llm=_holding(spec, met.llm, max(current, rungs[-1].replicas)),
         breaker=verdict,
-        next_probe_seconds=None if spec.llm is None else probing.age(memory.llm.breaker, spec.llm),
+        next_probe_seconds=None
+        if spec.llm is None
+        else probing.age(memory.llm.probing, memory.llm.breaker, spec.llm),
     )
 
 
@@ -128,10 +130,10 @@ def _capped(met: Mapping[LimitedBy, Ceiling], current: int, replicas: int) -> li
     return rungs
 
 
-def _hold(
-    spec: PoolSpec, signals: Signals, memory: Memory, met: Mapping[LimitedBy, Ceiling]
-) -> list[_Rung]:
+def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> list[_Rung]:
     """Keep what is there; with a fallback and no depth for too long, have at least that.
+
+    A bucket that runs empty is known, whatever is not, and takes replicas all the same.
 
     Within the bounds, which the spec alone tells: minReplicas and maxReplicas hold whatever cannot
     be read, as the HPA's do.
@@ -146,10 +148,13 @@ def _hold(
         told = f"the depth of the queues has been unknown {failures} times in a row"
         rungs += [
             _Rung(Rung.FALLBACK, wanted, told, LimitedBy.FALLBACK),
-            *_capped(met, current, wanted),
+            *_capped(met.by_limit, current, wanted),
         ]
         kept = max(rungs[-1].replicas, current)
         rungs.append(_Rung(Rung.FLOOR, kept, "a reading that fails lowers nothing"))
+    if met.runs_empty and not signals.is_first_look:
+        of_tokens = {LimitedBy.TOKENS: met.by_limit[LimitedBy.TOKENS]}
+        rungs += _capped(of_tokens, current, rungs[-1].replicas)
     bounds = _bounds(spec, rungs[-1].replicas)
     return rungs if bounds.replicas == rungs[-1].replicas else [*rungs, bounds]
 

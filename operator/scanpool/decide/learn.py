@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanpool.decide import backoff, breaker, cost, history, limits, ramp
+from scanpool.decide import backoff, breaker, cost, history, limits, probing, ramp
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.memory import Memory
@@ -29,6 +29,7 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
         # What the workers met between the last good answer and now was no limit.
         forgive_since=seen.answered_at if has_opened else None,
     )
+    known_limits = limits.step(known.limits, llm, seen.told, now)
     held_back = backoff.step(known.backoff, seen, billing, now)
     return Memory(
         past,
@@ -37,10 +38,11 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
             known,
             breaker=paid,
             backoff=held_back,
-            limits=limits.step(known.limits, llm, seen.told, now),
+            limits=known_limits,
             cost=cost.step(known.cost, llm, signals, held_back.refused_at, past.shrunk_at),
             bucket=seen.bucket,
             belief=seen.belief,
             uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
+            probing=probing.step(seen, known_limits, now),
         ),
     )

@@ -1,10 +1,11 @@
 """What one limit of the provider allows: on tokens, on input or output apart, or on requests.
 
-    ceiling = floor(factor x (target x limit - others) / cost of one replica)
+    ceiling = floor(factor x (plan - others) / cost of one replica)
 
 in units per minute, and at least one while others leave any room. `others` is what everyone else on
-the key uses, `factor` is the back-off after rate-limit 429s. Headroom is limit less *rate*: the
-level of the provider's bucket says how much burst is left, not how much of the limit is unused.
+the key uses, `factor` is the back-off after rate-limit 429s. The plan is the limit as far as the
+level of the provider's bucket allows (watermarks.py); where there is none, the target share of it:
+headroom is then limit less *rate*.
 
 Pools on one key and model share what the formula gives them together (sharing.py).
 """
@@ -14,46 +15,62 @@ from math import inf
 
 from scanpool.decide.cost import Cost
 from scanpool.decide.decision import Ceiling
-from scanpool.decide.limits import PROBE, Limit
-from scanpool.decide.llm_signals import Probed, Use
+from scanpool.decide.llm_signals import Use
 from scanpool.decide.sharing import Entitlement
+from scanpool.decide.watermarks import NO_LEVEL, Allowance, Level, Replica, allowance
 from scanpool.models.claims import Need, Unit
-from scanpool.models.llm import Llm
-from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT
-
-# A level that is older than this many probes may be spent already.
-FRESH_PROBES = 2
+from scanpool.models.units import WHOLE_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms a limit may be used: `percent` of it, times the back-off's `factor`.
+    """On which terms a limit may be used, times the back-off's `factor`.
 
-    `burst` is what may be spent per minute on top, out of the provider's bucket; `most` is as far
-    as the key's use may grow.
+    `allowance` is what everyone may use, by the `level` of the bucket where it decides. The key's
+    use may not grow beyond `most`, in units per minute.
     """
 
-    percent: int
+    allowance: Allowance
     factor: float
-    burst: float = 0.0
+    words: str
+    level: Level = NO_LEVEL
     most: float = inf
 
 
-def need(unit: Unit, limit: Limit, use: Use, cost: Cost, terms: Terms) -> Need | None:
-    """Return what a pool makes of one limit; None while a part of it is unknown.
+def by_rate(limit: int, percent: int, factor: float, unit: Unit) -> Terms:
+    """Return the terms where no level decides: a share of the limit.
 
     Raising goes up to the target. Lowering starts only where the use would pass the middle between
     target and limit: the two edges keep a noisy reading from moving replicas to and fro.
     """
+    # Percent times limit first: what fits exactly is not to be lost to a rounding error.
+    plan = percent * limit / WHOLE_PERCENT
+    middle = (WHOLE_PERCENT + percent) * limit / (2 * WHOLE_PERCENT)
+    return Terms(Allowance(plan, middle), factor, f"{percent}% of {limit:,} {unit}")
+
+
+def by_level(limit: int, level: Level, replica: Replica, factor: float) -> Terms:
+    """Return the terms where the level of the bucket decides, with what a replica costs."""
+    allowed = allowance(level, limit, replica)
+    share = f"{(level.tokens or 0.0) / limit:.0%}"
+    return Terms(allowed, factor, f"{limit:,} TPM with the bucket {share} full", level)
+
+
+def need(unit: Unit, use: Use, cost: Cost, terms: Terms) -> Need | None:
+    """Return what a pool makes of one limit; None while a part of it is unknown."""
     per_replica, others = cost.of(unit), use.others.of(unit)
     if not per_replica or others is None:
         return None
-    percent, factor, burst = terms.percent, terms.factor, terms.burst
-    # Percent times limit first: what fits exactly is not to be lost to a rounding error.
-    plan = factor * (percent * limit.value / WHOLE_PERCENT + burst)
-    middle = (WHOLE_PERCENT + percent) * limit.value / (2 * WHOLE_PERCENT)
-    keep = factor * (middle + burst)
-    return Need(per_replica, use.own.of(unit) or 0.0, plan, keep, others, factor, terms.most)
+    factor, allowed = terms.factor, terms.allowance
+    return Need(
+        per_replica,
+        use.own.of(unit) or 0.0,
+        factor * allowed.plan,
+        factor * allowed.keep,
+        others,
+        factor,
+        min(terms.most, allowed.most),
+    )
 
 
 def unknown(unit: Unit, use: Use, current: int) -> Ceiling:
@@ -70,12 +87,11 @@ def unknown(unit: Unit, use: Use, current: int) -> Ceiling:
     )
 
 
-def ceiling(unit: Unit, limit: Limit, need: Need, found: Entitlement, terms: Terms) -> Ceiling:
+def ceiling(unit: Unit, need: Need, found: Entitlement, terms: Terms) -> Ceiling:
     """Return the most replicas that a limit allows, with the numbers in words."""
+    capped = need.most if need.most < need.plan and not terms.level.decides else None
     there_is = (
-        f"{terms.percent}% of {limit.value:,} {unit}"
-        f"{f' and {terms.burst:,.0f} more from the bucket' if terms.burst else ''}"
-        f"{f', by llm.ramp no more than {need.most:,.0f} now' if need.most < need.plan else ''}"
+        f"{terms.words}{'' if capped is None else f', by llm.ramp no more than {capped:,.0f} now'}"
     )
     backed_off = "" if need.factor == 1 else f", times {need.factor:.2f} after 429s"
     cost = f", at {need.per_replica:,.0f} {unit} per replica"
@@ -86,21 +102,7 @@ def ceiling(unit: Unit, limit: Limit, need: Need, found: Entitlement, terms: Ter
         )
     else:
         reason = f"{there_is} less {need.others:,.0f} used by others{backed_off}{cost}"
-    return Ceiling(found.fits, found.keeps, reason)
-
-
-def burst(llm: Llm, probed: Probed, limit: Limit | None, now: float) -> float:
-    """Return what the provider's bucket adds, in tokens per minute, spread over llm.burstSeconds.
-
-    Nothing where its level is not fresh, after a 429, or where the spec's own limit is the smaller:
-    the bucket is then not the pool's to spend.
-    """
-    if llm.burst_seconds is None or limit is None or limit.source != PROBE or probed.at is None:
-        return 0.0
-    stale = now - probed.at > FRESH_PROBES * llm.probe.interval_seconds
-    if stale or probed.rate_limited:
-        return 0.0
-    return (probed.remaining or 0) * SECONDS_PER_MINUTE / llm.burst_seconds
+    return Ceiling(found.fits, found.keeps, reason, is_gradual=terms.level.decides)
 
 
 def without_growth(ceiling: Ceiling, current: int) -> Ceiling:

@@ -8,6 +8,7 @@ from scanpool.decide.bucket import Bucket
 from scanpool.decide.limits import Told
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import Refusals
+from scanpool.models.reading import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ class Probed:
     """The provider's last answer to the probe; `is_asked` is whether the pool has one at all.
 
     `at` is None while there is no answer. A billing code means that it refuses every call until
-    someone pays. `remaining` is the level of the token bucket; `spent` what probing takes, in
-    tokens per minute.
+    someone pays. `remaining` is the level of the token bucket, `tokens` what the probe took. A
+    provider that counts requests a day tells `requests_per_day`.
     """
 
     is_asked: bool
@@ -73,7 +74,8 @@ class Probed:
     billing_code: str | None = None
     rate_limited: bool = False
     remaining: int | None = None
-    spent: float | None = None
+    tokens: int | None = None
+    requests_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,10 @@ class LlmSignals:
     how long a back-off must stand until its effect can be measured. `answered_at` is the last
     answer with limits before this tick's. `calls_per_task` are the LLM calls for one message: more
     than one are retries. `awaits_first_call`: use is unknown only because no replica runs.
-    `teaches` is whether the readings can teach what a replica costs. `belief` and `bucket` are what
-    the next tick has to compare with.
+    `start_seconds` is how long a pod takes. `teaches` is whether the readings can teach what a
+    replica costs. `contradiction` is what is wrong with a reading of use that counts as none,
+    though it is there, `bridged` why the provider is silent where the pool goes on without its
+    answer. `belief` and `bucket` are what the next tick has to compare with.
     """
 
     use: Use
@@ -124,4 +128,7 @@ class LlmSignals:
     answered_at: float = 0.0
     calls_per_task: Ratio | None = None
     awaits_first_call: bool = False
+    start_seconds: float = 0.0
     teaches: bool = True
+    contradiction: str | None = None
+    bridged: Unavailable | None = None

@@ -13,6 +13,7 @@ from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
 from scanpool.decide.history import History
 from scanpool.decide.limits import KeptLimits, KnownLimits
+from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 
@@ -28,6 +29,7 @@ class LlmMemory:
     bucket: Bucket = field(default_factory=Bucket)
     belief: Belief = field(default_factory=Belief)
     uses: Uses = ()
+    probing: Probing = field(default_factory=Probing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,24 @@
-"""How often the provider is asked by a probe."""
+"""How often the provider is asked by a probe: by need, and never for much of its limits.
+
+while                                                        | every
+an open breaker backs off                                    | minute to a quarter of an hour
+one replica tries, or workers report billing errors          | minute, 5 s
+the level decides: near the limit, falling, after a change   | 10 s
+the last probe was refused by a rate limit                   | probe.intervalSeconds
+nothing of that                                              | probe.intervalSeconds
+
+Never more often than a thousandth of the limits allows.
+"""
+
+from dataclasses import dataclass
 
 from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.limits import KnownLimits
+from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.looks import FULL_SHARE
+from scanpool.models.claims import Unit
 from scanpool.models.llm import Llm
+from scanpool.models.units import SECONDS_PER_MINUTE
 
 # Half-open probing backs off from a minute, or from the probe's own interval where that is shorter,
 # to a quarter of an hour: a top-up by hand is then found within about as long as it took.
@@ -12,15 +29,65 @@ MOST_BACKOFF_DOUBLINGS = 10
 # How old the probe's answer may be while the workers report billing errors: it costs at most twelve
 # probes a minute, against the messages that fail until the breaker opens.
 SUSPECTED_SECONDS = 5.0
+# While the level decides: at most a sixth of the bucket comes or goes between two looks.
+CLOSE_SECONDS = 10.0
+# Use of less than this share of the limit, beside a full bucket, leaves plenty of room.
+NEAR_SHARE = 0.7
+# After a change of replicas the level is looked at for as long as a slow pod takes to start.
+CHANGED_SECONDS = 120.0
+# Probes take no more than this share of a limit.
+MOST_SHARE = 0.001
+# And of a day's requests: some providers grant 200.
+MOST_DAY_SHARE = 0.1
+DAY_SECONDS = 86_400.0
+# A limit of few requests is looked at no less often than this.
+RAREST_SECONDS = 3600.0
 
 
-def age(breaker: Breaker, llm: Llm) -> float:
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Whether the level decides (`is_close`), and the least seconds between two probes."""
+
+    is_close: bool = True
+    least_seconds: float = 0.0
+
+
+def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
+    """Return how often this tick's readings call for a probe."""
+    limits = {unit: one.value for unit, one in known.by_unit.items()}
+    spent, least = seen.probed.tokens, 0.0
+    if spent and Unit.TOKENS in limits:
+        least = spent * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.TOKENS])
+    if Unit.REQUESTS in limits:
+        least = max(least, SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.REQUESTS]))
+    least = min(least, RAREST_SECONDS)
+    if (a_day := seen.probed.requests_per_day) is not None:
+        least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * a_day))
+    return Probing(_is_close(seen, now) and not seen.probed.rate_limited, least)
+
+
+def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     """Return how old the probe's answer may be, in seconds, before the provider is asked again."""
     interval = float(llm.probe.interval_seconds)
     if breaker.state is Quota.OPEN:
         doublings = min(max(breaker.refusals - 1, 0), MOST_BACKOFF_DOUBLINGS)
         backoff = min(interval, FIRST_BACKOFF_SECONDS) * 2.0**doublings
-        return max(interval, min(backoff, LONGEST_BACKOFF_SECONDS))
+        return max(interval, min(backoff, LONGEST_BACKOFF_SECONDS), probing.least_seconds)
     if breaker.state is Quota.HALF_OPEN or breaker.refusals > 0:
-        return min(interval, FIRST_BACKOFF_SECONDS)
-    return min(interval, SUSPECTED_SECONDS) if breaker.suspected else interval
+        wanted = min(interval, FIRST_BACKOFF_SECONDS)
+    elif breaker.suspected:
+        # What fails meanwhile costs more than the probes.
+        return min(interval, SUSPECTED_SECONDS)
+    else:
+        wanted = min(interval, CLOSE_SECONDS) if probing.is_close else interval
+    return max(wanted, probing.least_seconds)
+
+
+def _is_close(seen: LlmSignals, now: float) -> bool:
+    """Tell whether the level may soon matter; not where there is none."""
+    look = seen.bucket.latest
+    if look is None:
+        return False
+    if look.tokens < FULL_SHARE * look.limit or now - seen.bucket.changed_at < CHANGED_SECONDS:
+        return True
+    return (seen.use.whole.tokens or 0.0) >= NEAR_SHARE * look.limit

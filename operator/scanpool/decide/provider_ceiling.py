@@ -2,16 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from scanpool.decide import backoff, cost, limits, ramp, sharing
+from scanpool.decide import backoff, cost, limits, ramp, sharing, watermarks
+from scanpool.decide.cost import Cost, CostSource
 from scanpool.decide.decision import Ceiling, LlmDecision
-from scanpool.decide.limit_ceiling import Terms, burst, ceiling, need, unknown, without_growth
-from scanpool.decide.limits import TOKEN_UNITS
+from scanpool.decide.limit_ceiling import (
+    Terms,
+    by_level,
+    by_rate,
+    ceiling,
+    need,
+    unknown,
+    without_growth,
+)
+from scanpool.decide.limits import TOKEN_UNITS, Limit
+from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
+from scanpool.decide.watermarks import NO_LEVEL, Level, Replica
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.llm import Llm
 from scanpool.models.spec import PoolSpec
 
 NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
@@ -33,29 +46,20 @@ def measure(
     llm, seen, current = spec.llm, signals.llm, signals.workers.replicas
     if llm is None or seen is None:
         return None
-    in_force = limits.in_force(memory.limits, llm)
-    per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, seen.use.own)
-    factor = backoff.in_force(memory.backoff, seen.hold_seconds, signals.now)
-    usual = Terms(llm.target_utilization_percent, factor)
-    # The bucket and the ramp are about all tokens.
-    of_tokens = replace(
-        usual,
-        burst=burst(llm, seen.probed, in_force.get(Unit.TOKENS), signals.now),
-        most=ramp.most(memory.uses, llm.ramp),
-    )
-    terms = {unit: of_tokens if unit is Unit.TOKENS else usual for unit in in_force}
+    basis = _basis(spec, llm, seen, memory, signals.now)
+    terms = _terms(llm, seen, memory, basis, signals.now)
     needs = {
         unit: found
-        for unit, limit in in_force.items()
-        if (found := need(unit, limit, seen.use, per_replica, terms[unit])) is not None
+        for unit in terms
+        if (found := need(unit, seen.use, basis.cost, terms[unit])) is not None
     }
     claim = replace(claim, needs=needs)
-    shares = {unit: sharing.entitlement(unit, claim, peers) for unit in in_force}
+    shares = {unit: sharing.entitlement(unit, claim, peers) for unit in terms}
     ceilings = {}
-    for unit, limit in in_force.items():
+    for unit in terms:
         if (entitled := shares[unit]) is not None:
-            ceilings[unit] = ceiling(unit, limit, needs[unit], entitled, terms[unit])
-        elif unit is Unit.TOKENS or (unit in TOKEN_UNITS and per_replica.of(unit) != 0):
+            ceilings[unit] = ceiling(unit, needs[unit], entitled, terms[unit])
+        elif unit is Unit.TOKENS or (unit in TOKEN_UNITS and basis.cost.of(unit) != 0):
             ceilings[unit] = unknown(unit, seen.use, current)
     binding = smallest(ceilings, TOKEN_UNITS)
     tokens = NO_LIMIT if binding is None else ceilings[binding]
@@ -66,11 +70,65 @@ def measure(
     named = {LimitedBy.TOKENS: tokens}
     if Unit.REQUESTS in ceilings:
         named[LimitedBy.REQUESTS] = ceilings[Unit.REQUESTS]
-    shared = _tightest(shares)
-    since = memory.backoff.at
     return Provided(
-        named, LlmDecision(in_force, per_replica, factor, since, claim, binding, shared)
+        named,
+        LlmDecision(
+            basis.limits,
+            basis.cost,
+            basis.factor,
+            memory.backoff.at,
+            claim,
+            basis.level,
+            binding,
+            _tightest(shares),
+        ),
     )
+
+
+class _Basis(NamedTuple):
+    """What the terms of all limits rest on: `factor` is that of the back-off."""
+
+    limits: Mapping[Unit, Limit]
+    cost: Cost
+    factor: float
+    level: Level
+
+
+def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: float) -> _Basis:
+    in_force = limits.in_force(memory.limits, llm)
+    per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, seen.use.own)
+    level = NO_LEVEL
+    if (of_tokens := in_force.get(Unit.TOKENS)) is not None:
+        reserve = llm.bucket_reserve_percent
+        level = watermarks.level(seen.bucket, of_tokens.value, reserve, seen.start_seconds, now)
+    if level.decides and seen.bucket.per_replica is not None:
+        # What this tick has learned is not yet in what the level tells of others.
+        per_replica = replace(per_replica, tokens=seen.bucket.per_replica)
+    factor = backoff.in_force(memory.backoff, seen.hold_seconds, now)
+    return _Basis(in_force, per_replica, factor, level)
+
+
+def _terms(
+    llm: Llm, seen: LlmSignals, memory: LlmMemory, basis: _Basis, now: float
+) -> dict[Unit, Terms]:
+    """Return the terms of each limit. The bucket and the ramp are about all tokens."""
+    percent = llm.target_utilization_percent
+    terms = {
+        unit: by_rate(limit.value, percent, basis.factor, unit)
+        for unit, limit in basis.limits.items()
+    }
+    if Unit.TOKENS not in terms:
+        return terms
+    of_tokens = terms[Unit.TOKENS]
+    if basis.level.decides and basis.cost.tokens:
+        replica = Replica(
+            basis.cost.tokens,
+            basis.cost.source is CostSource.LEARNED,
+            now - seen.bucket.changed_at >= watermarks.SETTLE_SECONDS,
+        )
+        limit = basis.limits[Unit.TOKENS].value
+        of_tokens = by_level(limit, basis.level, replica, basis.factor)
+    return {**terms, Unit.TOKENS: replace(of_tokens, most=ramp.most(memory.uses, llm.ramp))}
 
 
 def smallest(ceilings: Mapping[Unit, Ceiling], units: tuple[Unit, ...]) -> Unit | None:

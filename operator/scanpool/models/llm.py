@@ -137,7 +137,7 @@ class Llm(Model):
     requests_per_minute: PerMinute | None = None
     """Request limit (RPM). If the probe sees the provider's too, the smaller one."""
     target_utilization_percent: Percent = 85
-    """Share of the limit that scaling up may plan to use."""
+    """Share of the limit to plan with where the provider tells no level of its bucket."""
     tokens_per_replica_minute: PerMinute | None = None
     """Tokens per minute that one busy replica uses, until the pool has learned it."""
     weight: Annotated[int, whole(1, 1000)] = 1
@@ -146,9 +146,9 @@ class Llm(Model):
     """Limit the growth of use. Unset: only a slow_down of the provider does."""
     admin: Admin | None = None
     """Read the limits where the provider's answers do not tell them."""
-    burst_seconds: Annotated[int, whole(60, 3600)] | None = None
-    """Plan to spend what the provider's token bucket holds within this time, on top of the target.
-    Unset: the bucket is left alone."""
+    bucket_reserve_percent: Annotated[int, whole(1, 100)] = 15
+    """Share of the provider's token bucket that is never planned with. The rest carries what whole
+    replicas leave of the limit; 100 leaves the bucket alone."""
     on_quota_exhausted: OnQuotaExhausted = OnQuotaExhausted.SCALE_TO_MIN
     """ScaleToZero keeps messages waiting in the queue instead of failing."""
     usage: Usage = Usage()
@@ -186,11 +186,5 @@ class Llm(Model):
             "self.provider == 'openai' || !has(self.admin)",
             "admin goes with provider openai: leave it out",
             lambda m: m.provider is Provider.OPENAI or m.admin is None,
-        ),
-        Rule(
-            "!has(self.burstSeconds) || self.burstSeconds >= 2 * self.probe.intervalSeconds",
-            "burstSeconds must be at least twice probe.intervalSeconds: a level that is read less "
-            "often is spent before it is seen to fall",
-            lambda m: m.burst_seconds is None or m.burst_seconds >= 2 * m.probe.interval_seconds,
         ),
     )

@@ -122,6 +122,7 @@ class ProviderState:
     output tokens are told by providers that count them apart. `tokens_remaining` is the level of
     the token bucket: what may be spent at once, not unused rate. A billing code means that it
     refuses every call until someone pays. `tokens_spent` is what the probe itself took.
+    `requests_per_day` is a limit of a day.
     """
 
     tokens_per_minute: int | None = None
@@ -130,6 +131,7 @@ class ProviderState:
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     tokens_spent: int | None = None
+    requests_per_day: int | None = None
     billing_code: str | None = None
     rate_limited: bool = False
     slow_down: bool = False

@@ -48,7 +48,7 @@ def of_tick(
     problems = gaps if refusal is None else (refusal, *gaps)
     return {
         ConditionType.READY: _failed(problems) if problems else _ready(spec),
-        ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _EVERY_READING,
+        ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _measured(signals),
         ConditionType.SCALING_ACTIVE: _active(spec, gaps, decision, refusal),
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
         ConditionType.QUOTA_EXHAUSTED: _quota(spec, signals, decision),
@@ -113,6 +113,22 @@ def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:
     """Tell the first one's reason and all messages, each once: readings may fail for one reason."""
     messages = dict.fromkeys(problem.message for problem in problems)
     return _false(problems[0].reason, held + "; ".join(messages))
+
+
+def _measured(signals: Signals) -> ConditionState:
+    """Tell of a reading that is missing or cannot be true, though nothing is held for it."""
+    if signals.llm is None:
+        return _EVERY_READING
+    wrong, silent = signals.llm.contradiction, signals.llm.bridged
+    if silent is not None:
+        return _failed([silent], "decided by what it told last: ")
+    if wrong is None:
+        return _EVERY_READING
+    return _false(
+        Reason.USAGE_IMPLAUSIBLE,
+        f"the measured use is {wrong}: it is left out; see whether an exporter's counters jump, or "
+        "two Prometheus servers or jobs scrape the same one (llm.usage.prometheus)",
+    )
 
 
 def _ready(spec: PoolSpec) -> ConditionState:

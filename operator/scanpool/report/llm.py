@@ -14,7 +14,7 @@ from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.models.claims import Share, Unit
 from scanpool.models.figures import figures
-from scanpool.models.units import WHOLE_PERCENT, timestamp
+from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, timestamp
 from scanpool.report.pool_status import FigureStatus, LlmStatus
 from scanpool.report.zone import Zone, zone
 
@@ -33,7 +33,14 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
     if found is None or seen is None:
         return None
     quota = decision.breaker and decision.breaker.state
-    told = _told(found, seen) | {"quota": Told(quota, seen.probed.source, seen.probed.at)}
+    told = (
+        _told(found, seen)
+        | _bucket(found, seen)
+        | {
+            "quota": Told(quota, seen.probed.source, seen.probed.at),
+            "probe_tokens_per_minute": Told(_probing(decision, seen)),
+        }
+    )
     sourced = [(figure.label, told[name]) for name, figure in figures(LlmStatus) if name in told]
     return LlmStatus.model_validate(
         {
@@ -46,6 +53,24 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
             "observed_at": timestamp(signals.now),
         }
     )
+
+
+def _bucket(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
+    """Return the figures of the provider's bucket; without a level its state says why."""
+    level = found.level
+    return {
+        "bucket_state": Told(level.state),
+        "bucket_tokens": Told(level.tokens, seen.probed.source, level.at),
+        "bucket_low_tokens": Told(level.low),
+        "bucket_high_tokens": Told(level.high),
+        "bucket_reserve_tokens": Told(level.reserve),
+    }
+
+
+def _probing(decision: Decision, seen: LlmSignals) -> float | None:
+    """Return what probing takes, in tokens per minute."""
+    tokens, seconds = seen.probed.tokens, decision.next_probe_seconds
+    return None if tokens is None or not seconds else tokens * SECONDS_PER_MINUTE / seconds
 
 
 def _told(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
@@ -81,7 +106,6 @@ def _told(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
         "binding_limit": Told(found.binding),
         "input_tokens_per_minute_limit": Told(_value(limits, Unit.INPUT_TOKENS)),
         "output_tokens_per_minute_limit": Told(_value(limits, Unit.OUTPUT_TOKENS)),
-        "probe_tokens_per_minute": Told(seen.probed.spent),
         "calls_per_task": calls,
         # Rounded up: what occurs is not to be shown as nothing.
         "refusals": Told(

@@ -13,6 +13,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.cost import CostSource
 from scanpool.decide.decision import Rung
 from scanpool.decide.memory import Checkpoint
+from scanpool.decide.watermarks import DECIDES, State
 from scanpool.models.base import Model
 from scanpool.models.claims import Unit
 from scanpool.models.conditions import Condition, LimitedBy
@@ -35,7 +36,7 @@ Tokens = Annotated[int, Field(json_schema_extra=INT64)]
 Rate = Annotated[Tokens, BeforeValidator(shown)]
 Count = Annotated[int, Field(json_schema_extra=INT32)]
 
-TPM, RPM, PERCENT, PER_MINUTE, NO_UNIT = " TPM", " RPM", "%", " a minute", ""
+TOKENS, TPM, RPM, PERCENT, PER_MINUTE, NO_UNIT = " tokens", " TPM", " RPM", "%", " a minute", ""
 # Calls per task are the ratio of two rates that are counted apart: at 500 a minute each, two
 # standard deviations of it are 13%. Workers that begin to retry at least double it.
 CALLS_SHARE = 0.25
@@ -65,6 +66,11 @@ def _confidence_is_same(new: int | None, old: int | None, _: Around) -> bool:
 def _is_there_still(new: object, old: object, _: Around) -> bool:
     """Leave what an answer costs: it has a few words more or less each time."""
     return (new is None) == (old is None)
+
+
+def _law_is_same(new: State | None, old: State | None, _: Around) -> bool:
+    """Leave where the level stands: it swings all the time. That it decides, or no more, is news."""
+    return new is old or (new in DECIDES and old in DECIDES)
 
 
 def _claim_is_same(new: float | None, old: float | None, around: Around) -> bool:
@@ -179,6 +185,18 @@ class LlmStatus(Model):
     """Output token limit, per minute."""
     probe_tokens_per_minute: Rate | None = figure("tpm_probe", TPM, "probe", _is_there_still)
     """Tokens that the operator's probe uses, for all pools of the key, per minute."""
+    bucket_state: State | None = figure(
+        "bucket_state", NO_UNIT, "bucketState", _law_is_same, by="state"
+    )
+    """Where the level of the provider's bucket stands, or why it decides nothing."""
+    bucket_tokens: Rate | None = figure("bucket_tokens", TOKENS, "bucket", _is_there_still)
+    """Level of the bucket, reckoned on from the provider's last answer."""
+    bucket_low_tokens: Rate | None = figure("bucket_low_tokens", TOKENS, "lowMark")
+    """Low watermark: before the level is there, replicas are given back."""
+    bucket_high_tokens: Rate | None = figure("bucket_high_tokens", TOKENS, "highMark")
+    """High watermark: above it one replica more is fed out of the bucket."""
+    bucket_reserve_tokens: Rate | None = figure("bucket_reserve_tokens", TOKENS, "reserve")
+    """Part of the bucket that is never planned with."""
     calls_per_task: float | None = figure(
         "calls_per_task", NO_UNIT, "callsPerTask", of_itself(CALLS_SHARE)
     )

@@ -63,7 +63,7 @@ class PoolScaler:
         memory, llm = self._memory, self._spec.llm
         if self._is_new:
             memory, self._is_new = restore(checkpoint(memory), now), False
-        age = 0.0 if llm is None else probe_age(memory.llm.breaker, llm)
+        age = 0.0 if llm is None else probe_age(memory.llm.probing, memory.llm.breaker, llm)
         observation = observer.observe(age)
         peers = self._operator.peers(pipeline.name, now)
         signals = assess(self._spec, observation, memory, now)

@@ -466,7 +466,7 @@ async def test_the_probe_backs_off_and_a_changed_spec_is_tried_at_once() -> None
     await operator.tick()
     for seconds in (60, 180):
         await operator.tick(observe(2, 20, provider=seen(REFUSING, NOW + seconds)))
-    assert world.probe_ages == [60, 60, 120]
+    assert world.probe_ages == [10, 60, 120]
 
     operator.change_spec()
     await operator.tick()
@@ -482,7 +482,7 @@ async def test_a_changed_spec_costs_no_probe_while_the_provider_is_paid() -> Non
     operator.change_spec()
     await operator.tick()
 
-    assert world.probe_ages == [60, 60]
+    assert world.probe_ages == [10, 60]
 
 
 async def test_the_first_tick_of_a_process_goes_on_with_the_back_off() -> None:

@@ -168,9 +168,9 @@ def test_a_reading_that_is_stuck_holds_the_pool_and_says_so(tokens: float, words
     for second in range(0, 241, 10):
         now = NOW + second
         changed = tokens if second < 240 else tokens + 1
-        empty = seen(ProviderState(tokens_per_minute=2_000_000, tokens_remaining=0))
+        told = seen(ProviderState(tokens_per_minute=2_000_000))
         observation = observe(
-            2, 300, rates=seen((rates(2.0),), now), usage=using(changed, now), provider=empty
+            2, 300, rates=seen((rates(2.0),), now), usage=using(changed, now), provider=told
         )
         found, known, decision = think(spec, observation, known, now)
         desired.append(decision.desired)

@@ -11,7 +11,12 @@ from builders import NOW, llm, llm_signals, memory, observe, pool, seen, signals
 from scanpool.decide import Memory, assess, learn
 from scanpool.decide.breaker import SLOW_START_SECONDS, Breaker, Quota, judge, step
 from scanpool.decide.llm_signals import LlmSignals, Probed, Refused
-from scanpool.decide.probing import LONGEST_BACKOFF_SECONDS, SUSPECTED_SECONDS, age
+from scanpool.decide.probing import (
+    LONGEST_BACKOFF_SECONDS,
+    SUSPECTED_SECONDS,
+    Probing,
+    age,
+)
 from scanpool.models.error_codes import Refusals
 from scanpool.models.llm import Llm, OnQuotaExhausted, Probe
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
@@ -21,6 +26,7 @@ SINCE = NOW - 60
 WINDOW = 60
 ANSWERED = Probed(is_asked=True, at=NOW)
 REFUSED = Probed(is_asked=True, at=NOW, billing_code="insufficient_quota")
+CALM = Probing(is_close=False)
 BREAKERS = {
     Quota.CLOSED: Breaker(),
     Quota.HALF_OPEN: Breaker(Quota.HALF_OPEN, "insufficient_quota", SINCE, refusals=1),
@@ -170,7 +176,7 @@ def test_the_more_refusals_the_longer_until_the_next_probe(interval: int, ages: 
     spec = probed_every(interval)
 
     for refusals, seconds in enumerate(ages, start=1):
-        assert age(told(Breaker(), [True] * refusals), spec) == seconds
+        assert age(CALM, told(Breaker(), [True] * refusals), spec) == seconds
 
 
 @pytest.mark.parametrize(
@@ -191,21 +197,21 @@ def test_the_more_refusals_the_longer_until_the_next_probe(interval: int, ages: 
 def test_the_backoff_ends_with_the_slow_start(
     interval: int, answers: list[bool], seconds: float
 ) -> None:
-    assert age(told(Breaker(), answers), probed_every(interval)) == seconds
+    assert age(CALM, told(Breaker(), answers), probed_every(interval)) == seconds
 
 
 def test_a_checkpoint_that_counted_no_refusals_is_probed_at_the_first_step() -> None:
     for quota in (Quota.OPEN, Quota.HALF_OPEN):
-        assert age(replace(BREAKERS[quota], refusals=0), probed_every(60)) == 60
+        assert age(CALM, replace(BREAKERS[quota], refusals=0), probed_every(60)) == 60
 
 
 @given(interval=st.integers(1, 3600), refusals=st.integers(0, 10_000))
 def test_the_backoff_is_within_bounds_and_never_shortens(interval: int, refusals: int) -> None:
     spec, opened = probed_every(interval), replace(BREAKERS[Quota.OPEN], refusals=refusals)
-    seconds = age(opened, spec)
+    seconds = age(CALM, opened, spec)
 
     assert interval <= seconds <= max(interval, LONGEST_BACKOFF_SECONDS)
-    assert seconds <= age(replace(opened, refusals=refusals + 1), spec)
+    assert seconds <= age(CALM, replace(opened, refusals=refusals + 1), spec)
 
 
 # --- what the workers tell ---
@@ -236,8 +242,8 @@ def test_billing_errors_of_the_workers_bring_the_next_probe_forward(
 
     assert breaker.state is Quota.CLOSED
     assert breaker.suspected is suspected
-    assert age(breaker, probed_every(60)) == (SUSPECTED_SECONDS if suspected else 60)
-    assert age(breaker, probed_every(2)) == 2
+    assert age(CALM, breaker, probed_every(60)) == (SUSPECTED_SECONDS if suspected else 60)
+    assert age(CALM, breaker, probed_every(2)) == 2
 
 
 def test_what_the_probe_has_confirmed_is_no_suspicion() -> None:
@@ -369,7 +375,7 @@ def test_nothing_is_limited_once_the_slow_start_is_over(
 
     over = tripped(breaker, Probed(is_asked=True), last + 60 + SLOW_START_SECONDS)
     assert cap(over, choice, 0, 0, last + 60 + SLOW_START_SECONDS) is None
-    assert age(over, probed_every(600)) == 600
+    assert age(CALM, over, probed_every(600)) == 600
 
 
 def reason(breaker: Breaker, choice: OnQuotaExhausted, min_replicas: int) -> str:

@@ -1,221 +1,219 @@
-"""What the falling level of the provider's token bucket tells of the whole key's use."""
+"""What is known of the provider's bucket from tick to tick."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from builders import (
-    ANSWER,
-    NOW,
-    VISION,
-    llm,
-    memory,
-    observe,
-    pods,
-    pool,
-    queue,
-    rates,
-    seen,
-    target,
-    unseen,
-)
-from scanpool.decide import Memory, assess
-from scanpool.decide.behavior import Scaling
-from scanpool.decide.bucket import Bucket, Level, LevelUse, OthersUse, Own, step
-from scanpool.decide.history import History
+from builders import NOW, VISION, depth, llm, memory, observe, pool, queue, rates, seen, unseen
+from scanpool.decide import Memory, assess, bucket
+from scanpool.decide.bucket import Bucket, Measured, OthersUse, reckoned, step
 from scanpool.decide.llm_signals import Flow
+from scanpool.decide.looks import Look
 from scanpool.models.observation import KeyUsage, ProviderState
-from scanpool_sandbox.limiter import Admitted, Limiter
+from scanpool.models.reading import Available, Reading
 
 LIMIT = 2_000_000
-WINDOW = 60
-SPEC = pool(queue(VISION, tokens=3_000), queue(ANSWER, tokens=1_500), llm=llm())
-WORKING = seen((rates(2.0, VISION), rates(4.0, ANSWER)))
-# What those rates come to in tokens per minute, of replicas that have long been the same.
-STEADY = Own(720_000, NOW - 600)
-UNKNOWN = Own(None, None)
+COST = 500_000.0
+STEADY = Measured(per_replica=COST, steady_since=NOW - 600)
 
 
-def looked(*levels: Level, bucket: Bucket | None = None, own: Own = UNKNOWN) -> Bucket:
-    """Return what is known after some looks at the level."""
-    known = bucket or Bucket()
-    for one in levels:
-        known = step(known, one, own, WINDOW)
-    return known
+def look(share: float, seconds: float = 0, replicas: int = 2, limit: int = LIMIT) -> Look:
+    return Look(NOW + seconds, int(share * limit), limit, 0.0, replicas, replicas)
 
 
-def level(tokens: int, seconds: float = 0, limit: int = LIMIT) -> Level:
-    return Level(NOW + seconds, tokens, limit)
+def looked(*series: Look, known: Bucket | None = None, measured: Measured = STEADY) -> Bucket:
+    """Return what is known after some looks at the level, each in a tick of its own."""
+    found = known or Bucket()
+    for one in series:
+        found = step(found, one, measured, one.at)
+    return found
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        pytest.param(level(1_000_000), level(1_000_000, 60), 2_000_000, id="steady-as-the-refill"),
-        pytest.param(level(1_500_000), level(1_000_000, 60), 2_500_000, id="falls"),
-        pytest.param(level(1_500_000), level(1_000_000, 30), 3_000_000, id="falls-faster"),
-        pytest.param(level(1_000_000), level(1_500_000, 60), 1_500_000, id="rises"),
-        pytest.param(level(1_000_000), level(1_800_000, 24), 0, id="nobody-calls"),
-        pytest.param(level(0), level(0, 300), 2_000_000, id="as-far-apart-as-may-be"),
-        pytest.param(level(1_000_000), level(1_000_000, 301), None, id="too-far-apart"),
-        pytest.param(level(1_800_001), level(1_000_000, 60), None, id="was-full"),
-        pytest.param(level(1_000_000), level(1_800_001, 60), None, id="is-full"),
-        pytest.param(level(1_000_000), level(1_000_000, 60, 4_000_000), None, id="another-limit"),
-        pytest.param(level(1_000_000), level(500_000), None, id="the-same-answer"),
-        pytest.param(level(1_000_000), level(500_000, -60), None, id="an-older-answer"),
-    ],
-)
-def test_use_is_the_refill_less_the_change_of_the_level(
-    before: Level, after: Level, told: float | None
-) -> None:
-    bucket = looked(before, after)
-
-    assert bucket.use == (None if told is None else LevelUse(NOW, after.at, told))
+def others(found: Bucket) -> float | None:
+    return None if found.others is None else found.others.tokens
 
 
 def test_an_answer_that_several_ticks_see_is_one_look() -> None:
-    bucket = looked(level(1_500_000), *[level(1_500_000)] * 3, level(1_000_000, 60))
-    assert bucket.use == LevelUse(NOW, NOW + 60, 2_500_000)
-
-    assert looked(*[level(1_000_000, 60)] * 3, bucket=bucket) == bucket
+    assert len(looked(look(0.5), look(0.5), look(0.4, 10), look(0.4, 10)).looks) == 2
 
 
-def test_only_the_last_level_is_kept() -> None:
-    bucket = looked(*(level(one, 60 * one) for one in range(5)))
+def test_looks_at_another_limit_are_forgotten_and_so_are_old_ones() -> None:
+    found = looked(look(0.5), look(0.5, 10), look(0.5, 20, limit=LIMIT // 2))
+    assert [one.limit for one in found.looks] == [LIMIT // 2]
 
-    assert bucket.level == Level(NOW + 240, 4, LIMIT)
-
-
-def test_others_are_looked_for_anew_with_every_pair_and_kept_while_the_bucket_is_full() -> None:
-    bucket = looked(level(1_500_000), level(1_000_000, 60), own=STEADY)
-    gone = looked(level(1_780_000, 120), bucket=bucket, own=STEADY)
-    assert gone.others == OthersUse(NOW + 120, 500_000)
-
-    full = looked(level(2_000_000, 180), level(2_000_000, 240), bucket=gone, own=STEADY)
-    assert full.others == gone.others
+    later = looked(*(look(0.5, 60.0 * one) for one in range(10)))
+    assert [one.at - NOW for one in later.looks] == [360, 420, 480, 540]
 
 
-def test_what_the_pool_acknowledged_beyond_what_the_level_tells_is_nobody_elses() -> None:
-    bucket = looked(level(300_000), level(1_780_000, 60), own=STEADY)
+def test_it_knows_since_when_the_same_replicas_are_ready() -> None:
+    """A process that has just begun has changed none."""
+    found = looked(look(0.5), look(0.5, 10))
+    assert found.changed_at == 0
 
-    assert bucket.use == LevelUse(NOW, NOW + 60, 520_000)
-    assert bucket.others == OthersUse(NOW + 60, 0)
+    grown = looked(look(0.5, 20, replicas=3), look(0.5, 30, replicas=3), known=found)
+    assert grown.changed_at == NOW + 20
 
 
-@given(
-    limit=st.integers(60_000, 40_000_000),
-    period=st.sampled_from([15, 60, 300]),
-    calls=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 0.4)), min_size=20, max_size=100),
+def test_what_the_level_tells_counts_more_than_what_is_measured() -> None:
+    """A metric that shows nobody, or somebody who left a minute ago, is late or blind."""
+    falling = [look(0.8 - 0.05 * one, 10.0 * one) for one in range(4)]
+
+    for measured in (0.0, 900_000.0, None):
+        told = replace(STEADY, whole=1e6, others=measured)
+        assert others(looked(*falling, measured=told)) == pytest.approx(1_600_000)
+
+
+@pytest.mark.parametrize(
+    ("measured", "told", "found"),
+    [
+        (None, None, None),
+        (300_000.0, None, 300_000),
+        (None, 400_000.0, 400_000),
+        (300_000.0, 400_000.0, 400_000),
+        (600_000.0, 400_000.0, 600_000),
+        # Beside a full bucket others leave what the pool uses itself.
+        (1_900_000.0, None, 1_000_000),
+    ],
 )
-def test_the_level_never_tells_less_than_was_used_and_just_that_if_it_never_was_full(
-    limit: int, period: int, calls: list[tuple[float, float]]
+def test_beside_a_full_bucket_the_more_careful_of_what_is_known_counts(
+    measured: float | None, told: float | None, found: float | None
 ) -> None:
-    """Of the provider's own limiter, at whatever moments it is called and looked at."""
-    limiter = Limiter(tokens_per_minute=limit, requests_per_minute=10**6)
-    known, at, look, spent, was_full = Bucket(), 0.0, 0.0, 0, True
-    for wait, share in calls:
-        at += wait
-        while look <= at:
-            bucket = limiter.token_level(look)
-            is_new = known.level is not None
-            known = looked(Level(look, bucket.remaining, limit), bucket=known)
-            if is_new and known.use is not None and known.use.at == look:
-                real = spent * 60 / period
-                # The header tells whole tokens: one may be missing at either look.
-                rounding = 60 / period + 1e-6 * limit
-                assert known.use.tokens >= real - rounding
-                if not was_full:
-                    assert known.use.tokens <= real + rounding
-            spent, was_full = 0, bucket.level >= limit
-            look += period
-        was_full = was_full or limiter.token_level(at).level >= limit
-        if isinstance(limiter.admit(tokens := max(1, int(share * limit)), at), Admitted):
-            spent += tokens
+    known = Bucket(others=None if told is None else OthersUse(NOW - 60, told))
+    starting = Measured(1e6, measured, COST, None)
+
+    assert others(looked(look(1.0), known=known, measured=starting)) == found
+
+
+@pytest.mark.parametrize(
+    ("measured", "spare"),
+    [
+        pytest.param(STEADY, True, id="nothing-else-is-known"),
+        pytest.param(replace(STEADY, whole=1_900_000.0), True, id="less-than-the-limit"),
+        pytest.param(replace(STEADY, whole=1_950_000.0), False, id="nothing-to-look-for"),
+        pytest.param(replace(STEADY, whole=4e6), True, id="no-use-that-a-full-bucket-allows"),
+        pytest.param(replace(STEADY, steady_since=NOW - 29), False, id="not-long-enough"),
+        pytest.param(replace(STEADY, steady_since=None), False, id="a-replica-starts"),
+    ],
+)
+def test_a_bucket_that_stays_full_has_some_to_spare(measured: Measured, *, spare: bool) -> None:
+    assert looked(look(1.0), measured=measured).has_spare is spare
+
+
+def test_one_that_only_stays_high_has_it_later() -> None:
+    """What it tells of others leaves no room, and yet it does not fall."""
+    high = [look(0.85, 10.0 * one) for one in range(13)]
+
+    assert not looked(*high[:12]).has_spare
+    assert looked(*high).has_spare
+    assert not looked(*high, measured=replace(STEADY, steady_since=NOW + 1)).has_spare
+    assert not looked(*high[:9], look(0.79, 90), *high[10:]).has_spare
+
+
+def test_between_answers_the_level_is_reckoned_on_and_told_to_be() -> None:
+    found = looked(*(look(0.8 - 0.05 * one, 10.0 * one) for one in range(4)))
+    assert found.use == pytest.approx(2_600_000)
+
+    guess = reckoned(found, NOW + 60)
+    assert guess is not None
+    assert (guess.tokens, guess.is_told) == (pytest.approx(1_000_000), False)
+    assert reckoned(found, NOW + 600) == replace(guess, at=NOW + 600, tokens=0)
+    assert reckoned(Bucket(), NOW) is None
+    assert looked(guess, known=found).told_at == NOW + 30
+
+
+def test_a_use_that_the_level_contradicts_for_minutes_is_said_to_be_wrong() -> None:
+    jumps = replace(STEADY, whole=3_100_000.0, others=2_100_000.0)
+    looks = [look(0.9, 10.0 * one) for one in range(13)]
+    found = looked(*looks, measured=jumps)
+
+    assert others(found) == pytest.approx(LIMIT - 2 * COST), "and it is nobody's"
+    assert bucket.contradiction(found, 3_100_000.0, NOW + 119) is None
+    assert bucket.contradiction(found, 3_100_000.0, NOW + 120) == (
+        "3,100,000 TPM of a limit of 2,000,000 for 120 s, while the provider's bucket is 90% full "
+        "and refuses nobody"
+    )
+    calm = looked(look(0.9, 130), known=found)
+    assert bucket.contradiction(calm, 1e6, NOW + 600) is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "share", "wrong"),
+    [(3_000_001.0, 0.1, True), (3e6, 0.1, False), (9e9, 0.09, False), (None, 1.0, False)],
+)
+def test_an_empty_bucket_contradicts_nothing(
+    whole: float | None, share: float, *, wrong: bool
+) -> None:
+    assert bucket.is_implausible(whole, look(share)) is wrong
 
 
 # --- By the provider's answers ---
 
+SPEC = pool(queue(VISION, tokens=3_000), llm=llm(tokens_per_replica_minute=500_000))
 
-def answer(remaining: int | None, seconds: float = 0, limit: int | None = LIMIT) -> Any:
+
+def answer(share: float | None, seconds: float = 0, limit: int | None = LIMIT) -> Any:
     """Build an answer of the provider that tells how much its bucket holds."""
-    state = ProviderState(tokens_per_minute=limit, tokens_remaining=remaining)
-    return seen(state, NOW + seconds)
+    tokens = None if share is None else int(share * LIMIT)
+    return seen(ProviderState(tokens_per_minute=limit, tokens_remaining=tokens), NOW + seconds)
 
 
-def answered(*answers: Any, known: Memory | None = None, **changes: Any) -> Bucket:
+def answered(*answers: Reading[ProviderState], **changes: Any) -> Bucket:
     """Return what is known of the bucket after the answers of some ticks."""
-    known = known or Memory()
+    known = Memory()
+    now = NOW
     for provider in answers:
-        found = assess(SPEC, observe(provider=provider, **changes), known, NOW + 60).llm
+        now = provider.at if isinstance(provider, Available) else now + 10
+        waiting = {"queues": seen((depth(100),)), **changes}
+        found = assess(SPEC, observe(2, provider=provider, **waiting), known, now).llm
         assert found is not None
         known = memory(known.history, bucket=found.bucket)
     return known.llm.bucket
 
 
-def test_what_an_answer_tells_of_the_bucket_is_a_look() -> None:
-    bucket = answered(answer(1_500_000), answer(1_000_000, 60))
-
-    assert bucket == looked(level(1_500_000), level(1_000_000, 60))
+def test_what_an_answer_tells_of_the_bucket_is_a_look_beside_what_the_pool_does() -> None:
+    busy = answered(answer(0.8), answer(0.7, 10))
+    assert busy.looks == (
+        Look(NOW, 1_600_000, LIMIT, None, 2, 2),
+        Look(NOW + 10, 1_400_000, LIMIT, None, 2, 2),
+    )
+    idle = answered(answer(0.8), queues=seen((depth(1),)), rates=seen((rates(2.0),)))
+    assert idle.latest == Look(NOW, 1_600_000, LIMIT, 360_000, 2, 0)
 
 
 @pytest.mark.parametrize(
     "silent",
     [
-        pytest.param(answer(None, 60), id="no-level"),
-        pytest.param(answer(1_000_000, 60, None), id="no-limit"),
-        pytest.param(unseen(), id="no-answer"),
+        pytest.param(answer(None, 10), id="no-level"),
+        pytest.param(answer(0.5, 10, None), id="no-limit"),
     ],
 )
 def test_an_answer_that_tells_no_level_is_no_look(silent: Any) -> None:
-    bucket = answered(answer(1_000_000), silent)
-
-    assert bucket == Bucket(level(1_000_000))
+    assert answered(answer(0.5), silent) == answered(answer(0.5))
 
 
-@pytest.mark.parametrize("usage", [seen(KeyUsage(1.0)), unseen()])
-def test_where_prometheus_is_asked_the_level_is_not(usage: Any) -> None:
-    assert answered(answer(1_500_000), answer(1_000_000, 60), usage=usage) == Bucket()
+def test_while_the_provider_is_silent_the_level_is_reckoned_on() -> None:
+    found = answered(answer(0.5), unseen(), unseen())
+
+    assert [(one.at - NOW, one.is_told) for one in found.looks] == [
+        (0, True), (10, False), (20, False),
+    ]  # fmt: skip
+    # Two replicas use 1 M of 2 M TPM.
+    assert [one.tokens for one in found.looks] == [1_000_000, 1_166_667, 1_333_334]
+    assert found.told_at == NOW
 
 
-@pytest.mark.parametrize(
-    ("changes", "scalings", "told"),
-    [
-        pytest.param({}, (), True, id="steady"),
-        pytest.param(
-            {"target": target(1, pods(1, ready_at=NOW - 60))}, (), True, id="just-long-enough"
-        ),
-        pytest.param(
-            {"target": target(1, pods(1, ready_at=NOW - 59))}, (), False, id="a-new-replica"
-        ),
-        pytest.param({"target": target(1, pods(1, ready=False))}, (), False, id="one-is-not-ready"),
-        pytest.param({"target": target(2, pods(1))}, (), False, id="one-is-missing"),
-        pytest.param({"target": target(0, pods(1))}, (), False, id="one-too-many"),
-        pytest.param({}, (Scaling(NOW - 59, -1),), False, id="one-has-gone"),
-        pytest.param({}, (Scaling(NOW - 60, -1),), True, id="long-ago"),
-    ],
-)
-def test_what_others_use_shows_only_while_the_own_rates_are_of_the_same_time(
-    changes: dict[str, Any], scalings: tuple[Scaling, ...], *, told: bool
-) -> None:
-    """A rate is an average over a minute: after a change of replicas the rest would be theirs."""
-    bucket = answered(
-        answer(1_500_000),
-        answer(1_000_000, 60),
-        known=memory(History(scalings=scalings)),
-        rates=WORKING,
-        **changes,
-    )
+def test_the_level_puts_right_what_is_measured_of_others() -> None:
+    """Prometheus shows the pool alone, and the bucket falls as if as much again were used."""
+    usage = seen(KeyUsage(1_000_000.0, own_tokens_per_minute=1_000_000.0))
+    known = Memory()
+    for index in range(4):
+        provider = answer(0.8 - 0.05 * index, 10.0 * index)
+        tick = observe(2, queues=seen((depth(100),)), provider=provider, usage=usage)
+        found = assess(SPEC, tick, known, NOW + 10 * index).llm
+        assert found is not None
+        known = memory(known.history, bucket=found.bucket)
 
-    assert bucket.others == (OthersUse(NOW + 60, 1_780_000) if told else None)
-    assert bucket.use is not None, "of the whole it tells all the same"
-
-
-def test_a_tick_goes_by_the_level_that_it_has_just_seen() -> None:
-    """Its answer ends the pair: the use that it tells is that of this tick, not of the next."""
-    known = memory(bucket=answered(answer(1_500_000)))
-
-    found = assess(SPEC, observe(provider=answer(1_000_000, 60)), known, NOW + 60).llm
-    assert found is not None
-    assert (found.use.source, found.use.whole) == ("bucket level", Flow(2_500_000))
+    assert found.use.others == Flow(pytest.approx(1_600_000), 0.0)
+    assert found.use.whole.tokens == pytest.approx(2_600_000)
+    assert found.use.source == "test and bucket level"

@@ -26,11 +26,12 @@ from scanpool.decide.backoff import Backoff
 from scanpool.decide.behavior import Recommendation, Scaling
 from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, Quota
-from scanpool.decide.bucket import Bucket, Level, LevelUse, OthersUse
+from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import Learned
 from scanpool.decide.history import History
 from scanpool.decide.limits import KnownLimit, KnownLimits
 from scanpool.decide.llm_signals import Refused
+from scanpool.decide.looks import Look
 from scanpool.decide.memory import Checkpoint, LlmMemory
 from scanpool.decide.ramp import UseSample
 from scanpool.decide.working_sets import WorkingSet, WorkingSets
@@ -229,8 +230,7 @@ FULL = memory(
         }
     ),
     bucket=Bucket(
-        Level(NOW - 20, 1_000_000, 2_000_000),
-        LevelUse(NOW - 80, NOW - 20, 1_500_000),
+        (Look(NOW - 20, 1_000_000, 2_000_000),),
         OthersUse(NOW - 20, 500_000),
     ),
     belief=Belief(1_600_000, NOW - 10, silent_since=NOW - 10),

@@ -14,8 +14,9 @@ from builders import (
 )
 from scanpool.decide.assess import use
 from scanpool.decide.assess.use import Acknowledged
-from scanpool.decide.bucket import Bucket, LevelUse, OthersUse
+from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.llm_signals import Flow, Use
+from scanpool.decide.looks import Look
 from scanpool.models.claims import Unit
 from scanpool.models.observation import KeyUsage, Observation, QueueRates
 from scanpool.models.reading import Unavailable
@@ -63,10 +64,10 @@ def test_own_use_is_unknown_where_no_queue_is_said_to_cost_tokens() -> None:
 # --- Whole, own and others ---
 
 
-def measured(observation: Observation, level: Bucket | None = None, now: float = NOW) -> Use:
+def measured(observation: Observation, level: Bucket | None = None) -> Use:
     """Return the use by the readings, and by what is known of the bucket's level."""
     acked = use.acknowledged(QUEUES, observation.rates)
-    return use.measure(observation, acked, level or Bucket(), now)
+    return use.by_level(use.measure(observation, acked), level or Bucket())
 
 
 @pytest.mark.parametrize(
@@ -231,37 +232,75 @@ def test_what_is_used_of_each_limit(flow: Flow, amounts: tuple[float | None, ...
     assert tuple(flow.of(unit) for unit in units) == amounts
 
 
-# --- What the falling level of the provider's bucket tells ---
+# --- What the level of the provider's bucket tells ---
 
-LEVEL = Bucket(use=LevelUse(NOW, NOW + 60, 2_500_000), others=OthersUse(NOW + 60, 1_780_000))
+LOOK = Look(NOW + 60, 1_000_000, 2_000_000, 0.0, 2, 2)
+LEVEL = Bucket((LOOK,), OthersUse(NOW + 60, 1_780_000), 400_000.0, 2)
 
 
-def test_where_nothing_else_is_seen_all_that_the_level_tells_is_the_pools() -> None:
-    """An AMQP broker shows no rates."""
+def test_the_level_adds_others_to_acknowledged_messages() -> None:
+    found = measured(observe(rates=seen(WORKING)), LEVEL)
+
+    assert found.source == "acknowledged messages and bucket level"
+    assert (found.whole, found.own) == (Flow(2_500_000, 360), OWN)
+    assert found.others == Flow(1_780_000, 0, 0)
+    assert found.others_are_told
+
+
+@pytest.mark.parametrize(
+    ("whole", "shown"),
+    [
+        pytest.param(1_000_000.0, 2_500_000, id="somebody-whom-it-does-not-show"),
+        pytest.param(2_600_000.0, 2_600_000, id="somebody-who-has-just-gone"),
+    ],
+)
+def test_the_level_counts_more_than_what_a_metric_shows_of_others(
+    whole: float, shown: float
+) -> None:
+    usage = seen(KeyUsage(whole, own_tokens_per_minute=720_000.0))
+    found = measured(observe(usage=usage), LEVEL)
+
+    assert found.whole.tokens == shown
+    assert (found.own.tokens, found.others.tokens) == (720_000, 1_780_000)
+
+
+def test_a_use_that_the_level_contradicts_is_left_out() -> None:
+    usage = seen(KeyUsage(3_100_000.0, own_tokens_per_minute=3_000_000.0))
+    found = measured(observe(usage=usage), LEVEL)
+
+    assert (found.whole.tokens, found.own.tokens) == (2_580_000, 800_000)
+    assert not found.own_is_told
+
+
+def test_where_a_metric_does_not_answer_the_level_still_tells_others() -> None:
+    found = measured(observe(usage=unseen(), rates=seen(WORKING)), LEVEL)
+
+    assert found.others.tokens == 1_780_000
+
+
+def test_where_nothing_tells_the_pools_part_all_that_the_level_tells_is_the_pools() -> None:
+    """An AMQP broker shows no rates, and nobody has said what a replica costs."""
+    unknown = Bucket((LOOK,), OthersUse(NOW + 60, 2_500_000))
     alone = Flow(2_500_000)
 
-    for age in (0, 300):
-        assert measured(observe(), LEVEL, NOW + 60 + age) == Use(
-            alone,
-            alone,
-            NOBODY,
-            "bucket level",
-            NOW + 60,
-            NOW + 60,
-            NOW,
-            own_is_told=False,
-            others_are_told=False,
-        )
-    assert measured(observe(), LEVEL, NOW + 361).own == Flow()
+    assert measured(observe(), unknown) == Use(
+        alone,
+        alone,
+        NOBODY,
+        "bucket level",
+        NOW + 60,
+        NOW + 60,
+        NOW,
+        own_is_told=False,
+        others_are_told=False,
+    )
+    costly = measured(observe(), LEVEL)
+    assert (costly.own.tokens, costly.others.tokens) == (800_000, 1_780_000)
+    assert not costly.own_is_told
 
 
-def test_the_level_adds_others_to_acknowledged_messages_for_a_quarter_of_an_hour() -> None:
+@pytest.mark.parametrize("silent", [Bucket(), Bucket((LOOK,)), Bucket(others=LEVEL.others)])
+def test_a_level_that_tells_nothing_changes_nothing(silent: Bucket) -> None:
     working = observe(rates=seen(WORKING))
 
-    for age in (0, 900):
-        found = measured(working, LEVEL, NOW + 60 + age)
-        assert found.source == "acknowledged messages and bucket level"
-        assert (found.whole, found.own) == (Flow(2_500_000, 360), OWN)
-        assert found.others == Flow(2_500_000 - 720_000, 0)
-    later = measured(working, LEVEL, NOW + 961)
-    assert (later.source, later.others) == ("acknowledged messages", NOBODY)
+    assert measured(working, silent) == measured(working)

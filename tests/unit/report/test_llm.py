@@ -23,8 +23,9 @@ from builders import (
     unseen,
 )
 from scanpool.decide.backoff import Backoff
-from scanpool.decide.bucket import Bucket, LevelUse, OthersUse
+from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import CostSource, Learned
+from scanpool.decide.looks import Look
 from scanpool.decide.memory import Memory
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.error_codes import Refusals
@@ -133,15 +134,15 @@ def test_a_refused_call_shows_as_exceeded(observation: Observation) -> None:
 
 
 def test_a_level_that_shows_others_tells_them_and_one_that_cannot_does_not() -> None:
-    seen_by_level = memory(bucket=Bucket(others=OthersUse(NOW - 60, 280_000)))
+    look = Look(NOW - 10, 1_000_000, 2_000_000)
+    seen_by_level = memory(bucket=Bucket((look,), OthersUse(NOW - 10, 280_000)))
     beside = reported(observe(rates=seen(WORKING)), 2_000_000, seen_by_level)
     assert used_in(beside) == (1_000_000, 720_000, 280_000)
     assert beside.used_source == "acknowledged messages and bucket level"
 
-    whole = memory(bucket=Bucket(use=LevelUse(NOW - 60, NOW, 1_000_000)))
-    alone = reported(observe(), 2_000_000, whole)
-    assert used_in(alone) == (1_000_000, 1_000_000, None)
-    assert alone.used_source == "bucket level"
+    alone = reported(observe(rates=seen(WORKING)), 2_000_000, memory(bucket=Bucket((look,))))
+    assert used_in(alone) == (720_000, 720_000, None)
+    assert alone.used_source == "acknowledged messages"
 
 
 # --- Limits ---

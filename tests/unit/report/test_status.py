@@ -98,8 +98,9 @@ FULL_OBSERVATION = observe(
     rates=seen((rates(7.0),)),
     provider=seen(
         ProviderState(
-            4_000_000,
+            2_000_000,
             10_000,
+            tokens_remaining=1_200_000,
             input_tokens_per_minute=3_000_000,
             output_tokens_per_minute=1_000_000,
             tokens_spent=26,

@@ -1,11 +1,27 @@
 """Which of the readings that a pool asks for are missing: while any is, the pool holds."""
 
-from scanpool.decide.limits import TOKEN_UNITS
+from scanpool.decide.limits import TOKEN_UNITS, KnownLimits
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import Observation
-from scanpool.models.reading import Unavailable
+from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
+
+# Why a provider may be silent for a while that its limits outlast. What needs a person does not.
+PASSING = frozenset({Reason.PROVIDER_UNREACHABLE, Reason.PROVIDER_ERROR, Reason.DEADLINE_EXCEEDED})
+
+
+def bridged(observation: Observation, known: KnownLimits) -> Unavailable | None:
+    """Return why the provider is silent, if the pool can go on without it for a while.
+
+    It can where the limit on tokens is remembered and the use of the key is measured: the level of
+    the bucket is then reckoned on, and where that is too old, use follows a share of the limit.
+    """
+    silent = observation.provider
+    if not isinstance(silent, Unavailable) or silent.reason not in PASSING:
+        return None
+    is_known = any(unit in known.by_unit for unit in TOKEN_UNITS)
+    return silent if is_known and isinstance(observation.usage, Available) else None
 
 
 def find(
@@ -29,6 +45,8 @@ def find(
         missing = tuple(reading for reading in missing if reading is not observation.usage)
     if spec.llm is None or llm is None:
         return missing
+    if llm.bridged is not None:
+        return tuple(reading for reading in missing if reading is not llm.bridged)
     told = llm.told or {}
     if spec.llm.tokens_per_minute is not None or any(unit in told for unit in TOKEN_UNITS):
         return missing

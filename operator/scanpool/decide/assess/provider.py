@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scanpool.decide import belief, bucket
-from scanpool.decide.assess import use
-from scanpool.decide.assess.gaps import awaits_first_call
-from scanpool.decide.bucket import Level, Own
+from scanpool.decide.assess import level, use
+from scanpool.decide.assess.gaps import awaits_first_call, bridged
 from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
 from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused
 from scanpool.decide.memory import LlmMemory
@@ -37,27 +36,31 @@ def assess(
     for_billing = _for_billing(seen)
     trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
     window = llm.usage.window_seconds
-    level = memory.bucket
-    if seen.usage is None and (latest := _level(seen)) is not None:
-        own = Own(acked.flow.tokens, workers.steady_since)
-        level = bucket.step(level, latest, own, window)
+    measured = use.measure(vetted, acked)
+    seen_level = level.look(spec, seen, measured, memory, workers, now)
+    told = use.by_level(measured, seen_level)
     usage = vetted.usage
     delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
     return (
         LlmSignals(
-            use=use.measure(vetted, acked, level, now),
+            use=told,
             told=_told(seen),
-            probed=_probed(llm, seen),
+            probed=_probed(seen),
             refused=replace(_refused(vetted), for_billing=for_billing),
             # The rates are averages over the usage window, their newest sample is some seconds old,
             # and a pod that was starting spends only once it is ready.
             hold_seconds=window + delay + workers.start_seconds,
             belief=trusted,
-            bucket=level,
+            bucket=seen_level,
             answered_at=memory.limits.answered_at,
             calls_per_task=_calls_per_task(queues, vetted),
             awaits_first_call=awaits_first_call(vetted),
-            teaches=not isinstance(seen.rates, Unavailable) and not isinstance(usage, Unavailable),
+            start_seconds=workers.start_seconds,
+            teaches=not isinstance(seen.rates, Unavailable)
+            and not isinstance(usage, Unavailable)
+            and not bucket.is_implausible(measured.whole.tokens, seen_level.latest),
+            bridged=bridged(vetted, memory.limits),
+            contradiction=bucket.contradiction(seen_level, measured.whole.tokens, now),
         ),
         vetted,
     )
@@ -104,11 +107,10 @@ def _told(seen: Observation) -> Told | None:
     return found
 
 
-def _probed(llm: Llm, seen: Observation) -> Probed:
+def _probed(seen: Observation) -> Probed:
     answer = seen.provider
     if not isinstance(answer, Available):
         return Probed(is_asked=answer is not None)
-    spent = answer.value.tokens_spent
     return Probed(
         is_asked=True,
         at=answer.at,
@@ -116,16 +118,9 @@ def _probed(llm: Llm, seen: Observation) -> Probed:
         billing_code=answer.value.billing_code,
         rate_limited=answer.value.rate_limited,
         remaining=answer.value.tokens_remaining,
-        spent=None if spent is None else spent * SECONDS_PER_MINUTE / llm.probe.interval_seconds,
+        tokens=answer.value.tokens_spent,
+        requests_per_day=answer.value.requests_per_day,
     )
-
-
-def _level(seen: Observation) -> Level | None:
-    answer = seen.provider
-    if not isinstance(answer, Available):
-        return None
-    remaining, limit = answer.value.tokens_remaining, answer.value.tokens_per_minute
-    return None if remaining is None or limit is None else Level(answer.at, remaining, limit)
 
 
 def _refused(seen: Observation) -> Refused:

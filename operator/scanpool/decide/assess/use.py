@@ -5,9 +5,9 @@ Sources, the first that the pool asks for counts:
 source                 | sees               | the pool's own part
 Prometheus             | the whole key      | its ownLabels, else acknowledged messages
 acknowledged messages  | the pool           | all of it
-falling bucket level   | the whole key      | acknowledged messages, else all of it
 
-The level adds to acknowledged messages what others use, where there is no Prometheus.
+The level of the provider's bucket tells at once what others use, whoever they are, and puts right
+what is measured of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from scanpool.decide import bucket
 from scanpool.decide.bucket import Bucket
 from scanpool.decide.llm_signals import Flow, Use
+from scanpool.decide.looks import MEAN_SECONDS
 from scanpool.models.observation import KeyUsage, Observation, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Queue
@@ -53,24 +54,50 @@ def acknowledged(
     return Acknowledged(Flow(tokens, sum(per_minute.values())), found.at)
 
 
-def measure(observation: Observation, acked: Acknowledged, level: Bucket, now: float) -> Use:
-    """Return the use, as far as the readings show it."""
+def measure(observation: Observation, acked: Acknowledged) -> Use:
+    """Return the use as far as metrics and acknowledgements show it."""
     own, usage = acked.flow, observation.usage
     if isinstance(usage, Available):
         return _by_prometheus(usage, acked, observation.rates)
+    source = ACKNOWLEDGED if own.tokens is not None else None
     if usage is not None:
-        source = ACKNOWLEDGED if own.tokens is not None else None
         return Use(own, own, Flow(), source, acked.at, acked.at, others_are_told=False)
-    if own.tokens is not None:
-        return _by_acknowledgements(acked, bucket.others(level, now))
     nobody = Flow(0.0, 0.0, 0.0)
-    if (told := bucket.use(level, now)) is not None:
-        alone = Flow(told.tokens)
-        return Use(
-            alone, alone, nobody, LEVEL, told.at, told.at, told.since,
-            own_is_told=False, others_are_told=False,
+    return Use(own, own, nobody, source, acked.at, acked.at, others_are_told=False)
+
+
+def by_level(measured: Use, seen: Bucket) -> Use:
+    """Return the use with what the bucket's level tells of others.
+
+    What no metric shows of them is theirs, too. A use that the level contradicts is not there.
+    """
+    look = seen.latest
+    if look is None or seen.others is None:
+        return measured
+    others, own, whole = seen.others.tokens, measured.own.tokens, measured.whole.tokens
+    if own is None and seen.per_replica is None:
+        # Nothing tells the pool's part: it is all there is, so that its cost comes out high.
+        alone = Flow(others)
+        return replace(
+            measured, whole=alone, own=alone, source=LEVEL, at=look.at, own_at=look.at,
+            own_since=look.at - MEAN_SECONDS, own_is_told=False,
         )  # fmt: skip
-    return Use(Flow(), Flow(), nobody, others_are_told=False)
+    is_told = own is not None and not bucket.is_implausible(whole, look)
+    if not is_told:
+        own, whole = look.own(seen.per_replica), None
+    if own is None:
+        return measured
+    source = LEVEL if measured.source is None else f"{measured.source} and {LEVEL}"
+    return replace(
+        measured,
+        whole=replace(measured.whole, tokens=max(whole or 0.0, own + others)),
+        own=replace(measured.own, tokens=own),
+        others=replace(measured.others, tokens=others),
+        source=source,
+        at=measured.at or look.at,
+        own_is_told=measured.own_is_told and is_told,
+        others_are_told=True,
+    )
 
 
 def _by_prometheus(
@@ -94,16 +121,6 @@ def _by_prometheus(
     if acked.flow.tokens is None:
         return Use(whole, whole, _rest(whole, whole), source, at, at, own_is_told=False)
     return Use(whole, acked.flow, _rest(whole, acked.flow), source, at, acked.at)
-
-
-def _by_acknowledgements(acked: Acknowledged, others: float | None) -> Use:
-    """Add to the pool's own use what the bucket's level has lately told of others'."""
-    own, at = acked.flow, acked.at
-    if others is None or own.tokens is None:
-        nobody = Flow(0.0, 0.0, 0.0)
-        return Use(own, own, nobody, ACKNOWLEDGED, at, at, others_are_told=False)
-    whole = replace(own, tokens=own.tokens + others)
-    return Use(whole, own, Flow(others, 0.0), f"{ACKNOWLEDGED} and {LEVEL}", at, at)
 
 
 def _rest(whole: Flow, own: Flow) -> Flow:

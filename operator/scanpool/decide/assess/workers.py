@@ -28,5 +28,6 @@ def workers(target: Target, scaled_at: float) -> Workers:
 def start_seconds(target: Target) -> float:
     """Return how long the slowest of the pool's pods took from its creation until ready."""
     starts = [pod.ready_at - pod.created_at for pod in target.pods if pod.ready_at is not None]
-    likely = [one for one in starts if 0 <= one <= LONGEST_POD_START_SECONDS]
+    # A pod that was ready at once was there before anyone looked.
+    likely = [one for one in starts if 0 < one <= LONGEST_POD_START_SECONDS]
     return max(likely, default=POD_START_SECONDS)

@@ -6,6 +6,7 @@ from math import ceil, inf
 from scanpool.decide.backoff import RECOVERY_PER_SECOND
 from scanpool.decide.breaker import SLOW_START_STEP_SECONDS, Quota
 from scanpool.decide.decision import Rung
+from scanpool.decide.watermarks import DECIDES
 from scanpool.models.claims import Unit
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.llm import Llm
@@ -107,7 +108,7 @@ def _by_requests(limited_by: LimitedBy | None, ceilings: Mapping[str, int]) -> b
 
 def _alone(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str | None:
     used = wanted * per_replica + (llm.others_tokens_per_minute or 0)
-    needed = used * WHOLE_PERCENT / spec.target_utilization_percent
+    needed = used * WHOLE_PERCENT / _percent(spec, llm)
     if needed > (llm.limit_tokens_per_minute or 0):
         return f"needs {_millions(needed)} TPM for {wanted} replicas"
     if (ramp := spec.ramp) is None:
@@ -137,7 +138,7 @@ def _shared(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str | N
         level = max(one.grant_tokens_per_minute, own * one.weight / spec.weight)
         theirs += min(one.claim_tokens_per_minute, level)
     missing = own + theirs - budget.tokens_per_minute
-    needed = llm.limit_tokens_per_minute + missing * WHOLE_PERCENT / spec.target_utilization_percent
+    needed = llm.limit_tokens_per_minute + missing * WHOLE_PERCENT / _percent(spec, llm)
     granted = [
         f"{one.pool} is granted {one.grant_tokens_per_minute:,} TPM" for one in budget.others
     ]
@@ -146,6 +147,11 @@ def _shared(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str | N
         f"needs {_millions(needed)} TPM for {wanted} replicas beside {pools}, "
         f"or more of their part by an llm.weight above {spec.weight}"
     )
+
+
+def _percent(spec: Llm, llm: LlmStatus) -> int:
+    """Return the share of the token limit that is planned with: all, where the level decides."""
+    return WHOLE_PERCENT if llm.bucket_state in DECIDES else spec.target_utilization_percent
 
 
 def _requests(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str | None:

@@ -101,6 +101,14 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
         f"others on the key use {_figure(llm.others_tokens_per_minute)} TPM; "
         f"quota {llm.quota or UNKNOWN}"
     )
+    if llm.bucket_tokens is not None:
+        yield (
+            f"  bucket       {llm.bucket_tokens:,} tokens ({llm.bucket_state}), marks at "
+            f"{_figure(llm.bucket_low_tokens)} and {_figure(llm.bucket_high_tokens)}, "
+            f"{_figure(llm.bucket_reserve_tokens)} in reserve"
+        )
+    elif llm.bucket_state is not None:
+        yield f"  bucket       {llm.bucket_state}: replicas follow a share of the limit"
     if llm.refusals:
         by_code = (f"{one.per_minute:,} a minute with {one.code}" for one in llm.refusals)
         yield f"  refused      {', '.join(by_code)}"

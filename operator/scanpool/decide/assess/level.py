@@ -1,0 +1,56 @@
+"""Another look at the provider's bucket, beside what else is known at that moment."""
+
+from dataclasses import replace
+
+from scanpool.decide import bucket, cost
+from scanpool.decide.bucket import Bucket, Measured
+from scanpool.decide.llm_signals import Use
+from scanpool.decide.looks import Look
+from scanpool.decide.memory import LlmMemory
+from scanpool.decide.signals import Workers
+from scanpool.models.observation import Observation
+from scanpool.models.reading import Available, Unavailable
+from scanpool.models.spec import PoolSpec
+
+
+def look(
+    spec: PoolSpec, seen: Observation, use: Use, memory: LlmMemory, workers: Workers, now: float
+) -> Bucket:
+    """Return the bucket after what the provider told last; `use` is what is measured beside it."""
+    llm, latest = spec.llm, _latest(seen, memory.bucket, now)
+    if llm is None or latest is None:
+        return memory.bucket
+    per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, use.own).tokens
+    is_measured = not bucket.is_implausible(use.whole.tokens, latest)
+    idle = use.own.tokens if is_measured else 0.0
+    if per_replica is None:
+        # Without a cost what is measured has to do, and what is not is anybody's.
+        idle, busy = idle or 0.0, 0
+    else:
+        idle = None if idle is None else min(idle, workers.ready * per_replica)
+        busy = workers.ready if _is_busy(seen, workers) else 0
+    told = Measured(
+        whole=use.whole.tokens if use.source is not None else None,
+        others=use.others.tokens if use.others_are_told else None,
+        per_replica=per_replica,
+        steady_since=workers.steady_since,
+    )
+    latest = replace(latest, idle=idle, ready=workers.ready, busy=busy)
+    return bucket.step(memory.bucket, latest, told, now)
+
+
+def _latest(seen: Observation, known: Bucket, now: float) -> Look | None:
+    """Return the level that the provider tells; while it is silent, as it is reckoned on."""
+    answer = seen.provider
+    if isinstance(answer, Unavailable):
+        return bucket.reckoned(known, now)
+    if not isinstance(answer, Available):
+        return None
+    tokens, limit = answer.value.tokens_remaining, answer.value.tokens_per_minute
+    return None if tokens is None or limit is None else Look(answer.at, tokens, limit)
+
+
+def _is_busy(seen: Observation, workers: Workers) -> bool:
+    """Tell whether a message waits for every replica."""
+    queues = seen.queues
+    return isinstance(queues, Available) and sum(one.ready for one in queues.value) >= workers.ready
