@@ -8,6 +8,8 @@ from scanpool_replay.settings import Part, Seconds
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+# More than this is too many wherever the limit lies.
+MOST_SCALINGS = 4
 
 
 class Bounds(Part):
@@ -23,13 +25,18 @@ class Bounds(Part):
     recover_seconds: Seconds = 0.0
     # Rate-limit 429s as a share of the workers' calls.
     most_refused_share: Share = 0.001
-    # Use of the limit, as a share, wherever messages wait: or within one replica of the target.
-    least_utilization: Share = 0.75
-    target_utilization: Share = 0.85
-    # Changes of a Deployment's replicas within any five minutes.
-    most_scalings: Count = 1
+    # Where the limit feeds less than a replica: instead, no more than so many fixed replicas meet
+    # with the same seed.
+    refused_as_replicas: Count | None = None
+    # Use of what flowed in, as a share, wherever messages wait and the provider is paid.
+    least_utilization: Share = 0.97
+    # Changes of a Deployment's replicas within any five minutes. Only where the limit feeds less
+    # than two and a half replicas is the bucket too small for two.
+    most_scalings: Annotated[int, Field(ge=0, le=MOST_SCALINGS)] = 2
+    # And within any ten, where the limit feeds nearly a whole number.
+    most_scalings_in_ten_minutes: Count | None = None
     # What one replica is taken to use, off what it does use, as a share of that.
     most_cost_error: Annotated[float, Field(ge=0)] | None = None
     # Over the whole run: scans that failed, and calls refused for billing reasons.
-    most_failed: Count | None = None
+    most_failed: Count = 0
     most_quota_refusals: Count | None = None

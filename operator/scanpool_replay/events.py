@@ -33,6 +33,36 @@ class Neighbor(Part):
     tokens_per_call: Annotated[int, Field(ge=1, le=10**6)] = 1_500
 
 
+class NeighborBursts(Part):
+    """Someone else on the key takes a share of a full bucket within seconds, and again each period.
+
+    What is refused is not sent again.
+    """
+
+    kind: Literal["neighborBursts"]
+    at_seconds: Seconds
+    seconds: Positive
+    every_seconds: Positive = 60.0
+    within_seconds: Positive = 5.0
+    share: Annotated[float, Field(gt=0, le=1)]
+    tokens_per_call: Annotated[int, Field(ge=1, le=10**6)] = 1_500
+
+
+class JumpCounters(Part):
+    """Exporters count too much for a while: so many tokens more at once, and again each period.
+
+    They are the workers' own (of every pipeline), or others' on the key. Nobody uses any of them,
+    and no call is refused for them.
+    """
+
+    kind: Literal["jumpCounters"]
+    at_seconds: Seconds
+    seconds: Positive
+    every_seconds: Positive = 15.0
+    tokens: Annotated[int, Field(ge=1, le=10**12)]
+    whose: Literal["own", "others"]
+
+
 class KillPod(Part):
     """A busy worker's container is killed, as a failed liveness probe does, and starts again.
 
@@ -82,6 +112,13 @@ class RestartController(Part):
 # What happens to one pipeline; the rest happens to all.
 PipelineEvent = KillPod | SetReplicas | SetMix
 Event = Annotated[
-    SetLimit | SetQuota | Neighbor | LoseReading | RestartController | PipelineEvent,
+    SetLimit
+    | SetQuota
+    | Neighbor
+    | NeighborBursts
+    | JumpCounters
+    | LoseReading
+    | RestartController
+    | PipelineEvent,
     Field(discriminator="kind"),
 ]

@@ -83,6 +83,10 @@ class LLMProvider:
         account.answered_calls += 1
         account.answered_tokens += tokens
 
+    def miscounted(self, account: Account, tokens: int) -> None:
+        """Let exporters count tokens that nobody used."""
+        account.answered_tokens += tokens
+
     def level(self) -> float:
         """Return the tokens in the bucket."""
         return self.limiter.token_level(self._engine.now).level

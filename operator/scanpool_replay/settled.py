@@ -1,8 +1,8 @@
 """What a run gave while nothing around it changed: pure functions of its samples.
 
 A change of the load, and every event, gives the autoscalers some seconds to settle. Between these
-are the phases in which they are judged. The start of a new process is no such event: the world is
-the same as before.
+are the phases in which they are judged. The start of a new process is no such event, and neither
+are counters that jump: the world is the same as before.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from scanpool_replay.events import LoseReading, Neighbor, RestartController
+from scanpool_replay.events import (
+    JumpCounters,
+    LoseReading,
+    Neighbor,
+    NeighborBursts,
+    RestartController,
+)
 from scanpool_replay.run import Sample, Track
 from scanpool_replay.scenario import Scenario
 from scanpool_replay.settings import ClosedLoad
 
 SECONDS_PER_MINUTE = 60
-# Scalings are counted within any window of this length.
+# Scalings are counted within any window of these lengths.
 SCALINGS_SECONDS = 300.0
+LONG_SCALINGS_SECONDS = 600.0
 # A rate over less than this says little: calls take seconds, and come in lumps.
 SHORTEST_RATE_SECONDS = 60.0
 
@@ -34,20 +41,40 @@ class Phase:
 class Use:
     """Use of the key's limit in one phase, while messages waited and the provider was paid.
 
-    All in tokens per minute, means over that time: what everyone used, the limit, and what one
-    replica did use; that is infinite where none was ready.
+    All in tokens per minute, means over that time: what everyone used, and of it those who are no
+    pool; by how much the bucket's level rose, which is below zero where it fell; the limit; and
+    what one replica did use, which is infinite where none was ready.
     """
 
     phase: Phase
     used: float
+    others: float
+    stored: float
     limit: float
     per_replica: float
+
+    @property
+    def share(self) -> float:
+        """What was made use of, as a share of what flowed into the bucket.
+
+        The bucket carries what the replicas cannot, in a cycle of six minutes and more. A phase
+        that is short against it would be judged by where in the cycle it lies: so what is left in
+        the bucket at its end counts as made use of, and what was spent of an earlier phase's does
+        not. What is missing flowed into a full bucket, and is lost.
+        """
+        return (self.used + self.stored) / self.limit
+
+    @property
+    def feeds(self) -> float:
+        """How many replicas the limit feeds, beside those who are no pool."""
+        return (self.limit - self.others) / self.per_replica
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """One pipeline's figures over all phases.
 
+    `most_scalings` and `long_scalings` are the most within any five and any ten minutes.
     `cost_error` is the largest of the phases: how far what scanpool took one replica to use was
     off what it did use, as a share of that. None: it was not measured.
     """
@@ -56,6 +83,7 @@ class Figures:
     calls: int
     rate_refusals: int
     most_scalings: int
+    long_scalings: int
     cost_error: float | None
 
     @property
@@ -83,7 +111,8 @@ def figures(track: Track, calm: Sequence[Phase], steady: Sequence[Phase]) -> Fig
         pipeline=track.pipeline,
         calls=sum(last.calls - first.calls for first, last in pairs),
         rate_refusals=sum(last.rate_refusals - first.rate_refusals for first, last in pairs),
-        most_scalings=max(map(_most_scalings, runs), default=0),
+        most_scalings=max((_scalings(found, SCALINGS_SECONDS) for found in runs), default=0),
+        long_scalings=max((_scalings(found, LONG_SCALINGS_SECONDS) for found in runs), default=0),
         cost_error=max((error for found in runs for error in _cost_error(found)), default=None),
     )
 
@@ -93,20 +122,30 @@ def uses(tracks: Sequence[Track], phases: Sequence[Phase]) -> tuple[Use, ...]:
     found = []
     for phase in phases:
         moments = zip(*(_within(track.samples, phase) for track in tracks), strict=True)
-        seconds = used = limit = own = ready = 0.0
+        seconds = used = stored = limit = own = ready = 0.0
         for before, after in pairwise(moments):
             if not before[0].has_quota or not any(one.waiting for one in before):
                 continue
+            if before[0].limit != after[0].limit:
+                continue  # the level jumps with the limit: nothing flowed
             elapsed = after[0].seconds - before[0].seconds
             seconds += elapsed
             used += after[0].tokens - before[0].tokens
+            stored += after[0].bucket - before[0].bucket
             limit += before[0].limit * elapsed
             own += sum(one.own_tokens for one in after) - sum(one.own_tokens for one in before)
             ready += sum(one.ready for one in before) * elapsed
         if seconds >= SHORTEST_RATE_SECONDS:
-            per_replica = own / ready * SECONDS_PER_MINUTE if ready else inf
+            a_minute = SECONDS_PER_MINUTE / seconds
             found.append(
-                Use(phase, used / seconds * SECONDS_PER_MINUTE, limit / seconds, per_replica)
+                Use(
+                    phase,
+                    used=used * a_minute,
+                    others=(used - own) * a_minute,
+                    stored=stored * a_minute,
+                    limit=limit / seconds,
+                    per_replica=own / ready * SECONDS_PER_MINUTE if ready else inf,
+                )
             )
     return tuple(found)
 
@@ -120,10 +159,10 @@ def _changes(scenario: Scenario) -> Iterator[float]:
             yield load.start_seconds + load.ramp_up_seconds
             yield load.stop_seconds - load.ramp_down_seconds
     for event in scenario.events:
-        if isinstance(event, RestartController):
+        if isinstance(event, RestartController | JumpCounters):
             continue
         yield event.at_seconds
-        if isinstance(event, Neighbor | LoseReading):
+        if isinstance(event, Neighbor | NeighborBursts | LoseReading):
             yield event.at_seconds + event.seconds
 
 
@@ -131,11 +170,12 @@ def _within(samples: Sequence[Sample], phase: Phase) -> list[Sample]:
     return [one for one in samples if phase.start <= one.seconds <= phase.end]
 
 
-def _most_scalings(samples: Sequence[Sample]) -> int:
+def _scalings(samples: Sequence[Sample], seconds: float) -> int:
+    """Return the most changes of replicas within any window of so many seconds."""
     times = [
         after.seconds for before, after in pairwise(samples) if after.desired != before.desired
     ]
-    return max((_count_until(times, start + SCALINGS_SECONDS, start) for start in times), default=0)
+    return max((_count_until(times, start + seconds, start) for start in times), default=0)
 
 
 def _count_until(times: Iterable[float], end: float, start: float) -> int:

@@ -55,7 +55,7 @@ def test_every_case_is_compared_with_both_baselines(name: str) -> None:
 
 def test_scaling_on_depth_alone_breaks_what_scanpool_holds_under_overload() -> None:
     by_depth = rivals(cases.read(OVERLOAD))[Keda]
-    bound = next(one for one in by_depth.verdicts if "429s" in one.requirement)
+    (bound,) = (one for one in by_depth.verdicts if "429s" in one.requirement)
     assert not bound.holds
     assert by_depth.refused_share > 0.5
     assert played(OVERLOAD).refused_share <= 0.001

@@ -71,7 +71,25 @@ def changed(found: Track, first: int, last: int, **changes: object) -> Track:
             id="events that overlap",
         ),
         pytest.param(
+            [{"kind": "neighborBursts", "atSeconds": 200, "seconds": 250, "share": 0.5}],
+            [Phase(100, 200), Phase(300, 450), Phase(550, 600)],
+            id="the first and the last burst",
+        ),
+        pytest.param(
             [{"kind": "restartController", "atSeconds": 300}], [Phase(100, 600)], id="no restart"
+        ),
+        pytest.param(
+            [
+                {
+                    "kind": "jumpCounters",
+                    "atSeconds": 200,
+                    "seconds": 250,
+                    "tokens": 1,
+                    "whose": "own",
+                }
+            ],
+            [Phase(100, 600)],
+            id="no counters that jump",
         ),
     ],
 )
@@ -106,7 +124,8 @@ def test_scalings_are_counted_within_any_five_minutes() -> None:
     assert settled.figures(found, WHOLE, WHOLE).most_scalings == 2
     assert settled.figures(found, WHOLE, [Phase(0, 380)]).most_scalings == 1
     assert settled.figures(found, WHOLE, [Phase(0, 200), Phase(300, 600)]).most_scalings == 1
-    assert settled.figures(changed(track(), 100, 401, desired=3), WHOLE, WHOLE).most_scalings == 1
+    apart = settled.figures(changed(track(), 100, 401, desired=3), WHOLE, WHOLE)
+    assert (apart.most_scalings, apart.long_scalings) == (1, 2)
 
 
 def test_use_is_that_of_everyone_and_a_replicas_that_of_the_pools() -> None:
@@ -117,6 +136,26 @@ def test_use_is_that_of_everyone_and_a_replicas_that_of_the_pools() -> None:
     assert use.used == pytest.approx(1_800_000)
     assert use.limit == 2_000_000
     assert use.per_replica == pytest.approx(300_000)
+    assert use.others == pytest.approx(900_000)
+    assert use.feeds == pytest.approx(1_100_000 / 300_000)
+
+
+def test_what_a_phase_leaves_in_the_bucket_counts_and_what_it_found_there_does_not() -> None:
+    """All that flowed in is made use of, as long as none of it flows into a full bucket."""
+    for used, level in ((1_500_000, 0.0), (2_300_000, 4_000_000.0), (2_000_000, 1_000_000.0)):
+        found = track(per_minute=used)
+        levels = [level + (2_000_000 - used) / 60 * one.seconds for one in found.samples]
+        kept = [replace(one, bucket=at) for one, at in zip(found.samples, levels, strict=True)]
+        (use,) = settled.uses([replace(found, samples=tuple(kept))], [Phase(60, 180)])
+        assert use.share == pytest.approx(1, abs=1e-4)
+    (lost,) = settled.uses([track(per_minute=1_500_000, bucket=2_000_000.0)], [Phase(60, 180)])
+    assert lost.share == pytest.approx(0.75)
+
+
+def test_the_levels_jump_with_a_limit_is_no_use() -> None:
+    found = changed(track(per_minute=2_000_000), 600, 601, limit=4_000_000, bucket=2_000_000.0)
+    (use,) = settled.uses([found], WHOLE)
+    assert use.share == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from scanpool_replay.broker import Broker
 from scanpool_replay.controllers import build
 from scanpool_replay.cpu import Cpu
 from scanpool_replay.engine import Engine
+from scanpool_replay.pipeline import Scraped
 from scanpool_replay.provider import Caller, LLMProvider
 from scanpool_replay.scans import Scan, Task
 from scanpool_replay.scenario import Scenario
@@ -209,3 +210,57 @@ def test_pods_that_fit_nowhere_wait(nodes: dict[str, int], room: int) -> None:
     assert len(pipeline.cluster.pods) == 1
     world.engine.run(200.0)
     assert pipeline.cluster.ready() == min(2, room)
+
+
+def key(events: list[dict[str, object]], pipelines: int = 1) -> World:
+    scenario = Scenario.model_validate(
+        {
+            "name": "key",
+            "load": {"arrivalsPerMinute": 1, "seconds": 1},
+            "controllers": [{"kind": "fixed", "replicas": 0}],
+            "worker": {"outsidePods": 0},
+            "pipelines": [{"name": f"pipeline-{number}"} for number in range(pipelines)],
+            "events": events,
+        }
+    )
+    return World(scenario, build(scenario.controllers[0], scenario.tenants), 1)
+
+
+def test_a_neighbors_burst_takes_its_share_within_seconds_and_comes_again() -> None:
+    burst = {"kind": "neighborBursts", "atSeconds": 10, "seconds": 100, "share": 0.5}
+    world = key([burst])
+    limit = world.provider.limit()
+    for until, tokens in ((10, 1_500), (15, limit / 2), (70, limit / 2 + 1_500), (300, limit)):
+        world.engine.run(until)
+        assert world.neighbors.tokens == pytest.approx(tokens, abs=1_500)
+    assert world.neighbors.rate_refusals == 0
+
+
+def test_a_neighbor_is_refused_what_the_bucket_does_not_hold() -> None:
+    burst = {
+        "kind": "neighborBursts",
+        "atSeconds": 0,
+        "seconds": 30,
+        "everySeconds": 10,
+        "share": 1,
+    }
+    world = key([burst])
+    world.engine.run(30)
+    assert world.neighbors.rate_refusals > 0
+    assert world.neighbors.answered_tokens == world.neighbors.tokens
+
+
+@pytest.mark.parametrize(
+    ("whose", "own", "everyone"), [("own", 3_000, 6_000), ("others", 0, 3_000)]
+)
+def test_counters_jump_for_exporters_only(whose: str, own: int, everyone: int) -> None:
+    jump = {"kind": "jumpCounters", "atSeconds": 1, "seconds": 40, "tokens": 1_000, "whose": whose}
+    world = key([jump], pipelines=2)
+    world.engine.run(120)
+    for pipeline in world.pipelines:
+        found = pipeline.scrapes.latest()
+        assert found is not None
+        scraped = Scraped(*found[1])
+        assert (scraped.own_tokens, scraped.tokens) == (own, everyone)
+    assert all(one.calls == one.tokens == 0 for one in world.provider.accounts)
+    assert world.provider.level() == world.provider.limit()
