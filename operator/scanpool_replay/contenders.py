@@ -111,8 +111,7 @@ class Scanpool(Part):
     """The operator of this project: `pool` is the spec of a ScanWorkerPool.
 
     `change` is a merge patch (RFC 7386) on it: what a scenario wants otherwise. `min_replicas`
-    replaces the pool's minReplicas, to see what it is worth. Such variants are reported, and only
-    the pool as given is judged.
+    replaces the pool's minReplicas, to see what it is worth.
     """
 
     kind: Literal["scanpool"]
@@ -139,11 +138,6 @@ class Scanpool(Part):
         """Name in reports."""
         least = "" if self.min_replicas is None else f" min {self.min_replicas}"
         return f"{self.name}{least}"
-
-    @property
-    def is_variant(self) -> bool:
-        """Whether it differs from the pool as given."""
-        return self.min_replicas is not None
 
     @property
     def spec(self) -> PoolSpec:

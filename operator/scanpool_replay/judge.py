@@ -9,7 +9,9 @@ from scanpool_replay.run import Result
 
 LEAST_SUCCESS = 0.999
 MOST_WASTED = 0.005
-LEAST_OF_ORACLE = 0.95
+# Completions, as a share of what the best fixed number gives, and of the best by the minute.
+LEAST_OF_FIXED = 1.0
+LEAST_OF_BY_MINUTE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +28,35 @@ class Verdict:
         return str(self.reached) if isinstance(self.reached, int) else f"{self.reached:.2%}"
 
 
-def judge(results: Iterable[Result], oracle: Iterable[Result]) -> tuple[Verdict, ...]:
+def judge(results: Iterable[Result], hindsights: Sequence[Hindsight]) -> tuple[Verdict, ...]:
     """Judge one autoscaler's runs, one per seed, by their medians."""
     runs = tuple(results)
     refused = median(one.final.refused_share for one in runs)
     success = median(one.final.success for one in runs)
     wasted = median(one.final.wasted_share for one in runs)
-    share = median(one.seen_completed for one in runs) / median(
-        one.seen_completed for one in oracle
-    )
     return (
         Verdict(f"429s at most {RARE:.1%} of LLM calls", refused, refused <= RARE),
         Verdict(f"success at least {LEAST_SUCCESS:.1%}", success, success >= LEAST_SUCCESS),
         Verdict(f"tokens wasted at most {MOST_WASTED:.1%}", wasted, wasted <= MOST_WASTED),
-        Verdict(
-            f"completions at least {LEAST_OF_ORACLE:.0%} of the oracle's",
-            share,
-            share >= LEAST_OF_ORACLE,
+        _completions(
+            "the best fixed number", LEAST_OF_FIXED, runs, [one.best for one in hindsights]
+        ),
+        _completions(
+            "the oracle by the minute",
+            LEAST_OF_BY_MINUTE,
+            runs,
+            [one.by_minute for one in hindsights],
         ),
     )
+
+
+def _completions(
+    name: str, least: float, runs: Sequence[Result], oracle: Sequence[Result]
+) -> Verdict:
+    share = median(one.seen_completed for one in runs) / median(
+        one.seen_completed for one in oracle
+    )
+    return Verdict(f"completions at least {least:.0%} of those of {name}", share, share >= least)
 
 
 def judge_losses(results: Iterable[Result]) -> tuple[Verdict, ...]:
@@ -64,9 +76,8 @@ class Gap:
     bucket: float
     oracle: float
     charged: float
-    finer: float
-    two_steps: float
-    names: tuple[str, str, str]
+    by_minute: float
+    names: tuple[str, str]
 
     @classmethod
     def of(cls, hindsights: Sequence[Hindsight]) -> "Gap":
@@ -77,9 +88,8 @@ class Gap:
             charged=median(one.best.at_end.tokens_charged for one in hindsights)
             / first.scan_tokens,
             oracle=median(one.best.seen_completed for one in hindsights),
-            finer=median(one.finer.seen_completed for one in hindsights),
-            two_steps=median(one.two_steps.seen_completed for one in hindsights),
-            names=(first.best.controller, first.finer.controller, first.two_steps.controller),
+            by_minute=median(one.by_minute.seen_completed for one in hindsights),
+            names=(first.best.controller, first.by_minute.controller),
         )
 
     @property
@@ -88,11 +98,6 @@ class Gap:
         return (self.charged - self.oracle) / (self.bucket - self.oracle)
 
     @property
-    def coarse_knob(self) -> float:
-        """Share of the gap that quarter-sized pods would close."""
-        return (self.finer - self.oracle) / (self.bucket - self.oracle)
-
-    @property
-    def burst(self) -> float:
-        """Share of the gap that one replica more until the right moment would close."""
-        return (self.two_steps - self.oracle) / (self.bucket - self.oracle)
+    def changing(self) -> float:
+        """Share of the gap that changing replicas once a minute would close."""
+        return (self.by_minute - self.oracle) / (self.bucket - self.oracle)

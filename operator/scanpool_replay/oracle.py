@@ -1,12 +1,13 @@
 """What hindsight would have chosen, and what the limit itself would have allowed.
 
-The oracle is the best fixed number of replicas that keeps refused calls rare. Two other answers
-show where the rest went: quarter-sized pods, what a finer knob would add; and one replica more
-until a moment found in hindsight, what spending the bucket's burst would add.
+There are two oracles, and both keep refused calls rare: the best fixed number of replicas, and the
+best that changes them once a minute.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
+from math import ceil
 
 from scanpool_replay.contenders import Fixed
 from scanpool_replay.run import Result, run
@@ -14,26 +15,26 @@ from scanpool_replay.scenario import Scenario
 
 # Refused calls that still count as none, as a share of all.
 RARE = 0.001
-# A pod is divided into so many, with a part of its CPU, memory and concurrency each.
-PARTS = 4
-SWITCH_STEP_SECONDS = 15
 SECONDS_PER_MINUTE = 60
+
+
+# Replicas of each minute of the load, from its start on.
+Schedule = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Hindsight:
-    """The oracle and its relatives for one scenario and seed."""
+    """The oracles for one scenario and seed: `best` never changes, `by_minute` once a minute."""
 
     sweep: tuple[Result, ...]
     best: Result
-    finer: Result
-    two_steps: Result
+    by_minute: Result
     bucket_scans: float
     scan_tokens: int
 
 
 def look_back(scenario: Scenario, seed: int, ran: Callable[[Result], None]) -> Hindsight:
-    """Try every fixed number of replicas, and the oracle's relatives; `ran` hears of each run.
+    """Try every fixed number of replicas, and schedules around the best; `ran` hears of each run.
 
     Raises:
         ValueError: if the scenario names no `oracleMaxReplicas`.
@@ -43,28 +44,63 @@ def look_back(scenario: Scenario, seed: int, ran: Callable[[Result], None]) -> H
     if most is None:
         raise ValueError(f"{scenario.name} names no oracleMaxReplicas")
 
-    def attempt(world: Scenario, fixed: Fixed) -> Result:
-        result = run(world, fixed, seed)
+    def attempt(schedule: Schedule) -> Result:
+        result = run(scenario, fixed(schedule), seed)
         ran(result)
         return result
 
-    sweep = tuple(
-        attempt(scenario, Fixed(kind="fixed", replicas=replicas)) for replicas in range(most + 1)
-    )
+    sweep = tuple(attempt((replicas,)) for replicas in range(most + 1))
     best = best_of(sweep)
-    parts = _with_parts(scenario)
-    # Beside the oracle, and not more than two pods away from it.
-    nearby = range(best.max_replicas * PARTS, (best.max_replicas + 2) * PARTS)
-    finer = best_of([attempt(parts, Fixed(kind="fixed", replicas=count)) for count in nearby])
-    schedules = list(_schedules(scenario, best.max_replicas))
+    minutes = ceil(scenario.load.stop_seconds / SECONDS_PER_MINUTE)
     return Hindsight(
         sweep=sweep,
         best=best,
-        finer=finer,
-        two_steps=best_of([best, *(attempt(scenario, one) for one in schedules)]),
+        by_minute=climbed((best.max_replicas,) * minutes, best, most, attempt),
         bucket_scans=bucket_scans(scenario),
         scan_tokens=sum(stage.tokens for stage in scenario.stages),
     )
+
+
+def climbed(
+    start: Schedule, result: Result, most: int, attempt: Callable[[Schedule], Result]
+) -> Result:
+    """Return the best run that single steps from a schedule lead to; `start` gave `result`.
+
+    A step is one replica more, or less, over some minutes in a row. The best of all steps is
+    taken, as long as there is one that is better: always the same, and a few dozen runs.
+    """
+    found = {start: result}
+    best = start
+    while True:
+        for schedule in _steps(best, most):
+            if schedule not in found:
+                found[schedule] = attempt(schedule)
+        reached = best_of([found[best], *(found[one] for one in _steps(best, most))])
+        if reached is found[best]:
+            return reached
+        best = next(one for one in _steps(best, most) if found[one] is reached)
+
+
+def fixed(schedule: Schedule) -> Fixed:
+    """Return the replicas of each minute as they are set: only where they change."""
+    then = tuple(
+        (float(minute * SECONDS_PER_MINUTE), replicas)
+        for minute, replicas in enumerate(schedule)
+        if minute and replicas != schedule[minute - 1]
+    )
+    return Fixed(kind="fixed", replicas=schedule[0], then=then)
+
+
+def _steps(schedule: Schedule, most: int) -> Iterator[Schedule]:
+    """Yield the schedules that are one step away."""
+    for first, end in combinations(range(len(schedule) + 1), 2):
+        for step in (1, -1):
+            changed = tuple(
+                replicas + step if first <= minute < end else replicas
+                for minute, replicas in enumerate(schedule)
+            )
+            if all(0 <= replicas <= most for replicas in changed):
+                yield changed
 
 
 def best_of(results: list[Result] | tuple[Result, ...]) -> Result:
@@ -82,29 +118,3 @@ def bucket_scans(scenario: Scenario) -> float:
     limit = scenario.provider.tokens_per_minute
     minutes = scenario.end_seconds / SECONDS_PER_MINUTE
     return limit * (1 + minutes) / sum(stage.tokens for stage in scenario.stages)
-
-
-def _schedules(scenario: Scenario, replicas: int) -> Iterator[Fixed]:
-    step = SWITCH_STEP_SECONDS
-    for seconds in range(step, int(scenario.load.stop_seconds), step):
-        then = ((float(seconds), replicas),)
-        yield Fixed(kind="fixed", replicas=replicas + 1, then=then)
-
-
-def _with_parts(scenario: Scenario) -> Scenario:
-    """Return the scenario with pods of a part of the size, and as many more of the outside ones."""
-    worker = scenario.worker
-    parts = worker.model_copy(
-        update={
-            "concurrency": worker.concurrency // PARTS,
-            "cpu_request_millicores": worker.cpu_request_millicores // PARTS,
-            "cpu_limit_millicores": worker.cpu_limit_millicores // PARTS,
-            "memory_request_mebibytes": worker.memory_request_mebibytes // PARTS,
-            "memory_base_mebibytes": worker.memory_base_mebibytes / PARTS,
-            "memory_limit_mebibytes": worker.memory_limit_mebibytes // PARTS,
-            # A full part is slowed down as a full pod is: what differs is the size alone.
-            "cpu_growth_per_task_in_hand": worker.cpu_growth_per_task_in_hand * PARTS,
-            "outside_pods": worker.outside_pods * PARTS,
-        }
-    )
-    return scenario.model_copy(update={"worker": parts})

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 from scanpool.decide import looks
-from scanpool.decide.looks import Look, Looks
+from scanpool.decide.looks import MEAN_SECONDS, Look, Looks, Mean
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
 from scanpool.models.units import SECONDS_PER_MINUTE, rounded
@@ -12,6 +12,10 @@ from scanpool.models.units import SECONDS_PER_MINUTE, rounded
 # As long as refusals may still show in rates over the longest usage window of the presets, after
 # the longest delay that was measured.
 KEPT_SECONDS = 240.0
+# A minute of which so much was seen is a whole one, and others' use in it what they usually use; for
+# as long as neighbors commonly stay.
+WHOLE_SECONDS = 50.0
+USUAL_SECONDS = 300.0
 # A replica more is let in beside a bucket that is full, once it has been seen to be full for this
 # long beside the replicas that there are: two looks and the calls of the newest replica. Where it
 # only stays high, something is wrong with what it tells of others, and it takes longer.
@@ -55,7 +59,8 @@ class Bucket:
     `per_replica` is what a busy replica uses, in tokens per minute. So many are `ready` since
     `changed_at`; 0 is before the process began. A measured use has contradicted the level since
     `contradicted_since`. The provider last told the level at `told_at`. What has been full for
-    long beside the replicas that there are `has_spare`.
+    long beside the replicas that there are `has_spare`. `usual` is others' use in the last minute that
+    was seen as a whole.
     """
 
     looks: Looks = ()
@@ -66,6 +71,7 @@ class Bucket:
     contradicted_since: float | None = None
     told_at: float | None = None
     has_spare: bool = False
+    usual: OthersUse | None = None
 
     @property
     def latest(self) -> Look | None:
@@ -88,9 +94,8 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
     is_same = bucket.ready in (None, latest.ready)
     changed_at = bucket.changed_at if is_same else now
     seen = replace(bucket, looks=_with(bucket.looks, latest))
-    told, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
-    if told is None:
-        told = _not_told(seen, measured)
+    mean, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
+    told = _not_told(seen, measured) if mean is None else _told(seen, mean)
     own = newest.own(measured.per_replica)
     if told is not None and own is not None and newest.is_full:
         told = max(min(told, newest.limit - own), 0.0)
@@ -105,6 +110,7 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
         since if is_implausible(measured.whole, newest) else None,
         newest.at if newest.is_told else bucket.told_at,
         _has_spare(seen, measured, now),
+        bucket.usual if mean is None or mean.seconds < WHOLE_SECONDS else others,
     )
 
 
@@ -142,6 +148,18 @@ def contradiction(bucket: Bucket, whole: float | None, now: float) -> str | None
         f"{whole:,.0f} TPM of a limit of {look.limit:,} for {now - since:.0f} s, while the "
         f"provider's bucket is {look.tokens / look.limit:.0%} full and refuses nobody"
     )
+
+
+def _told(bucket: Bucket, mean: Mean) -> float:
+    """Return others' use over a minute: for what of it was not seen, as in the last whole one.
+
+    Who takes much at once has either done so in what was seen, or not: both would be wrong.
+    """
+    usual = bucket.usual
+    if usual is None or bucket.looks[-1].at - usual.at > USUAL_SECONDS:
+        return max(mean.tokens, 0.0)
+    seen = min(mean.seconds / MEAN_SECONDS, 1.0)
+    return max(seen * mean.tokens + (1 - seen) * usual.tokens, 0.0)
 
 
 def _not_told(bucket: Bucket, measured: Measured) -> float | None:
@@ -192,4 +210,5 @@ def kept(bucket: Bucket) -> KeptBucket:
 def restored(kept: KeptBucket) -> Bucket:
     """Return what a process starts with."""
     tokens, at = kept.others_tokens_per_minute, kept.others_at
-    return Bucket(others=None if tokens is None or at is None else OthersUse(at, tokens))
+    told = None if tokens is None or at is None else OthersUse(at, tokens)
+    return Bucket(others=told, usual=told)

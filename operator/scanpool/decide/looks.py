@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum
+from typing import NamedTuple
 
 from scanpool.models.units import SECONDS_PER_MINUTE
 
@@ -72,17 +73,24 @@ Looks = tuple[Look, ...]
 """At one bucket of one limit, the newest last."""
 
 
-def others(looks: Looks, per_replica: float | None) -> float | None:
-    """Return others' mean use over the last minute, in tokens per minute.
+class Mean(NamedTuple):
+    """A mean use, in tokens per minute, over so many seconds of the last minute."""
 
-    None where the level does not tell it. `per_replica` is what a busy replica uses.
+    tokens: float
+    seconds: float
+
+
+def others(looks: Looks, per_replica: float | None) -> Mean | None:
+    """Return others' mean use over what the level tells of the last minute; None: too little.
+
+    `per_replica` is what a busy replica uses, in tokens per minute.
     """
     begin = looks[-1].at - MEAN_SECONDS
     spans = [(seconds, use) for at, seconds, use in _spans(looks, per_replica) if at > begin]
     covered = fsum(seconds for seconds, _ in spans)
     if covered < LEAST_SECONDS:
         return None
-    return max(fsum(seconds * use for seconds, use in spans) / covered, 0.0)
+    return Mean(fsum(seconds * use for seconds, use in spans) / covered, covered)
 
 
 def lowest(looks: Looks, seconds: float) -> float:

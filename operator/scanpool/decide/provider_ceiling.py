@@ -77,12 +77,20 @@ def measure(
             basis.cost,
             basis.factor,
             memory.backoff.at,
-            claim,
+            replace(claim, is_idle=basis.level.decides and _is_idle(signals)),
             basis.level,
             binding,
             _tightest(shares),
         ),
     )
+
+
+def _is_idle(signals: Signals) -> bool:
+    """Tell whether the pool has nothing to do, as far as a source shows all that it has."""
+    backlog = signals.backlog
+    if backlog is None or any(queue.unacked is None for queue in backlog.queues):
+        return False
+    return backlog.messages == 0
 
 
 class _Basis(NamedTuple):

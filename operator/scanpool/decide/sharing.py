@@ -47,8 +47,9 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     if mine is None:
         return None
     needs = {me.pool: mine}
-    needs |= {one.pool: need for one in peers if (need := _need(unit, one)) is not None}
-    others = sorted((one for one in peers if one.pool in needs), key=lambda one: one.pool)
+    busy = [one for one in peers if not one.is_idle]
+    needs |= {one.pool: need for one in busy if (need := _need(unit, one)) is not None}
+    others = sorted((one for one in busy if one.pool in needs), key=lambda one: one.pool)
     views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
     plan = min(view.plan for view in views)
     grow = min(view.grow for view in views)

@@ -36,7 +36,7 @@ DELAY_SECONDS = 25.0
 # of the bucket where use is known to 3%.
 LOST_SECONDS = 600.0
 # Growth waits for no pod that takes longer: the level would be reckoned on too far.
-LONGEST_START_SECONDS = 60.0
+LONGEST_START_SECONDS = 30.0
 # In replicas. One more is worth it where at least three tenths of it are fed; where less is, the
 # bucket has to be seen to stay full (`Bucket.has_spare`).
 APART = 0.7

@@ -38,7 +38,8 @@ class Claim:
     """What one pool asks of the limits that it shares, in replicas.
 
     `floor` is its minReplicas, `wanted` what it would have without the limits that are shared, and
-    `held` what it has or is about to have.
+    `held` what it has or is about to have. One that `is_idle` uses nothing of what it holds, and
+    the others may: the bucket lasts until they have given it back.
     """
 
     pool: str
@@ -47,6 +48,7 @@ class Claim:
     wanted: int
     held: int
     needs: Mapping[Unit, Need]
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

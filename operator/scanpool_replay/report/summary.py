@@ -87,7 +87,7 @@ def _with_verdicts(found: Summary, scenario: Scenario, hindsights: Sequence[Hind
             for one in found.results
             if one.scenario == scenario.name and one.controller == controller.label
         ]
-        verdicts = judge(runs, [one.best for one in hindsights]) if hindsights else ()
+        verdicts = judge(runs, hindsights) if hindsights else ()
         if scenario.every_scan_completes:
             verdicts += judge_losses(runs)
         if not verdicts:
@@ -95,8 +95,7 @@ def _with_verdicts(found: Summary, scenario: Scenario, hindsights: Sequence[Hind
         title = f"{scenario.name}: {controller.label}"
         shown.append(tables.verdicts(title, verdicts))
         figures[title] = [asdict(one) for one in verdicts]
-        if not controller.is_variant:
-            broken += sum(not one.holds for one in verdicts)
+        broken += sum(not one.holds for one in verdicts)
     return Summary(
         found.results,
         [*found.tables, *shown],

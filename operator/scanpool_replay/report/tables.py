@@ -87,22 +87,22 @@ def sweep(hindsight: Hindsight) -> Table:
 
 def gap(scenario: str, found: Gap) -> Table:
     """Return what hindsight and the bucket would have allowed."""
-    oracle, finer, two_steps = found.names
+    fixed, by_minute = found.names
     table = Table(title=f"{scenario}: what the limit allows", title_justify="left")
     table.add_column("if")
     table.add_column("scans", justify="right")
     table.add_column("of the gap", justify="right")
-    table.add_row(f"oracle, the best with 429s at most {RARE:.1%}: {oracle}", _plain(found.oracle))
     table.add_row(
-        f"pods were a quarter of the size: {finer}", _plain(found.finer), f"{found.coarse_knob:.0%}"
+        f"the best fixed number with 429s at most {RARE:.1%}: {fixed}", _plain(found.oracle)
     )
     table.add_row(
-        f"the burst were spent: {two_steps}", _plain(found.two_steps), f"{found.burst:.0%}"
+        f"the best by the minute: {by_minute}", _plain(found.by_minute), f"{found.changing:.0%}"
     )
     table.add_row(
-        "the oracle's calls by then, also those for scans still under way", _plain(found.charged),
+        "the fixed number's calls by then, also those for scans still under way",
+        _plain(found.charged),
         f"{found.started:.0%}",
-    )  # fmt: skip
+    )
     table.add_row("only the bucket limited: burst and refill over tokens a scan",
                   f"{found.bucket:,.0f}", "100%")  # fmt: skip
     return table

@@ -275,7 +275,7 @@ def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window()
                     Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW + 60),
                 }
             ),
-            bucket=Bucket(others=OthersUse(NOW - 20, 500_000)),
+            bucket=Bucket(others=OthersUse(NOW - 20, 500_000), usual=OthersUse(NOW - 20, 500_000)),
             backoff=Backoff(NOW - 20, NOW - 30, 0.7, NOW + 800),
             breaker=Breaker(
                 state=Quota.OPEN,

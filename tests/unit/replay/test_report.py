@@ -1,6 +1,7 @@
 """Tables, documents, plans and the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -8,6 +9,7 @@ import pytest
 
 from scanpool_replay.cli import main
 from scanpool_replay.judge import Gap, judge, judge_losses
+from scanpool_replay.oracle import Hindsight
 from scanpool_replay.report import documents
 from scanpool_replay.report.series import panels
 from scanpool_replay.run import Result, run
@@ -68,18 +70,20 @@ def test_panels_show_every_second_of_a_short_run(results: list[Result]) -> None:
 
 
 def test_verdicts_compare_with_the_oracle(results: list[Result]) -> None:
-    found = judge(results[:1], results[:1])
-    assert [one.holds for one in found] == [True, True, True, True]
-    assert found[3].shown == "100.00%"
+    better = replace(results[0], seen_completed=results[0].seen_completed * 2)
+    for by_minute, holds in ((results[0], True), (better, False)):
+        hindsight = Hindsight(
+            sweep=(), best=results[0], by_minute=by_minute, bucket_scans=0, scan_tokens=1
+        )
+        found = judge(results[:1], [hindsight])
+        assert [one.holds for one in found] == [True, True, True, True, holds]
+        assert [one.shown for one in found[3:]] == ["100.00%", "100.00%" if holds else "50.00%"]
     assert judge_losses(results)[0].shown == "0"
 
 
 def test_a_gap_is_shared_out() -> None:
-    gap = Gap(
-        bucket=200.0, oracle=100.0, charged=120.0, finer=150.0, two_steps=110.0, names=("", "", "")
-    )
-    assert gap.coarse_knob == pytest.approx(0.5)
-    assert gap.burst == pytest.approx(0.1)
+    gap = Gap(bucket=200.0, oracle=100.0, charged=120.0, by_minute=110.0, names=("", ""))
+    assert gap.changing == pytest.approx(0.1)
     assert gap.started == pytest.approx(0.2)
 
 

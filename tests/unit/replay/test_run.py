@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scanpool_replay.contenders import Fixed, Scanpool
-from scanpool_replay.oracle import best_of, bucket_scans
+from scanpool_replay.oracle import Schedule, best_of, bucket_scans, climbed, fixed
 from scanpool_replay.published import ROWS, compare
 from scanpool_replay.run import Result, percentile, run
 from scanpool_replay.scenario import Scenario, load, shipped
@@ -83,6 +83,29 @@ def test_the_oracle_completes_the_most_of_those_that_are_rarely_refused() -> Non
     runs = [some(100, 0), some(150, 1), some(300, 2)]
     assert best_of(runs).seen_completed == 150
     assert best_of(runs[2:]).seen_completed == 300
+
+
+def test_the_oracle_by_the_minute_climbs_by_single_steps_to_what_is_rarely_refused() -> None:
+    """All completions are worth having up to 3, 1 and 2 replicas, and refused beyond."""
+    calm, wild = some(0, 0), some(0, 500)
+    best: Schedule = (3, 1, 2)
+    tried: list[Schedule] = []
+
+    def attempt(schedule: Schedule) -> Result:
+        tried.append(schedule)
+        is_calm = all(one <= most for one, most in zip(schedule, best, strict=True))
+        return replace(calm if is_calm else wild, seen_completed=sum(schedule), controller="")
+
+    start = (1, 1, 1)
+    found = climbed(start, attempt(start), 5, attempt)
+    assert (found.seen_completed, found.final.rate_refusals) == (sum(best), 0)
+    assert len(tried) == len(set(tried))
+    assert all(0 <= one <= 5 for schedule in tried for one in schedule)
+
+
+def test_a_schedule_is_set_where_it_changes() -> None:
+    found = fixed((2, 2, 3, 3, 1))
+    assert (found.replicas, found.then) == (2, ((120.0, 3), (240.0, 1)))
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_each_figure_tells_who_told_it_and_when() -> None:
     assert FULL.llm is not None
     found = {one.name: (one.source, one.at) for one in FULL.llm.figures}
 
-    assert found["used"] == ("test", "2027-01-15T07:59:48Z")
+    assert found["used"] == ("test and bucket level", "2027-01-15T07:59:48Z")
     assert found["tokensPerReplica"] == ("Learned", "2027-01-15T07:59:55Z")
     assert found["quota"] == ("test", "2027-01-15T08:00:00Z")
     # The spec's own limit is the smaller one, and has no time.
