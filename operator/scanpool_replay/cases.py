@@ -52,6 +52,11 @@ class Outcome:
         """Most scalings of a pipeline within five minutes, once settled."""
         return max(one.most_scalings for one in self.pipelines)
 
+    @property
+    def long_scalings(self) -> int:
+        """Most scalings of a pipeline within ten minutes, once settled."""
+        return max(one.long_scalings for one in self.pipelines)
+
 
 def names() -> tuple[str, ...]:
     """Return the cases that come along."""

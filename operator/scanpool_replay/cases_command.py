@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from scanpool_replay import cases
+from scanpool_replay.arguments import count
 from scanpool_replay.cases import Outcome
+from scanpool_replay.contenders import Controller
 from scanpool_replay.report import cases as tables
 from scanpool_replay.report.documents import WIDTH
 from scanpool_replay.scenario import Scenario
@@ -23,7 +26,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--restart", action="store_true",
         help="only scanpool, with an operator that starts again in the middle of each",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the first run (1)")
+    parser.add_argument(
+        "--repeat", type=count, default=1, metavar="N",
+        help="seeds to run; of each figure, the worst is shown (1)",
+    )  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write one table of all")
     parser.set_defaults(run=run)
 
@@ -34,8 +41,13 @@ def run(options: argparse.Namespace) -> int:
     scenarios = [cases.read(name) for name in options.name or cases.names()]
     found = []
     for scenario in scenarios:
-        own = _own(scenario, options)
-        outcomes = own if options.restart else [*own, *_others(scenario, options.seed)]
+        seeds = range(options.seed, options.seed + options.repeat)
+        restarted = cases.with_restarts(scenario)
+        worlds = [restarted] if options.restart else [scenario, restarted]
+        own = _outcomes(worlds, cases.scanpool_of(scenario), seeds)
+        rivals = () if options.restart else cases.rivals(scenario)
+        others = [one for rival in rivals for one in _outcomes([scenario], rival, seeds)]
+        outcomes = [*own, *others]
         console.print(tables.table(f"{scenario.name}: {scenario.description}", outcomes))
         found.append((scenario.name, own, outcomes))
     if options.markdown is not None:
@@ -47,13 +59,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _own(scenario: Scenario, options: argparse.Namespace) -> list[Outcome]:
-    controller = cases.scanpool_of(scenario)
-    again = cases.play(cases.with_restarts(scenario), controller, options.seed)
-    if options.restart:
-        return [again]
-    return [cases.play(scenario, controller, options.seed), again]
-
-
-def _others(scenario: Scenario, seed: int) -> list[Outcome]:
-    return [cases.play(scenario, one, seed) for one in cases.rivals(scenario)]
+def _outcomes(
+    worlds: Sequence[Scenario], controller: Controller, seeds: Sequence[int]
+) -> list[Outcome]:
+    return [cases.play(world, controller, seed) for world in worlds for seed in seeds]

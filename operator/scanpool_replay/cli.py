@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scanpool_replay import cases_command, plan_command
+from scanpool_replay.arguments import count
 from scanpool_replay.published import ROWS
 from scanpool_replay.report import documents
 from scanpool_replay.report.summary import Summary, summarize
@@ -19,8 +20,8 @@ from scanpool_replay.session import Session
 
 # Of a table where the output is no terminal.
 WIDTH = 240
-# Panels of the README's picture: replicas, tokens per minute, 429s, completed scans.
-README_PANELS = (0, 2, 3, 4)
+# Panels of the README's picture: replicas, tokens per minute, the bucket, 429s, completed scans.
+README_PANELS = (0, 2, 3, 4, 5)
 # What is replayed besides the published load tests when no scenario is named.
 STORY = ("vu-1000", "vu-1000-max-10", "vu-1000-long", "vu-1000-quota", "vu-1000-quota-canary")
 
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(run=_calibrate)
     for command in (everything, one, calibrate):
         command.add_argument("--seed", type=int, default=1, help="of the first run (1)")
-        command.add_argument("--repeat", type=_count, default=1, metavar="N", help="seeds to run")
+        command.add_argument("--repeat", type=count, default=1, metavar="N", help="seeds to run")
         command.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
         command.add_argument("--html", type=Path, metavar="FILE", help="write tables and plots")
         command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture")
@@ -124,10 +125,3 @@ def _parser() -> argparse.ArgumentParser:
     cases_command.register(commands)
     plan_command.register(commands)
     return parser
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import ceil, nan
 from time import perf_counter
 
+from scanpool.decide.decision import LlmDecision
+from scanpool.decide.watermarks import Level
 from scanpool.models.conditions import LimitedBy
 from scanpool_replay.contenders import Controller
 from scanpool_replay.controllers import build
@@ -39,6 +41,7 @@ class Sample:
     quota_refusals: int
     completed: int
     cost: float | None  # what scanpool takes one replica to use, tokens per minute
+    level: Level | None  # what scanpool takes the bucket to hold, and its marks
     memory: float  # of the largest replica, MiB
 
 
@@ -186,11 +189,11 @@ def _limits(autoscaler: Autoscaler) -> tuple[tuple[float, LimitedBy, str], ...]:
     )
 
 
-def _cost(autoscaler: Autoscaler) -> float | None:
+def _llm(autoscaler: Autoscaler) -> LlmDecision | None:
+    """Return what a scanpool last made of the provider's limit."""
     if not isinstance(autoscaler, PoolScaler) or not autoscaler.ticks:
         return None
-    llm = autoscaler.ticks[-1].decision.llm
-    return None if llm is None else llm.cost.tokens
+    return autoscaler.ticks[-1].decision.llm
 
 
 class _Recorder:
@@ -215,6 +218,7 @@ class _Recorder:
         has_quota = not provider.limiter.quota.exhausted
         for pipeline, samples in zip(self._world.pipelines, self._samples, strict=True):
             broker, cluster, workers = pipeline.broker, pipeline.cluster, pipeline.workers
+            llm = _llm(pipeline.autoscaler)
             samples.append(
                 Sample(
                     seconds=self._world.engine.now,
@@ -232,7 +236,8 @@ class _Recorder:
                     rate_refusals=sum(one.rate_refusals for one in workers),
                     quota_refusals=sum(one.quota_refusals for one in workers),
                     completed=pipeline.book.completed,
-                    cost=_cost(pipeline.autoscaler),
+                    cost=None if llm is None else llm.cost.tokens,
+                    level=None if llm is None else llm.level,
                     memory=max((pod.memory for pod in cluster.pods), default=0.0),
                 )
             )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from scanpool.decide.watermarks import Level
 from scanpool_replay.run import Sample
 
 # Charged tokens and completions come in lumps: their rates are shown over this window.
@@ -43,9 +44,9 @@ def panels(recorded: Sequence[Sample]) -> tuple[Panel, ...]:
             (
                 _rate("charged", samples, lambda one: one.tokens, SECONDS_PER_MINUTE / 1e6),
                 _line("limit", samples, lambda one: one.limit / 1e6, dashed=True),
-                _line("left in the bucket", samples, lambda one: one.bucket / 1e6),
             ),
         ),
+        Panel("the provider's bucket (million tokens)", _bucket(samples)),
         Panel(
             "429s per second",
             (_rate("429s", samples, lambda one: one.rate_refusals + one.quota_refusals, 1.0),),
@@ -72,6 +73,26 @@ def _replicas(samples: Sequence[Sample]) -> tuple[Line, ...]:
         _line("ready", samples, lambda one: one.ready, stepped=True),
         *ceilings,
     )
+
+
+def _bucket(samples: Sequence[Sample]) -> tuple[Line, ...]:
+    """Return what it holds, and what an autoscaler that reads it takes that and its marks to be."""
+    lines = [_line("level", samples, lambda one: one.bucket / 1e6)]
+    for name, mark in (
+        ("reckoned", lambda level: level.tokens),
+        ("high", lambda level: level.high),
+        ("low", lambda level: level.low),
+        ("reserve", lambda level: level.reserve),
+    ):
+        line = _line(name, samples, partial(_mark, mark), dashed=name != "reckoned", stepped=True)
+        if any(one is not None for one in line.y):
+            lines.append(line)
+    return tuple(lines)
+
+
+def _mark(mark: Callable[[Level], float | None], sample: Sample) -> float | None:
+    tokens = None if sample.level is None else mark(sample.level)
+    return None if tokens is None else tokens / 1e6
 
 
 def _ceiling(name: str, sample: Sample) -> float | None:

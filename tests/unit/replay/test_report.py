@@ -69,6 +69,17 @@ def test_panels_show_every_second_of_a_short_run(results: list[Result]) -> None:
     assert replicas.lines[0].x[:3] == (0.0, 1.0, 2.0)
 
 
+def test_the_bucket_is_shown_with_the_marks_of_whoever_reads_it(results: list[Result]) -> None:
+    fixed, scanpool = (panels(one.tracks[0].samples)[3] for one in results)
+    assert [line.name for line in fixed.lines] == ["level"]
+    assert [line.name for line in scanpool.lines] == [
+        "level", "reckoned", "high", "low", "reserve",
+    ]  # fmt: skip
+    level, _, high, low, reserve = (line.y[-1] for line in scanpool.lines)
+    assert 0 < reserve < low < high < 2.0  # type: ignore[operator]
+    assert level == pytest.approx(results[1].tracks[0].samples[-1].bucket / 1e6)
+
+
 def test_verdicts_compare_with_the_oracle(results: list[Result]) -> None:
     better = replace(results[0], seen_completed=results[0].seen_completed * 2)
     for by_minute, holds in ((results[0], True), (better, False)):

@@ -29,7 +29,7 @@ def track(*, per_minute: float = 600_000, name: str = "", **changes: object) -> 
     sample = Sample(
         seconds=0.0, desired=2, ready=2, ceilings={}, backlog=9, waiting=5, tokens=0, own_tokens=0,
         limit=2_000_000, bucket=0.0, has_quota=True, calls=0, rate_refusals=0, quota_refusals=0,
-        completed=0, cost=None, memory=0.0,
+        completed=0, cost=None, level=None, memory=0.0,
     )  # fmt: skip
     moments = []
     for second in range(601):
