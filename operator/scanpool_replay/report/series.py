@@ -119,11 +119,14 @@ def _line(
 def _rate(
     name: str, samples: Sequence[Sample], counter: Callable[[Sample], float], scale: float
 ) -> Line:
-    """Return the growth of a counter a second, times `scale`, over the window before each point."""
+    """Return the growth of a counter a second, times `scale`, over the window before each point.
+
+    Of a long run the points are further apart than the window: there it reaches to the last one.
+    """
     y: list[float | None] = []
     first = 0
-    for one in samples:
-        while one.seconds - samples[first].seconds > RATE_WINDOW_SECONDS:
+    for number, one in enumerate(samples):
+        while first < number - 1 and one.seconds - samples[first].seconds > RATE_WINDOW_SECONDS:
             first += 1
         elapsed = one.seconds - samples[first].seconds
         grown = counter(one) - counter(samples[first])

@@ -11,7 +11,7 @@ from scanpool_replay.cli import main
 from scanpool_replay.judge import Gap, judge, judge_losses
 from scanpool_replay.oracle import Hindsight
 from scanpool_replay.report import documents
-from scanpool_replay.report.series import panels
+from scanpool_replay.report.series import RATE_WINDOW_SECONDS, panels
 from scanpool_replay.run import Result, run
 from scanpool_replay.scenario import parse
 
@@ -67,6 +67,14 @@ def test_panels_show_every_second_of_a_short_run(results: list[Result]) -> None:
         "desired", "ready", "max", "tokens", "requests", "memory",
     }  # fmt: skip
     assert replicas.lines[0].x[:3] == (0.0, 1.0, 2.0)
+
+
+def test_rates_are_shown_of_a_run_whose_points_are_further_apart_than_their_window() -> None:
+    text = SHORT.replace("holdSeconds: 30", "holdSeconds: 3400")
+    scenario = parse(text, "long")
+    charged = panels(run(scenario, scenario.controllers[0], 1).tracks[0].samples)[2].lines[0]
+    assert charged.x[1] - charged.x[0] > RATE_WINDOW_SECONDS
+    assert max(one or 0.0 for one in charged.y) > 0
 
 
 def test_the_bucket_is_shown_with_the_marks_of_whoever_reads_it(results: list[Result]) -> None:
