@@ -78,6 +78,11 @@ class Overload:
         entries = self.server.provider.ledger.entries
         return self.background.call(partial(entries, limit=sys.maxsize, consumer=CONSUMER))
 
+    def level(self) -> float:
+        """Tokens in the provider's bucket."""
+        state = self.background.call(self.server.provider.state)
+        return float(state["models"][MODEL]["tokens"]["remaining"])
+
     def counts(self) -> Counts:
         """What has become of the scans."""
         return self.background.call(self.users.counts)

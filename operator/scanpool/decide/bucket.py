@@ -12,8 +12,8 @@ from scanpool.models.units import SECONDS_PER_MINUTE, rounded
 # As long as refusals may still show in rates over the longest usage window of the presets, after
 # the longest delay that was measured.
 KEPT_SECONDS = 240.0
-# A minute of which so much was seen is a whole one, and others' use in it what they usually use; for
-# as long as neighbors commonly stay.
+# A minute of which so much was seen is a whole one, and others' use in it what they usually use. It
+# stands for what is not seen as long as neighbors commonly stay.
 WHOLE_SECONDS = 50.0
 USUAL_SECONDS = 300.0
 # A replica more is let in beside a bucket that is full, once it has been seen to be full for this
@@ -59,8 +59,8 @@ class Bucket:
     `per_replica` is what a busy replica uses, in tokens per minute. So many are `ready` since
     `changed_at`; 0 is before the process began. A measured use has contradicted the level since
     `contradicted_since`. The provider last told the level at `told_at`. What has been full for
-    long beside the replicas that there are `has_spare`. `usual` is others' use in the last minute that
-    was seen as a whole.
+    long beside the replicas that there are `has_spare`. `usual` is others' use in the last minute
+    that was seen as a whole.
     """
 
     looks: Looks = ()

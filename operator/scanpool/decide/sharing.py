@@ -1,7 +1,7 @@
 """How pools on one key and model share its limit, beside what others on the key use."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from typing import NamedTuple
 
@@ -47,9 +47,10 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     if mine is None:
         return None
     needs = {me.pool: mine}
-    busy = [one for one in peers if not one.is_idle]
-    needs |= {one.pool: need for one in busy if (need := _need(unit, one)) is not None}
-    others = sorted((one for one in busy if one.pool in needs), key=lambda one: one.pool)
+    # What an idle one holds is not used, and it asks for nothing.
+    asking = [replace(one, floor=0, wanted=0, held=0) if one.is_idle else one for one in peers]
+    needs |= {one.pool: need for one in asking if (need := _need(unit, one)) is not None}
+    others = sorted((one for one in asking if one.pool in needs), key=lambda one: one.pool)
     views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
     plan = min(view.plan for view in views)
     grow = min(view.grow for view in views)

@@ -69,7 +69,7 @@ def _is_there_still(new: object, old: object, _: Around) -> bool:
 
 
 def _law_is_same(new: State | None, old: State | None, _: Around) -> bool:
-    """Leave where the level stands: it swings all the time. That it decides, or no more, is news."""
+    """Leave where the level stands: it swings all the time. That it decides no more is news."""
     return new is old or (new in DECIDES and old in DECIDES)
 
 

@@ -265,8 +265,9 @@ def test_each_figure_tells_who_told_it_and_when() -> None:
     assert found["used"] == ("test and bucket level", "2027-01-15T07:59:48Z")
     assert found["tokensPerReplica"] == ("Learned", "2027-01-15T07:59:55Z")
     assert found["quota"] == ("test", "2027-01-15T08:00:00Z")
-    # The spec's own limit is the smaller one, and has no time.
-    assert "limit" not in found
+    assert found["limit"] == ("probe", "2027-01-15T08:00:00Z")
+    # A limit of the spec has no time.
+    assert "requestLimit" not in found
 
 
 def test_a_shared_limit_shows_everybodys_part() -> None:
