@@ -69,7 +69,9 @@ async def test_a_rate_limit_is_one_and_its_limits_are_still_known(
         settings.requests_per_minute,
         tokens_remaining=state.tokens_remaining,
         rate_limited=True,
+        refused_until=state.refused_until,
     )
+    assert 0 <= state.refused_until - time.time() < 60
 
 
 async def test_slow_down_is_not_a_rate_limit(openai_server, ask) -> None:

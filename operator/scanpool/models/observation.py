@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scanpool.models.claims import Unit
-from scanpool.models.error_codes import Refusals
+from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
 from scanpool.models.reading import Reading
 
 
@@ -122,7 +122,10 @@ class ProviderState:
     output tokens are told by providers that count them apart. `tokens_remaining` is the level of
     the token bucket: what may be spent at once, not unused rate. A billing code means that it
     refuses every call until someone pays. `tokens_spent` is what the probe itself took.
-    `requests_per_day` is a limit of a day.
+
+    `tokens_per_day` and `requests_per_day` are limits of a day, where its headers tell them.
+    `used_up_quota` is one of a day or longer that is used up, as the provider calls it, and
+    `refused_until` when a refusal ends, in seconds since the epoch, where its answer tells.
     """
 
     tokens_per_minute: int | None = None
@@ -131,10 +134,13 @@ class ProviderState:
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     tokens_spent: int | None = None
-    requests_per_day: int | None = None
     billing_code: str | None = None
     rate_limited: bool = False
     slow_down: bool = False
+    tokens_per_day: int | None = None
+    requests_per_day: int | None = None
+    used_up_quota: str | None = None
+    refused_until: float | None = None
 
     def limit(self, unit: Unit) -> int | None:
         """Return the limit per minute that it tells of a unit."""
@@ -180,8 +186,9 @@ class KeyUsage:
 
     @property
     def refused_codes(self) -> frozenset[str]:
-        """The codes with which calls are being refused."""
-        return frozenset(one.code for one in self.refusals if one.per_minute > 0)
+        """The codes with which calls are being refused; SLOW_DOWN however it is spelled."""
+        met = (one.code for one in self.refusals if one.per_minute > 0)
+        return frozenset(SLOW_DOWN if is_slow_down(code) else code for code in met)
 
 
 @dataclass(frozen=True, slots=True)

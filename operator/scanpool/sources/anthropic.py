@@ -2,28 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
-import httpx
-
-from scanpool.models.error_codes import is_billing
 from scanpool.models.observation import ProviderState
 from scanpool.sources.anthropic_headers import limits_in_headers
 from scanpool.sources.buckets import plausible_limit, whole_number
-from scanpool.sources.dialect import PROMPT, Call, Dialect, Refusal
-from scanpool.sources.text import quoted
+from scanpool.sources.dialect import PROMPT, Call, Dialect
+from scanpool.sources.error_body import Refusal
+from scanpool.sources.refused import refused
+from scanpool.sources.ways import Way
 
 API_VERSION: Final = "2023-06-01"
 """The only one there is; what is new is asked for by other headers."""
 MAX_TOKENS: Final = 1
-
-BILLING_WORDS: Final = {
-    "credit balance is too low": "credit_balance_too_low",
-    "api usage limits": "usage_limit_reached",
-}
-"""What a message says where it means money (a prepaid balance; a spend limit of the organization or
-workspace), and a code of ours for each: the type, of a 400, says that the request is invalid."""
 
 MESSAGE_LIMIT: Final = re.compile(
     r"\bof (?P<limit>\d[\d,]{0,19}) (?P<kind>(?:input |output )?tokens|requests) per minute",
@@ -31,7 +22,13 @@ MESSAGE_LIMIT: Final = re.compile(
 )
 
 
-def _call(base: str, _: str | None, api_key: str, model: str) -> Call:
+def _call(
+    base: str,
+    _: str | None,
+    api_key: str,
+    model: str,
+    way: Way | None = None,  # noqa: ARG001 - there is one way only
+) -> Call:
     return Call(
         url=f"{base}/messages",
         headers={"x-api-key": api_key, "anthropic-version": API_VERSION},
@@ -44,25 +41,8 @@ def _call(base: str, _: str | None, api_key: str, model: str) -> Call:
 
 
 def _refused(refusal: Refusal) -> ProviderState | None:
-    if (code := _billing_code(refusal)) is not None:
-        return ProviderState(billing_code=code)
-    if refusal.status != httpx.codes.TOO_MANY_REQUESTS:
-        # Overload has a status of its own, 529, and is nobody's limit.
-        return None
     # Growing too fast is refused like any other excess, and has to be backed off from alike.
-    return replace(_limit_in_message(refusal.message), rate_limited=True)
-
-
-def _billing_code(refusal: Refusal) -> str | None:
-    for word in (refusal.code, refusal.type):
-        if is_billing(word):
-            return quoted(word)
-    if refusal.status == httpx.codes.PAYMENT_REQUIRED:
-        return "billing_error"
-    if refusal.status in {httpx.codes.BAD_REQUEST, httpx.codes.TOO_MANY_REQUESTS}:
-        message = refusal.message.lower()
-        return next((code for said, code in BILLING_WORDS.items() if said in message), None)
-    return None
+    return refused(refusal, _limit_in_message)
 
 
 def _limit_in_message(message: str) -> ProviderState:
@@ -75,9 +55,15 @@ def _limit_in_message(message: str) -> ProviderState:
     return ProviderState(**told)
 
 
+def _usual(_: str | None) -> None:
+    """Return that there is one way only."""
+
+
 def _spent(usage: Mapping[str, object]) -> int | None:
     counted = whole_number(usage.get("input_tokens")), whole_number(usage.get("output_tokens"))
     return None if None in counted else sum(each or 0 for each in counted)
 
 
-ANTHROPIC: Final = Dialect(call=_call, limits=limits_in_headers, refused=_refused, spent=_spent)
+ANTHROPIC: Final = Dialect(
+    call=_call, usual=_usual, limits=limits_in_headers, refused=_refused, spent=_spent
+)

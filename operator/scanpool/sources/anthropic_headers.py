@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from scanpool.models.observation import ProviderState
-from scanpool.sources.buckets import Bucket, minute_bucket
+from scanpool.sources.buckets import Bucket, day_bucket, minute_bucket
 
 ROUNDING_SECONDS: Final = 3.0
 """Reset and Date are whole seconds, and the smallest call takes about one more in between."""
@@ -18,7 +18,7 @@ MAX_TIME_CHARACTERS: Final = 40
 
 
 def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
-    """Return the limits per minute, and the level of the bucket of all tokens.
+    """Return the limits, and the level of the bucket of all tokens.
 
     The headers are those of any response, with names in lower case, or case-insensitive. It came
     `at`, in seconds since the epoch; its own Date is preferred, since it is told by the clock of
@@ -35,6 +35,8 @@ def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
         tokens_remaining=tokens.remaining,
         input_tokens_per_minute=_bucket(headers, "input-tokens", now).limit,
         output_tokens_per_minute=_bucket(headers, "output-tokens", now).limit,
+        tokens_per_day=_day_bucket(headers, "tokens", now).limit,
+        requests_per_day=_day_bucket(headers, "requests", now).limit,
     )
 
 
@@ -50,10 +52,20 @@ def parse_time(text: str) -> float | None:
 
 
 def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:
+    return minute_bucket(*_told(headers, name, now), rounding=ROUNDING_SECONDS)
+
+
+def _day_bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:
+    return day_bucket(*_told(headers, name, now), rounding=ROUNDING_SECONDS)
+
+
+def _told(
+    headers: Mapping[str, str], name: str, now: float
+) -> tuple[str | None, str | None, float | None]:
+    """Return limit, what is left, and the seconds until the reset."""
     reset = parse_time(headers.get(f"anthropic-ratelimit-{name}-reset", ""))
-    return minute_bucket(
+    return (
         headers.get(f"anthropic-ratelimit-{name}-limit"),
         headers.get(f"anthropic-ratelimit-{name}-remaining"),
         None if reset is None else max(reset - now, 0.0),
-        rounding=ROUNDING_SECONDS,
     )

@@ -8,6 +8,7 @@ from typing import Final
 MAX_PLAUSIBLE_LIMIT: Final = 10**12
 """Per minute. The largest tier has 4e7 tokens; gateways without a limit send 9.2e18, 0 or -1."""
 MINUTE_SECONDS: Final = 60.0
+HOUR_SECONDS: Final = 3600.0
 DAY_SECONDS: Final = 86_400.0
 RESET_SLACK_SECONDS: Final = 1.0
 """For rounding and for calls in flight, on top of the time that a minute's bucket can take."""
@@ -19,7 +20,7 @@ WHOLE_NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A limit per minute, and what is left of it now; None where that is not told."""
+    """A limit per minute or day, and what is left of it now; None where that is not told."""
 
     limit: int | None = None
     remaining: int | None = None
@@ -36,6 +37,25 @@ def minute_bucket(
     if size is None:
         return Bucket()
     if reset_seconds is not None and _is_longer(size, level, reset_seconds, rounding):
+        return Bucket()
+    return Bucket(size, level if level is not None and level <= size else None)
+
+
+def day_bucket(
+    limit: str | None, remaining: str | None, reset_seconds: float | None, *, rounding: float = 0.0
+) -> Bucket:
+    """Return what three headers say, as `minute_bucket` does, if they tell a limit of a day.
+
+    A reset tells it: by its rate of refill, or by being further away than an hour's could be.
+    """
+    size, level = plausible_limit(limit), whole_number(remaining)
+    if size is None or reset_seconds is None:
+        return Bucket()
+    if not _is_longer(size, level, reset_seconds, rounding):
+        return Bucket()
+    slack = RESET_SLACK_SECONDS + rounding
+    beyond_an_hour = HOUR_SECONDS + slack < reset_seconds <= DAY_SECONDS + slack
+    if not beyond_an_hour and not _is_a_days(_missing(size, level), reset_seconds, rounding):
         return Bucket()
     return Bucket(size, level if level is not None and level <= size else None)
 
@@ -63,8 +83,15 @@ def _is_longer(limit: int, remaining: int | None, reset: float, rounding: float)
     that count in fixed minutes show any reset of up to a minute, whatever is missing.
     """
     slack = RESET_SLACK_SECONDS + rounding
-    missing = 1.0 if remaining is None else max(limit - remaining, 0) / limit
+    missing = _missing(limit, remaining)
     if reset <= MINUTE_SECONDS * missing + slack:
         return False
-    is_a_days = math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE, abs_tol=rounding)
-    return is_a_days or reset > MINUTE_SECONDS + slack
+    return _is_a_days(missing, reset, rounding) or reset > MINUTE_SECONDS + slack
+
+
+def _missing(limit: int, remaining: int | None) -> float:
+    return 1.0 if remaining is None else max(limit - remaining, 0) / limit
+
+
+def _is_a_days(missing: float, reset: float, rounding: float) -> bool:
+    return math.isclose(reset, DAY_SECONDS * missing, rel_tol=DAY_TOLERANCE, abs_tol=rounding)

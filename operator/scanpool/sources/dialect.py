@@ -1,26 +1,23 @@
 """What a provider's dialect is made of: how it is asked, and how its answers are read."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import ProviderState
+from scanpool.sources.error_body import Refusal
 from scanpool.sources.failures import SourceError
-from scanpool.sources.http import Answer
-from scanpool.sources.text import HEADER_TOKEN, decoded, mapping, quoted, without_secrets
+from scanpool.sources.text import HEADER_TOKEN
 from scanpool.sources.urls import HTTP_PORTS, parse_address
+from scanpool.sources.ways import Way
 
 PROMPT: Final = "1"
 """A single token; the framing of a message adds some ten."""
 
 ANY_OTHER: Final = 0
-
-KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
-"""Providers quote a wrong key in part: its first and last characters, asterisks between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +38,6 @@ class Call:
     body: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The error of an answer, without secrets: each part is empty where there is none."""
-
-    status: int
-    code: str
-    type: str
-    message: str
-
-    @property
-    def words(self) -> str:
-        """What it says, fit to be shown."""
-        return quoted(self.message or self.code or self.type or f"HTTP {self.status}")
-
-
 class Meaning(NamedTuple):
     """Why an API refuses, and what to do: `told` has the names of what is put in."""
 
@@ -63,17 +45,30 @@ class Meaning(NamedTuple):
     told: str
 
 
+class CallOf(Protocol):
+    """How a dialect makes its smallest call."""
+
+    def __call__(
+        self, base: str, version: str | None, key: str, model: str, /, way: Way | None = None
+    ) -> Call:
+        """Return the call; `way` None is the usual one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How one provider is asked and understood; pure functions.
 
-    call: the smallest call, from base URL (without a slash at its end), api-version, key, model.
+    call: the smallest call, from base URL (without a slash at its end), api-version, key, model;
+        in the way that is usual, or in one that a refusal has pointed to.
+    usual: the way that is asked in first, from the api-version; None if there is one way only.
     limits: the limits that headers tell, given the time (seconds since the epoch) of the answer.
     refused: what a refusal says about limits or billing; None if it is about something else.
     spent: the tokens that the `usage` of an answer counts; None if it does not.
     """
 
-    call: Callable[[str, str | None, str, str], Call]
+    call: CallOf
+    usual: Callable[[str | None], Way | None]
     limits: Callable[[Mapping[str, str], float], ProviderState]
     refused: Callable[[Refusal], ProviderState | None]
     spent: Callable[[Mapping[str, object]], int | None]
@@ -95,29 +90,12 @@ def access(base_url: str, key: str, *, name: str, ref: str) -> Access:
     return Access(address.origin, f"{address.origin}{address.path.rstrip('/')}", key)
 
 
-def body_of(answer: Answer) -> Mapping[str, object]:
-    """Return the JSON object of an answer; empty if it holds none."""
-    return mapping(decoded(answer.body))
-
-
-def refusal_of(answer: Answer, secret: str) -> Refusal:
-    """Return the error of an answer, with `secret` and all that looks like a key blotted out."""
-    error = mapping(body_of(answer).get("error"))
-    # Anthropic has types instead of codes, and a code in the details for some of them.
-    code = error.get("code") or mapping(error.get("details")).get("error_code")
-
-    def clean(text: object) -> str:
-        return KEY_IN_MESSAGE.sub("***", without_secrets(str(text or ""), secret))
-
-    kind, message = clean(error.get("type")), clean(error.get("message"))
-    return Refusal(answer.status, clean(code), kind, message)
-
-
 def failure(refusal: Refusal, meanings: Mapping[int, Meaning], **names: str) -> SourceError:
     """Return what a refusal means by its status, with its words and `names` put in.
 
-    500 stands for all from there on, ANY_OTHER for all that are not listed.
+    500 stands for all from there on and for an overload, ANY_OTHER for all that are not listed.
     """
-    status = min(refusal.status, httpx.codes.INTERNAL_SERVER_ERROR)
+    outage = httpx.codes.INTERNAL_SERVER_ERROR
+    status = outage if refusal.is_overload else min(refusal.status, outage)
     reason, told = meanings.get(status, meanings[ANY_OTHER])
     return SourceError(reason, told.format(words=refusal.words, **names))

@@ -12,15 +12,8 @@ from scanpool.models.observation import ConfiguredLimits
 from scanpool.models.reading import Available, Reading
 from scanpool.models.units import Clock
 from scanpool.sources.buckets import plausible_limit
-from scanpool.sources.dialect import (
-    ANY_OTHER,
-    Access,
-    Meaning,
-    access,
-    body_of,
-    failure,
-    refusal_of,
-)
+from scanpool.sources.dialect import ANY_OTHER, Access, Meaning, access, failure
+from scanpool.sources.error_body import body_of, refusal_of
 from scanpool.sources.failures import SourceError, reading
 from scanpool.sources.http import Request, exchange
 from scanpool.sources.text import mapping, quoted

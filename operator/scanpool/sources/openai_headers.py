@@ -10,7 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scanpool.models.observation import ProviderState
-from scanpool.sources.buckets import MINUTE_SECONDS, Bucket, minute_bucket, plausible_limit
+from scanpool.sources.buckets import (
+    DAY_SECONDS,
+    MINUTE_SECONDS,
+    Bucket,
+    day_bucket,
+    minute_bucket,
+    plausible_limit,
+)
 
 UNIT_SECONDS: Final = {
     "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
@@ -19,8 +26,13 @@ DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|us|µs|μs|ns|m|s
 SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 MAX_DURATION_CHARACTERS: Final = 40
 
-TOKEN_BUCKETS: Final = ("tokens", "project-tokens")
-"""The organization's and the project's share of it: a call must fit into both."""
+TOKEN_BUCKETS: Final = ("tokens", "project-tokens", "tokens-minute")
+"""The organization's and the project's share of it: a call must fit into both. Cerebras says in the
+name which period it means."""
+REQUEST_BUCKETS: Final = ("requests", "requests-minute")
+DAY_SUFFIX: Final = "-day"
+TOKENS_OF_A_DAY: Final = ("tokens", "project-tokens", "tokens-day")
+REQUESTS_OF_A_DAY: Final = ("requests", "requests-day")
 
 MESSAGE_LIMIT: Final = re.compile(
     r"on (?P<kind>tokens|requests) per (?P<period>\w+).{0,40}?Limit:? (?P<limit>\d{1,20})\b",
@@ -36,9 +48,22 @@ def limits_in_headers(headers: Mapping[str, str]) -> ProviderState:
     tokens = [_bucket(headers, name) for name in TOKEN_BUCKETS]
     return ProviderState(
         tokens_per_minute=_least(bucket.limit for bucket in tokens),
-        requests_per_minute=_bucket(headers, "requests").limit,
+        requests_per_minute=_least(_bucket(headers, name).limit for name in REQUEST_BUCKETS),
         tokens_remaining=_least(bucket.remaining for bucket in tokens),
+        tokens_per_day=_least(_day_bucket(headers, name).limit for name in TOKENS_OF_A_DAY),
+        requests_per_day=_least(_day_bucket(headers, name).limit for name in REQUESTS_OF_A_DAY),
     )
+
+
+def empty_day_reset(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the bucket of a day that is empty has something again.
+
+    None if no bucket is one; the last of several counts.
+    """
+    names = TOKENS_OF_A_DAY + REQUESTS_OF_A_DAY
+    empty = (name for name in names if _day_bucket(headers, name).remaining == 0)
+    resets = (_reset(headers, name, "0") for name in empty)
+    return max((one for one in resets if one is not None), default=None)
 
 
 def limit_in_message(message: str) -> ProviderState:
@@ -73,18 +98,37 @@ def _least(told: Iterable[int | None]) -> int | None:
 
 
 def _bucket(headers: Mapping[str, str], name: str) -> Bucket:
-    limit = headers.get(f"x-ratelimit-limit-{name}")
-    remaining = headers.get(f"x-ratelimit-remaining-{name}")
+    limit, remaining = _told(headers, name)
     # Azure says 10 for requests whose limit is a minute's all the same: it spreads them.
-    period = parse_duration(headers.get(f"x-ratelimit-renewalperiod-{name}", ""))
+    period = _period(headers, name)
     if period is not None:
         return minute_bucket(limit, remaining, None) if period <= MINUTE_SECONDS else Bucket()
+    return minute_bucket(limit, remaining, _reset(headers, name, remaining))
+
+
+def _day_bucket(headers: Mapping[str, str], name: str) -> Bucket:
+    limit, remaining = _told(headers, name)
+    period = DAY_SECONDS if name.endswith(DAY_SUFFIX) else _period(headers, name)
+    if period is not None:
+        return minute_bucket(limit, remaining, None) if period == DAY_SECONDS else Bucket()
+    return day_bucket(limit, remaining, _reset(headers, name, remaining))
+
+
+def _told(headers: Mapping[str, str], name: str) -> tuple[str | None, str | None]:
+    limit = headers.get(f"x-ratelimit-limit-{name}")
+    return limit, headers.get(f"x-ratelimit-remaining-{name}")
+
+
+def _period(headers: Mapping[str, str], name: str) -> float | None:
+    return parse_duration(headers.get(f"x-ratelimit-renewalperiod-{name}", ""))
+
+
+def _reset(headers: Mapping[str, str], name: str, remaining: str | None) -> float | None:
     reset = parse_duration(headers.get(f"x-ratelimit-reset-{name}", ""))
     if reset is None and (remaining or "").strip() == "0":
         # Nothing else says when an empty bucket has something again; milliseconds are more exact.
         milliseconds = headers.get("retry-after-ms", "").strip()
         if SECONDS.fullmatch(milliseconds):
-            reset = float(milliseconds) / 1000
-        else:
-            reset = parse_duration(headers.get("retry-after", ""))
-    return minute_bucket(limit, remaining, reset)
+            return float(milliseconds) / 1000
+        return parse_duration(headers.get("retry-after", ""))
+    return reset

@@ -1,8 +1,9 @@
 """A provider's limits, as its answer to the smallest call shows them."""
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -13,20 +14,15 @@ from scanpool.models.reading import Available, Reading
 from scanpool.models.units import Clock
 from scanpool.sources.anthropic import ANTHROPIC
 from scanpool.sources.azure_openai import AZURE_OPENAI
-from scanpool.sources.dialect import (
-    ANY_OTHER,
-    Dialect,
-    Meaning,
-    Refusal,
-    access,
-    body_of,
-    failure,
-    refusal_of,
-)
+from scanpool.sources.dialect import ANY_OTHER, Access, Dialect, Meaning, access, failure
+from scanpool.sources.error_body import Refusal, body_of, is_refused, refusal_of
 from scanpool.sources.failures import reading
 from scanpool.sources.http import Answer, Request, exchange
 from scanpool.sources.openai import OPENAI
+from scanpool.sources.refusal_end import refused_until
+from scanpool.sources.refused import over
 from scanpool.sources.text import mapping, quoted
+from scanpool.sources.ways import Way, is_closed, other_way
 
 SOURCE: Final = "probe"
 
@@ -63,8 +59,8 @@ FAILURES: Final = {
     ),
     ANY_OTHER: Meaning(
         Reason.PROVIDER_ERROR,
-        "{origin} does not accept the probe for '{model}' ({words}); if the model has no chat "
-        "completions, set llm.tokensPerMinute and disable llm.probe",
+        "{origin} does not accept the probe for '{model}' ({words}); if the model has neither chat "
+        "completions nor responses there, set llm.tokensPerMinute and disable llm.probe",
     ),
 }
 
@@ -82,41 +78,101 @@ async def probe(
 ) -> Reading[ProviderState]:
     """Make one call of a few tokens and read the limits, or the refusal, from its answer.
 
+    A model that is asked in another way is asked again as its refusal says, each way once, and in
+    that way from then on.
+
     Key and model are the workers', since limits belong to the key's project and to the model, on
     Azure to the deployment. `api_version` is that of Azure's paths that name the deployment; None
     for the v1 API.
     """
     api = access(base_url, api_key, name="API key", ref="llm.apiKeySecretRef")
-    dialect = DIALECTS[provider]
-    call = dialect.call(api.base, api_version, api.key, model)
+    asked = _Asked(http, provider, api, api_version, model)
+    way = asked.remembered
+    exchanged, tried = await _ask(asked, way), [way]
+    first = exchanged.refusal
+    while (other := _other(way, exchanged, tried)) is not None:
+        way = other
+        tried.append(way)
+        exchanged = await _ask(asked, way)
+    now = clock()
+    state = _state(DIALECTS[provider], exchanged, now)
+    if state is not None:
+        asked.remember(way)
+        return Available(state, at=now, source=SOURCE)
+    names = {"origin": api.origin, "model": quoted(model)}
+    if way is not None and is_closed(way, exchanged.refusal):
+        # The endpoint that the model was said to have is not there: what is wrong is not its name.
+        asked.forget()
+        raise failure(first, {ANY_OTHER: FAILURES[ANY_OTHER]}, **names)
+    raise failure(exchanged.refusal, FAILURES, **names)
+
+
+class _Exchanged(NamedTuple):
+    answer: Answer
+    refusal: Refusal
+
+
+class _Asked(NamedTuple):
+    """Who is asked, and about what."""
+
+    http: httpx.AsyncClient
+    provider: Provider
+    api: Access
+    api_version: str | None
+    model: str
+
+    @property
+    def remembered(self) -> Way | None:
+        """The way in which it answered last, else the usual one."""
+        usual = DIALECTS[self.provider].usual(self.api_version)
+        return _WAYS.get(self.http, {}).get(self._name, usual)
+
+    def remember(self, way: Way | None) -> None:
+        if way is not None:
+            _WAYS.setdefault(self.http, {})[self._name] = way
+
+    def forget(self) -> None:
+        _WAYS.get(self.http, {}).pop(self._name, None)
+
+    @property
+    def _name(self) -> tuple[str, str | None, str]:
+        return self.api.base, self.api_version, self.model
+
+
+_WAYS: Final[WeakKeyDictionary[httpx.AsyncClient, dict[tuple[str, str | None, str], Way]]] = (
+    WeakKeyDictionary()
+)
+"""The way in which each model answered, by its API: as long as the client lives, so the process."""
+
+
+async def _ask(asked: _Asked, way: Way | None) -> _Exchanged:
+    dialect, api = DIALECTS[asked.provider], asked.api
+    call = dialect.call(api.base, asked.api_version, api.key, asked.model, way)
     unreachable = Reason.PROVIDER_UNREACHABLE
     request = Request(call.url, api.origin, unreachable, "POST", None, call.headers, call.body)
-    answer = await exchange(http, request)
-    now, refusal = clock(), refusal_of(answer, api.key)
-    state = _state(dialect, answer, refusal, now)
-    if state is None:
-        raise failure(refusal, FAILURES, origin=api.origin, model=quoted(model))
-    return Available(state, at=now, source=SOURCE)
+    answer = await exchange(asked.http, request)
+    return _Exchanged(answer, refusal_of(answer, api.key))
 
 
-def _state(dialect: Dialect, answer: Answer, refusal: Refusal, now: float) -> ProviderState | None:
+def _other(way: Way | None, exchanged: _Exchanged, tried: Sequence[Way | None]) -> Way | None:
+    """Return the way to try next, which none has been: there are as many calls as ways at most."""
+    if way is None or not is_refused(exchanged.answer):
+        return None
+    other = other_way(way, exchanged.refusal)
+    return None if other in tried else other
+
+
+def _state(dialect: Dialect, exchanged: _Exchanged, now: float) -> ProviderState | None:
     """Return what the provider says about limits; None if its answer is about something else."""
+    answer, refusal = exchanged
     limits = dialect.limits(answer.headers, now)
-    if answer.status == httpx.codes.OK:
+    if not is_refused(answer):
         return replace(limits, tokens_spent=dialect.spent(mapping(body_of(answer).get("usage"))))
     if (refused := dialect.refused(refusal)) is not None:
-        return _over(refused, limits)
+        until = refused_until(refused, answer.headers, refusal.text, now)
+        # The limits of the headers count over those of the message.
+        return replace(over(refused, limits), refused_until=until)
     if answer.status == httpx.codes.BAD_REQUEST and limits != ProviderState():
         # Some models refuse so small a completion, yet only after they looked at the limits.
         return limits
     return None
-
-
-def _over(refused: ProviderState, limits: ProviderState) -> ProviderState:
-    """Return what a refusal says, and the limits of the headers over those of its message."""
-    told = {
-        field.name: value
-        for field in fields(limits)
-        if (value := getattr(limits, field.name)) != field.default
-    }
-    return replace(refused, **told)

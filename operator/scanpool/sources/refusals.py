@@ -10,7 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_billing
+from scanpool.models.error_codes import (
+    Refusals,
+    is_billing,
+    is_rate_limit,
+    is_slow_down,
+    telling_word,
+)
 from scanpool.sources.text import quoted
 
 UNNAMED: Final = "429"
@@ -24,9 +30,6 @@ MAX_CODE_CHARACTERS: Final = 60
 
 CODE_LABEL: Final = re.compile(r"code|status|error|exception|reason", re.IGNORECASE)
 """What is in the name of a label that holds codes. In `model` or `instance` there is no code."""
-STATUS_429: Final = re.compile(r"\b429\b")
-LIMIT_NAMES: Final = ("ratelimit", "toomanyrequests")
-"""In a code's letters: rate_limit_exceeded, openai.RateLimitError, RateLimitReached, and so on."""
 
 
 def codes(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[tuple[str, float]] | None:
@@ -43,19 +46,16 @@ def codes(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[tuple[str,
 
 
 def means_rate_limit(code: str) -> bool:
-    """Return whether a refusal says that the tokens or requests per minute are used up.
+    """Return whether a refusal says that the tokens or requests of a period are used up.
 
     Where the code does not tell billing from rate limits, it is taken for a rate limit.
     """
-    if _is_other_429(code):
-        return False
-    letters = re.sub(r"[^a-z]", "", code.lower())
-    return STATUS_429.search(code) is not None or any(name in letters for name in LIMIT_NAMES)
+    return is_rate_limit(code)
 
 
 def means_refusal(code: str) -> bool:
-    """Return whether the provider refused the call with a 429, for whatever reason."""
-    return _is_other_429(code) or means_rate_limit(code)
+    """Return whether the provider refused the call: for a limit, for money, or to be slower."""
+    return is_billing(code) or is_slow_down(code) or is_rate_limit(code)
 
 
 def per_minute(by_code: Iterable[tuple[str, float]], counts: Callable[[str], bool]) -> float:
@@ -67,10 +67,16 @@ def refusals(by_code: Iterable[tuple[str, float]]) -> tuple[Refusals, ...]:
     """Return the codes that occur, in alphabetical order, fit to be shown and bounded in number."""
     totals: defaultdict[str, float] = defaultdict(float)
     for code, value in by_code:
-        totals[quoted(code, limit=MAX_CODE_CHARACTERS)] += value
+        totals[_shown(code)] += value
     # Of equally frequent ones the first by name, so that the choice does not change by itself.
     frequent = sorted(totals, key=lambda code: (-totals[code], code))[:MAX_CODES]
     return tuple(Refusals(code, totals[code]) for code in sorted(frequent) if totals[code] > 0)
+
+
+def _shown(code: str) -> str:
+    """Return a code fit to be shown; of a long text, which would be cut, the telling word."""
+    shown = code if len(code) <= MAX_CODE_CHARACTERS else telling_word(code) or code
+    return quoted(shown, limit=MAX_CODE_CHARACTERS)
 
 
 def _code(labels: Mapping[str, str]) -> str | None:
@@ -78,7 +84,3 @@ def _code(labels: Mapping[str, str]) -> str | None:
         return None
     ((name, value),) = labels.items()
     return value if CODE_LABEL.search(name) else None
-
-
-def _is_other_429(code: str) -> bool:
-    return any(is_billing(word) or word == SLOW_DOWN for word in re.split(r"[^\w]+", code))

@@ -1,6 +1,12 @@
 import pytest
 
-from scanpool.models.error_codes import is_billing
+from scanpool.models.error_codes import (
+    billing_codes_in,
+    is_billing,
+    is_overload,
+    is_rate_limit,
+    is_slow_down,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +19,34 @@ from scanpool.models.error_codes import is_billing
         ("organization_spend_limit_exceeded", True),
         ("billing_error", True),
         ("enforced_spend_limit_reached", True),
+        ("billing_not_active", True),
+        ("billing_hard_limit_reached", True),
+        ("BILLING_DISABLED", True),
+        ("exceeded_current_quota_error", True),
+        ("insufficient_user_quota", True),
+        ("pre_consume_insufficient_balance", True),
+        ("budget_exceeded", True),
+        ("BudgetExceededError", True),
+        ("Arrearage", True),
+        ("AccountOverdueError", True),
+        ("PaymentRequired", True),
+        ("402", True),
+        ("HTTP 402", True),
+        ("402 Payment Required", True),
+        ("429 insufficient_quota", True),
+        ("Error code: 429 - {'code': 'insufficient_quota'}", True),
+        ("4020", False),
+        ("429 after 402 ms", False),
+        ("403", False),
+        ("quota_exceeded", False),
+        ("RESOURCE_EXHAUSTED", False),
+        ("context_length_exceeded", False),
+        ("retry_budget_exceeded", False),
+        ("token_budget_exceeded", False),
+        ("no_balanced_upstream_reached", False),
+        ("429 see your billing page", False),
+        ("https://example.com/account/billing", False),
+        ("billing_details", False),
         ("rate_limit_exceeded", False),
         ("rate_limit_error", False),
         ("slow_down", False),
@@ -23,3 +57,42 @@ from scanpool.models.error_codes import is_billing
 )
 def test_only_what_a_payment_ends_is_billing(code: str, billing: bool) -> None:
     assert is_billing(code) is billing
+
+
+@pytest.mark.parametrize(
+    ("code", "slow"),
+    [
+        ("slow_down", True),
+        ("503 slow_down", True),
+        ("SlowDown", True),
+        ("openai.SlowDownError", True),
+        ("slow", False),
+        ("503", False),
+        ("server_is_overloaded", False),
+        ("", False),
+    ],
+)
+def test_how_growth_that_is_too_fast_is_spelled(code: str, slow: bool) -> None:
+    assert is_slow_down(code) is slow
+
+
+@pytest.mark.parametrize(
+    ("code", "overload"),
+    [
+        ("server_is_overloaded", True),
+        ("overloaded_error", True),
+        ("engine_overloaded_error", True),
+        ("429 Overloaded", True),
+        ("slow_down", False),
+        ("load", False),
+        ("", False),
+    ],
+)
+def test_an_overload_is_nobodys_limit(code: str, overload: bool) -> None:
+    assert is_overload(code) is overload
+    assert not is_rate_limit(f"{code} 429") or not overload
+
+
+def test_in_a_sentence_only_known_codes_count() -> None:
+    said = "see billing_details or payment_method; project_spend_limit_exceeded, insufficient_quota"
+    assert list(billing_codes_in(said)) == ["project_spend_limit_exceeded", "insufficient_quota"]

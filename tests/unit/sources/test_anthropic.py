@@ -91,6 +91,7 @@ TOKENS_TOGETHER = {
             id="no resets",
         ),
         pytest.param(
+            # Half an hour before it, which an hour's bucket could be, too.
             TOKENS_TOGETHER | told(tokens=(1_000_000, 3_000, "2024-07-08T00:00:00Z")),
             ProviderState(requests_per_minute=50),
             id="tokens of a day, back at midnight",
@@ -98,7 +99,7 @@ TOKENS_TOGETHER = {
         pytest.param(
             # 0.05% are missing: a minute's bucket has them back after 0.03 s, a day's after 43.
             TOKENS_TOGETHER | told(tokens=(1_000_000, 999_500, "2024-07-07T23:32:44Z")),
-            ProviderState(requests_per_minute=50),
+            ProviderState(requests_per_minute=50, tokens_per_day=1_000_000),
             id="a nearly full bucket of a day",
         ),
         pytest.param(
@@ -151,7 +152,9 @@ SPEND_CAP = {"error_code": "enforced_spend_limit_reached"}
             429,
             error("rate_limit_error", "Number of request tokens has exceeded your rate limit."),
             TIER_1,
-            ProviderState(38_000, 50, 32_000, 30_000, 8_000, rate_limited=True),
+            ProviderState(
+                38_000, 50, 32_000, 30_000, 8_000, rate_limited=True, refused_until=NOW + 52
+            ),
             id="limits in the headers",
         ),
         pytest.param(
@@ -197,7 +200,7 @@ SPEND_CAP = {"error_code": "enforced_spend_limit_reached"}
             429,
             error("rate_limit_error", "Number of request tokens has exceeded your daily limit"),
             {},
-            ProviderState(rate_limited=True),
+            ProviderState(rate_limited=True, used_up_quota="daily limit"),
             id="a day's limit",
         ),
         pytest.param(

@@ -93,12 +93,12 @@ def bucket(
         ),
         pytest.param(
             bucket("tokens", 1_500_000, 1_499_479, 30),
-            ProviderState(),
+            ProviderState(tokens_per_day=1_500_000),
             id="a reset that looks like a day's",
         ),
         pytest.param(
             bucket("tokens", 2_000_000, 1_999_000, 3, 86_400),
-            ProviderState(),
+            ProviderState(tokens_per_day=2_000_000),
             id="a period of a day",
         ),
         pytest.param(
@@ -133,35 +133,35 @@ def error(**parts: Any) -> dict[str, Any]:
             bucket("tokens", 5000, 0, 0, 60)
             | bucket("requests", 5, 4, 12, 60)
             | {"retry-after": "1", "retry-after-ms": "0", "x-ratelimit-type": "Tokens"},
-            ProviderState(5_000, 5, tokens_remaining=0, rate_limited=True),
+            ProviderState(5_000, 5, tokens_remaining=0, rate_limited=True, refused_until=NOW),
             id="a small deployment, 2026",
         ),
         pytest.param(
             error(code="429"),
             {"x-rate-limit-reset-tokens": "55", "policy-id": "DeploymentRatelimit-Token"},
-            ProviderState(rate_limited=True),
+            ProviderState(rate_limited=True, refused_until=NOW + 1),
             id="no limit told, 2023",
         ),
         pytest.param(
             error(code="RateLimitReached", details="RateLimitReached"),
             {"retry-after": "45"},
-            ProviderState(rate_limited=True),
+            ProviderState(rate_limited=True, refused_until=NOW + 45),
             id="RateLimitReached",
         ),
         pytest.param(
             error(code="too_many_requests", type="too_many_requests"),
             {"retry-after-ms": "1200"},
-            ProviderState(rate_limited=True),
+            ProviderState(rate_limited=True, refused_until=NOW + 1.2),
             id="too_many_requests",
         ),
         pytest.param(
             {"statusCode": 429, "message": "Token limit is exceeded. Try again in 51 seconds."},
             {"retry-after": "51"},
-            ProviderState(rate_limited=True),
+            ProviderState(rate_limited=True, refused_until=NOW + 51),
             id="API Management",
         ),
         pytest.param(
-            error(code="insufficient_quota", type="insufficient_quota"),
+            {"error": {"code": "insufficient_quota", "message": "x"}},
             {},
             ProviderState(billing_code="insufficient_quota"),
             id="billing",
@@ -190,7 +190,7 @@ async def test_the_wait_of_a_refusal_is_the_reset_of_an_empty_bucket_without_one
 ) -> None:
     empty = bucket("tokens", 30_000, 0, None) | bucket("requests", 60, 50, None)
     reading = await probed(Provider.AZURE_OPENAI, 429, error(code="429"), empty | wait)
-    level = None if limit is None else 0
-    assert reading == Available(
-        ProviderState(limit, 60, tokens_remaining=level, rate_limited=True), NOW, "probe"
-    )
+    assert isinstance(reading, Available)
+    state, level = reading.value, None if limit is None else 0
+    assert (state.tokens_per_minute, state.tokens_remaining) == (limit, level)
+    assert (state.requests_per_minute, state.rate_limited) == (60, True)

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.sources.buckets import Bucket, minute_bucket, plausible_limit, whole_number
+from scanpool.sources.buckets import (
+    Bucket,
+    day_bucket,
+    minute_bucket,
+    plausible_limit,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +65,35 @@ def test_a_rounded_reset_is_compared_with_as_much_room() -> None:
     assert minute_bucket("10000", "9995", 41.0) != Bucket()
     assert minute_bucket("10000", "9995", 41.0, rounding=3.0) == Bucket()
     assert minute_bucket("10000", "0", 63.0, rounding=3.0) != Bucket()
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset", "bucket"),
+    [
+        # Refilled all the time: what is missing is back after its share of a day.
+        ("200", "199", 432.0, Bucket(200, 199)),
+        ("14400", "14370", 179.56, Bucket(14_400, 14_370)),
+        ("200", "0", 86_400.0, Bucket(200, 0)),
+        # Counted from midnight to midnight.
+        ("1000", "3", 36_000.0, Bucket(1000, 3)),
+        ("1000", "0", 3_700.0, Bucket(1000, 0)),
+        ("1000", None, 36_000.0, Bucket(1000, None)),
+        # A minute's, an hour's, a week's, and who knows.
+        ("1000", "0", 60.0, None),
+        ("1000", "999", 42.0, None),
+        ("1000", "500", 1800.0, None),
+        ("1000", "0", 604_800.0, None),
+        ("1000", "0", None, None),
+        ("-1", "0", 36_000.0, None),
+    ],
+)
+def test_a_bucket_of_a_day(
+    limit: str, remaining: str | None, reset: float | None, bucket: Bucket | None
+) -> None:
+    assert day_bucket(limit, remaining, reset) == (bucket or Bucket())
+
+
+@given(st.integers(1, 10**9), st.integers(0, 10**9), st.floats(0, 10**7))
+def test_no_bucket_is_of_a_minute_and_of_a_day(limit: int, remaining: int, reset: float) -> None:
+    told = (str(limit), str(remaining), reset)
+    assert Bucket() in (minute_bucket(*told), day_bucket(*told))

@@ -92,7 +92,9 @@ RPM = "on requests per min (RPM): Limit 500, Used 500, Requested 1."
             429,
             error("rate_limit_exceeded", "tokens", TPM.replace("min (TPM)", "day (TPD)")),
             {},
-            ProviderState(rate_limited=True),
+            ProviderState(
+                rate_limited=True, tokens_per_day=2_000_000, used_up_quota="tokens per day"
+            ),
         ),
         (
             429,

@@ -3,7 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanpool.models.observation import ProviderState
-from scanpool.sources.openai_headers import limit_in_message, limits_in_headers, parse_duration
+from scanpool.sources.openai_headers import (
+    empty_day_reset,
+    limit_in_message,
+    limits_in_headers,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +123,32 @@ def test_the_level_is_that_of_the_emptiest_minutes_bucket(
 def test_ten_thousand_requests_a_day_are_not_a_limit_per_minute() -> None:
     daily = headers(10_000, 9_999, "8.64s", "requests")
     assert limits_in_headers(daily).requests_per_minute is None
+    assert limits_in_headers(daily).requests_per_day == 10_000
     usual = headers(10_000, 9_999, "6ms", "requests")
     assert limits_in_headers(usual).requests_per_minute == 10_000
+    assert limits_in_headers(usual).requests_per_day is None
+
+
+@pytest.mark.parametrize(
+    ("told", "per_day", "reset"),
+    [
+        (headers(200, 0, "7h12m0s", "requests"), 200, 25_920),
+        (headers(200, 5, "7h12m0s", "requests"), 200, None),
+        (headers(200, 0, "1m0s", "requests"), None, None),
+        (headers(14_400, 0, "9h0m0s", "requests-day"), 14_400, 32_400),
+        ({"x-ratelimit-limit-requests-day": "14400"}, 14_400, None),
+        (headers(100, 0, "10m0s", "requests") | {"x-ratelimit-renewalperiod-requests": "86400"},
+         100, 600),
+        # Tokens of a day are used up, too, and whichever comes back last counts.
+        (headers(1_000_000, 0, "20h0m0s") | headers(200, 0, "7h12m0s", "requests"), 200, 72_000),
+        ({}, None, None),
+    ],
+)  # fmt: skip
+def test_a_days_requests_and_when_an_empty_day_ends(
+    told: dict[str, str], per_day: int | None, reset: float | None
+) -> None:
+    assert limits_in_headers(told).requests_per_day == per_day
+    assert empty_day_reset(told) == reset
 
 
 @given(st.integers(1, 40_000_000), st.data())

@@ -36,6 +36,18 @@ RATE_LIMIT, REFUSED, FAILED = "rate limit", "refused", "failed"
         ("organization_usage_limit_exceeded", REFUSED),
         ("billing_error", REFUSED),
         ("slow_down", REFUSED),
+        ("503 slow_down", REFUSED),
+        ("billing_not_active", REFUSED),
+        ("budget_exceeded", REFUSED),
+        ("402", REFUSED),
+        ("Openai.BudgetExceededError", REFUSED),
+        ("RESOURCE_EXHAUSTED", RATE_LIMIT),
+        ("google.api_core.exceptions.ResourceExhausted", RATE_LIMIT),
+        ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", RATE_LIMIT),
+        ("throttling_error", RATE_LIMIT),
+        ("429 server_is_overloaded", FAILED),
+        ("503 overloaded", FAILED),
+        ("403", FAILED),
         ("500", FAILED),
         ("503", FAILED),
         ("529", FAILED),
@@ -88,6 +100,13 @@ def test_of_too_many_codes_the_most_frequent_are_reported() -> None:
     by_code = [(f"code-{i:03}", float(i)) for i in range(1, 100)]
     reported = refusals(by_code)
     assert [one.per_minute for one in reported] == [float(i) for i in range(80, 100)]
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "slow_down", "BudgetExceededError"])
+def test_a_text_as_a_code_keeps_the_word_that_tells_most(code: str) -> None:
+    text = "litellm.RateLimitError: OpenAIException - Error code: 429 - {'error': {'message': 'x', "
+    (reported,) = refusals([(f"{text}'code': '{code}'}}}}", 1.0)])
+    assert reported == Refusals(code, 1.0)
 
 
 BY_CODE = st.lists(
