@@ -149,12 +149,22 @@ async def test_a_field_that_is_refused_is_replaced_and_remembered(
         assert [name for _, name in fields(server)] == [first, taken, taken]
 
 
-async def test_azures_responses_name_the_deployment_in_the_body(ask) -> None:
+@pytest.mark.parametrize(
+    ("version", "where"),
+    [
+        ("2025-04-01-preview", "openai/responses"),
+        # An earlier version has no such path; the v1 API is every resource's.
+        ("2024-10-21", "openai/v1/responses"),
+    ],
+)
+async def test_azures_responses_name_the_deployment_in_the_body(
+    ask, version: str, where: str
+) -> None:
     def answer(path: str, _: Body) -> Reply:
-        return ANSWER if path == "openai/responses" else ONLY_RESPONSES
+        return ANSWER if path == where else ONLY_RESPONSES
 
     async with Answering(answer) as server:
-        reading = await ask(server, Provider.AZURE_OPENAI, "2025-04-01-preview")
+        reading = await ask(server, Provider.AZURE_OPENAI, version)
         assert reading == Available(KNOWN, NOW, "probe")
         assert server.asked[-1][1]["model"] == "gpt-5-pro"
 
