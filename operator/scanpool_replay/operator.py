@@ -15,7 +15,7 @@ from scanpool_sandbox.limiter import Rejected
 EPOCH_SECONDS = 1_800_000_000.0
 PROBE_TOKENS = 10
 # All pools of a scenario burn the same key.
-KEY = "key"
+KEY = frozenset({"key"})
 
 
 def epoch(time: float) -> float:

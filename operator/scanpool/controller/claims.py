@@ -1,19 +1,24 @@
-"""Who shares a limit: the claims of the pools of this process, by the key and model they burn."""
+"""Who shares a limit: the claims of the pools of this process, by the key and models they burn."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from secrets import token_bytes
 
 from scanpool.models.claims import Claim
+from scanpool.models.limit_names import limit_names
 
 # 128 bits: no two keys of a process come to share a budget by chance.
 IDENTITY_BYTES = 16
 
+Identity = frozenset[str]
+"""A limit: one hash for each name of a model that counts against it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    identity: str
+    identity: Identity
     claim: Claim
     until: float
 
@@ -30,27 +35,42 @@ class Claims:
         self._salt = token_bytes(blake2b.MAX_KEY_SIZE)
         self._entries: dict[str, _Entry] = {}
 
-    def identity(self, provider: str, api_key: str, model: str) -> str:
-        """Return what tells one shared limit from another: equal for equal keys and models.
+    def identity(
+        self, provider: str, api_key: str, model: str, shared_with: Iterable[str] = ()
+    ) -> Identity:
+        """Return what tells one shared limit from another, for pools that name its models.
 
-        A hash that is salted per process and of no use outside of it; the key is not kept. White
+        Hashes that are salted per process and of no use outside of it; the key is not kept. White
         space around the key, which a Secret made from a file ends in, does not count.
         """
-        named = json.dumps([provider, api_key.strip(), model]).encode()
-        return blake2b(named, digest_size=IDENTITY_BYTES, key=self._salt).hexdigest()
+        names = limit_names(provider, model, shared_with).names
+        return frozenset(self._hash(provider, api_key.strip(), name) for name in names)
 
-    def peers(self, identity: str, pool: str, now: float) -> tuple[Claim, ...]:
-        """Return the other pools' claims on the same limit, by name, without the expired ones."""
-        return tuple(
-            entry.claim
+    def peers(self, identity: Identity, pool: str, now: float) -> tuple[Claim, ...]:
+        """Return the other pools' claims on the same limit, by name, without the expired ones.
+
+        Pools share a limit as soon as one of them says that their models do, or a third pool says
+        so of both.
+        """
+        others = {
+            name: entry
             for name, entry in sorted(self._entries.items())
-            if name != pool and entry.identity == identity and now < entry.until
-        )
+            if name != pool and now < entry.until
+        }
+        limit, known = identity, Identity()
+        while limit != known:
+            known = limit
+            limit = known.union(*(e.identity for e in others.values() if e.identity & known))
+        return tuple(entry.claim for entry in others.values() if entry.identity & limit)
 
-    def publish(self, identity: str, claim: Claim, now: float, lasts_seconds: float) -> None:
+    def publish(self, identity: Identity, claim: Claim, now: float, lasts_seconds: float) -> None:
         """Replace the claim of a pool, whichever limit it was on."""
         self._entries[claim.pool] = _Entry(identity, claim, now + lasts_seconds)
 
     def forget(self, pool: str) -> None:
         """Drop the claim of a pool that is gone or shares no limit any more."""
         self._entries.pop(pool, None)
+
+    def _hash(self, *named: str) -> str:
+        text = json.dumps(named).encode()
+        return blake2b(text, digest_size=IDENTITY_BYTES, key=self._salt).hexdigest()

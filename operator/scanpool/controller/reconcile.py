@@ -101,7 +101,7 @@ class Reconciler:
         now, llm = self._clock(), spec.llm
         identity, peers = None, Peers(pool.key)
         if llm is not None and api_key is not None:
-            identity = self._claims.identity(llm.provider, api_key, llm.model)
+            identity = self._claims.identity(llm.provider, api_key, llm.model, llm.shared_with)
             peers = Peers(pool.key, self._claims.peers(identity, pool.key, now))
 
         signals = assess(spec, seen, memory, now)

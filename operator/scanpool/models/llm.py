@@ -24,6 +24,7 @@ BASE_URLS = {
 }
 
 
+ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 PromQL = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -123,7 +124,10 @@ class Llm(Model):
     """The provider's limits and how near to them the pool may go."""
 
     provider: Provider = Provider.OPENAI
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
+    shared_with: Annotated[tuple[ModelName, ...], Field(max_length=20)] = ()
+    """Further models that count against the same limit, by the names in requests. An alias and its
+    dated snapshots share it anyway."""
     base_url: HttpUrl | None = None
     """Base URL of the API that the workers call: for Azure, a gateway or a stand-in. Unset: the
     provider's own."""

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from scanpool.controller.claims import Claims
+from scanpool.controller.claims import Claims, Identity
 from scanpool.models.claims import Claim, Need, Unit
 
 NOW = 1_000.0
@@ -23,13 +23,13 @@ def claims() -> Claims:
 
 
 @pytest.fixture
-def shared(claims: Claims) -> str:
+def shared(claims: Claims) -> Identity:
     return claims.identity("openai", KEY, MODEL)
 
 
 @pytest.mark.parametrize("again", [KEY, f"{KEY}\n", f"  {KEY} \r\n"])
 def test_equal_keys_share_a_limit_whichever_secret_they_are_in(
-    claims: Claims, shared: str, again: str
+    claims: Claims, shared: Identity, again: str
 ) -> None:
     assert claims.identity("openai", again, MODEL) == shared
 
@@ -45,16 +45,63 @@ def test_equal_keys_share_a_limit_whichever_secret_they_are_in(
     ],
 )
 def test_what_differs_is_another_limit(
-    claims: Claims, shared: str, provider: str, key: str, model: str
+    claims: Claims, shared: Identity, provider: str, key: str, model: str
 ) -> None:
     assert claims.identity(provider, key, model) != shared
 
 
-def test_another_process_tells_limits_apart_by_another_salt(shared: str) -> None:
+@pytest.mark.parametrize(
+    ("provider", "one", "other"),
+    [
+        ("openai", ["gpt-5.2"], ["gpt-5.2-2025-12-11"]),
+        ("openai", ["gpt-5.2-2025-08-07"], ["gpt-5.2-2025-12-11"]),
+        ("openai", ["gpt-4o"], ["gpt-4o-latest"]),
+        ("anthropic", ["claude-sonnet-4-5"], ["claude-sonnet-4-5-20250929"]),
+        # It is enough that one of them knows.
+        ("openai", ["gpt-5.2", "gpt-5.2-codex"], ["gpt-5.2-codex"]),
+        ("openai", ["gpt-5.2-codex-2025-12-11"], ["gpt-5.2", "gpt-5.2-codex"]),
+        ("anthropic", ["claude-opus-4-1", "claude-opus-4-0"], ["claude-opus-4-20250514"]),
+    ],
+)
+def test_pools_that_name_different_models_of_one_limit_share_it(
+    claims: Claims, provider: str, one: list[str], other: list[str]
+) -> None:
+    limits = [claims.identity(provider, KEY, model, more) for model, *more in (one, other)]
+    for pool, limit in zip(("scan/a", "scan/b"), limits, strict=True):
+        claims.publish(limit, claim(pool), NOW, LASTS)
+
+    assert claims.peers(limits[0], "scan/a", NOW) == (claim("scan/b"),)
+    assert claims.peers(limits[1], "scan/b", NOW) == (claim("scan/a"),)
+
+
+def test_a_third_pool_says_that_two_share_a_limit_for_as_long_as_its_claim_lasts(
+    claims: Claims,
+) -> None:
+    first = claims.identity("openai", KEY, "gpt-5.2")
+    second = claims.identity("openai", KEY, "o4")
+    both = claims.identity("openai", KEY, "o3", ["gpt-5.2", "o4"])
+    claims.publish(first, claim("scan/a"), NOW, LASTS)
+    claims.publish(second, claim("scan/b"), NOW, LASTS)
+    assert claims.peers(first, "scan/a", NOW) == ()
+
+    claims.publish(both, claim("scan/c"), NOW, LASTS / 2)
+    assert claims.peers(first, "scan/a", NOW) == (claim("scan/b"), claim("scan/c"))
+    assert claims.peers(first, "scan/a", NOW + LASTS / 2) == ()
+
+
+def test_deployments_of_azure_share_nothing_by_their_names(claims: Claims) -> None:
+    first = claims.identity("azure-openai", KEY, "gpt-5.2")
+    claims.publish(first, claim("scan/a"), NOW, LASTS)
+
+    dated = claims.identity("azure-openai", KEY, "gpt-5.2-2025-12-11")
+    assert claims.peers(dated, "scan/b", NOW) == ()
+
+
+def test_another_process_tells_limits_apart_by_another_salt(shared: Identity) -> None:
     assert Claims().identity("openai", KEY, MODEL) != shared
 
 
-def test_a_pool_sees_what_the_others_claim_by_name(claims: Claims, shared: str) -> None:
+def test_a_pool_sees_what_the_others_claim_by_name(claims: Claims, shared: Identity) -> None:
     for pool in ("scan/c", "scan/a", "other/b"):
         claims.publish(shared, claim(pool), NOW, LASTS)
     elsewhere = claims.identity("openai", KEY, "gpt-5.2-mini")
@@ -65,14 +112,14 @@ def test_a_pool_sees_what_the_others_claim_by_name(claims: Claims, shared: str) 
     assert claims.peers(elsewhere, "scan/new", NOW) == (claim("scan/d"),)
 
 
-def test_a_claim_is_replaced_by_the_next(claims: Claims, shared: str) -> None:
+def test_a_claim_is_replaced_by_the_next(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a", held=1), NOW, LASTS)
     claims.publish(shared, claim("scan/a", held=2), NOW, LASTS)
 
     assert claims.peers(shared, "scan/b", NOW) == (claim("scan/a", held=2),)
 
 
-def test_a_claim_lasts_as_long_as_it_was_said_to(claims: Claims, shared: str) -> None:
+def test_a_claim_lasts_as_long_as_it_was_said_to(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a"), NOW, LASTS)
 
     assert claims.peers(shared, "scan/b", NOW + LASTS - 0.1) == (claim("scan/a"),)
@@ -82,7 +129,7 @@ def test_a_claim_lasts_as_long_as_it_was_said_to(claims: Claims, shared: str) ->
     assert claims.peers(shared, "scan/b", NOW + LASTS) == (claim("scan/a"),)
 
 
-def test_with_another_key_a_pool_moves_to_another_limit(claims: Claims, shared: str) -> None:
+def test_with_another_key_a_pool_moves_to_another_limit(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a"), NOW, LASTS)
     rotated = claims.identity("openai", "sk-proj-new", MODEL)
 
@@ -92,7 +139,7 @@ def test_with_another_key_a_pool_moves_to_another_limit(claims: Claims, shared: 
     assert claims.peers(rotated, "scan/b", NOW) == (claim("scan/a"),)
 
 
-def test_a_pool_that_is_gone_is_forgotten(claims: Claims, shared: str) -> None:
+def test_a_pool_that_is_gone_is_forgotten(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a"), NOW, LASTS)
 
     claims.forget("scan/a")
@@ -101,7 +148,7 @@ def test_a_pool_that_is_gone_is_forgotten(claims: Claims, shared: str) -> None:
     assert claims.peers(shared, "scan/b", NOW) == ()
 
 
-def test_the_key_is_not_kept(claims: Claims, shared: str) -> None:
+def test_the_key_is_not_kept(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a"), NOW, LASTS)
 
     shown = f"{shared} {claims!r} {vars(claims)!r}"

@@ -313,6 +313,7 @@ def test_what_the_rules_are_tried_on_breaks_each_of_them(model: type[Model], rul
         ("rabbitmq.vhost", ""),
         ("llm.model", None),
         ("llm.provider", "anyone"),
+        ("llm.sharedWith", ["m"] * 21),
         ("llm.baseUrl", "api.openai.com"),
         ("llm.baseUrl", "https://user:secret@api.openai.com"),
         ("llm.baseUrl", "https://api.openai.com/v1?key=secret"),
