@@ -1,6 +1,7 @@
 """A Prometheus that answers as told, over real HTTP, and the answers that it gives."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,13 @@ class Server(ThreadingHTTPServer):
         self.answer = answer
         self.queries: list[str] = []
         self.authorizations: list[str | None] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.parameters: list[dict[str, list[str]]] = []
+        self.scheme = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,10 +39,13 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(form)["query"][0]
         self.server.queries.append(query)
         self.server.authorizations.append(self.headers["Authorization"])
-        found = self.path == "/api/v1/query"
+        self.server.headers.append(self.headers)
+        path, _, parameters = self.path.partition("?")
+        self.server.parameters.append(parse_qs(parameters))
+        found = path == "/api/v1/query"
         status, body = self.server.answer(query) if found else (404, "")
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body.encode())))
         if status == 302:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
@@ -49,9 +56,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(answer: Callable[[str], tuple[int, str]]) -> Iterator[Server]:
+def serving(
+    answer: Callable[[str], tuple[int, str]], context: ssl.SSLContext | None = None
+) -> Iterator[Server]:
     """Serve on a free port; `answer` returns the status and the body for a query."""
     with Server(answer) as server:
+        if context is not None:
+            server.scheme = "https"
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -9,9 +9,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from scanpool.models.conditions import Reason
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.prometheus import read_usage
+from scanpool.sources.prometheus_session import Credentials
 from scanpool.sources.promql import string_literal
 from scanpool_sandbox.openai_provider import OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
@@ -26,7 +28,10 @@ async def read(
     server: object, model: str = MODEL, window_seconds: int = WINDOW_SECONDS, **config: object
 ) -> Reading:
     given = Prometheus.model_validate({"url": server.url, **config})
-    return await asyncio.to_thread(read_usage, given, model, window_seconds, None, clock=time.time)
+    limit = limit_names("openai", model)
+    return await asyncio.to_thread(
+        read_usage, given, limit, window_seconds, Credentials(), clock=time.time
+    )
 
 
 async def call(provider: object, tokens: int, consumer: str = "scan-worker") -> int:
@@ -235,8 +240,9 @@ async def test_a_prometheus_that_is_down_is_unreachable(unused_tcp_port) -> None
     config = Prometheus.model_validate(
         {"url": f"http://127.0.0.1:{unused_tcp_port}", "query": "vector(1)"}
     )
+    limit = limit_names("openai", MODEL)
     reading = await asyncio.to_thread(
-        read_usage, config, MODEL, WINDOW_SECONDS, None, clock=time.time
+        read_usage, config, limit, WINDOW_SECONDS, Credentials(), clock=time.time
     )
     assert isinstance(reading, Unavailable)
     assert reading.reason is Reason.PROMETHEUS_UNREACHABLE

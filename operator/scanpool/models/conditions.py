@@ -62,6 +62,7 @@ class Reason(StrEnum):
     PROMETHEUS_QUERY_FAILED = "PrometheusQueryFailed"
     USAGE_NOT_FOUND = "UsageNotFound"
     USAGE_IMPLAUSIBLE = "UsageImplausible"
+    USAGE_PARTIAL = "UsagePartial"
     USAGE_FROZEN = "UsageFrozen"
     # Any source.
     TLS_FAILED = "TLSFailed"

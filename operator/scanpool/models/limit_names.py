@@ -7,32 +7,43 @@ from typing import Final
 
 from scanpool.models.llm import Provider
 
+_MONTH: Final = r"(0\d|1[0-2])"
 SNAPSHOT: Final = (
-    "[-@](?:"
-    "20[0-9]{2}-?(?:0[1-9]|1[0-2])-?[0-3][0-9]"  # gpt-5.2-2025-12-11, claude-sonnet-4-5-20250929
-    "|(?:0[1-9]|1[0-2])-?[0-3][0-9]"  # gpt-4-0613, gemini-2.5-pro-preview-05-06
-    "|2[0-9](?:0[1-9]|1[0-2])"  # mistral-large-2411
-    "|(?:0[1-9]|1[0-2])-20[0-9]{2}"  # gemini-2.5-flash-preview-09-2025
-    "|00[0-9]"  # gemini-2.0-flash-001
-    "|latest|default"  # gpt-4o-latest, claude-sonnet-4-5@default
+    "[-@]("
+    rf"(20\d\d-?)?{_MONTH}-?[0-3]\d"  # gpt-5.2-2025-12-11, claude-sonnet-4-5-20250929, gpt-4-0613
+    rf"|2\d{_MONTH}"  # mistral-large-2411
+    rf"|{_MONTH}-20\d\d"  # gemini-2.5-flash-preview-09-2025
+    r"|00\d"  # gemini-2.0-flash-001
     "|0"  # claude-opus-4-0, Anthropic's alias of claude-opus-4-20250514
+    "|latest|default"  # gpt-4o-latest, claude-sonnet-4-5@default
     ")"
 )
 """Ends the name of a model as of a day, as the providers' lists of models write it. A regular
-expression of the syntax that Python and Prometheus (RE2) have in common."""
+expression of the syntax that Python and Prometheus (RE2) have in common, and short: a query repeats
+it for every counter."""
 
-_SNAPSHOTS: Final = re.compile(rf"(?<=.)(?:{SNAPSHOT})+\Z", re.DOTALL)
+_SNAPSHOTS: Final = re.compile(rf"(?<=.)({SNAPSHOT})+\Z", re.DOTALL | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitNames:
-    """What the models are called that count against one limit, in alphabetical order.
+    """Whose limit it is, and what the models are called that count against it, in order."""
 
-    `with_snapshots` says that every dated snapshot of them does, too.
-    """
-
+    provider: str
     names: tuple[str, ...]
-    with_snapshots: bool
+
+    @property
+    def with_snapshots(self) -> bool:
+        """Whether every dated snapshot of these models counts, too."""
+        return _dates_its_models(self.provider)
+
+    @property
+    def counts_cache_reads(self) -> bool:
+        """Whether input tokens that the provider reads from its cache count.
+
+        Anthropic leaves them out of its limit on input tokens (platform.claude.com, rate limits).
+        """
+        return self.provider != Provider.ANTHROPIC
 
 
 def canonical_name(provider: str, model: str) -> str:
@@ -47,7 +58,7 @@ def canonical_name(provider: str, model: str) -> str:
 def limit_names(provider: str, model: str, shared_with: Iterable[str] = ()) -> LimitNames:
     """Return the names of the limit of a model, which counts the other models as well."""
     names = {canonical_name(provider, one) for one in (model, *shared_with)}
-    return LimitNames(tuple(sorted(names)), _dates_its_models(provider))
+    return LimitNames(provider, tuple(sorted(names)))
 
 
 def _dates_its_models(provider: str) -> bool:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import HttpUrl, Percent, PerMinute, SecretKeyRef, whole
+from scanpool.models.http_access import BasicAuth, Header, Parameter
 
 
 class Provider(StrEnum):
@@ -66,6 +67,13 @@ class Prometheus(Model):
     """Labels that pick the pool's own workers out of the preset's series. Without them the own
     share is taken from acknowledged messages, which lag by some seconds."""
     bearer_token_secret_ref: SecretKeyRef | None = None
+    basic_auth: BasicAuth | None = None
+    http_headers: Annotated[tuple[Header, ...], Field(max_length=10)] = ()
+    """Headers to send along: a tenant's name, or a key in a header of its own."""
+    parameters: Annotated[tuple[Parameter, ...], Field(max_length=10)] = ()
+    """Parameters to put into the URL: a tenant's, or those of a store. A name may come again."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """PEM certificates of the authorities to trust, instead of the public ones."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -77,6 +85,27 @@ class Prometheus(Model):
             "!has(self.query) || self.ownLabels.size() == 0",
             "ownLabels go with a preset: leave them out beside a query",
             lambda m: m.query is None or not m.own_labels,
+        ),
+        Rule(
+            "(has(self.bearerTokenSecretRef) ? 1 : 0) + (has(self.basicAuth) ? 1 : 0) + "
+            "self.httpHeaders.filter(h, h.name.matches('^(?i:authorization)$')).size() <= 1",
+            "set only one of bearerTokenSecretRef, basicAuth and a header Authorization",
+            lambda m: (
+                (m.bearer_token_secret_ref is not None)
+                + (m.basic_auth is not None)
+                + sum(header.name.lower() == "authorization" for header in m.http_headers)
+                <= 1
+            ),
+        ),
+        Rule(
+            "self.httpHeaders.all(h, self.httpHeaders.exists_one(o, o.name == h.name))",
+            "header names must be unique",
+            lambda m: len({header.name for header in m.http_headers}) == len(m.http_headers),
+        ),
+        Rule(
+            "self.parameters.all(p, !(p.name in ['query', 'time']))",
+            "the parameters query and time are the operator's: leave them out",
+            lambda m: all(one.name not in ("query", "time") for one in m.parameters),
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from scanpool.kube.cluster import Cluster
 from scanpool.models.conditions import Reason
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Llm
 from scanpool.models.observation import (
     ConfiguredLimits,
@@ -171,8 +172,9 @@ class Observer:
     async def _usage(self, ask: _Ask) -> Reading[KeyUsage]:
         llm = _named(ask.spec.llm)
         config = _named(llm.usage.prometheus)
-        token = await self._secrets.optional(ask.namespace, config.bearer_token_secret_ref)
-        asked = (config, llm.model, llm.usage.window_seconds, token)
+        credentials = await self._secrets.of_prometheus(ask.namespace, config)
+        limit = limit_names(llm.provider, llm.model, llm.shared_with)
+        asked = (config, limit, llm.usage.window_seconds, credentials)
         return await self._read_in_thread(ask.age, prometheus.read_usage, *asked)
 
     async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:

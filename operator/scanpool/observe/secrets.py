@@ -5,10 +5,12 @@ from functools import partial
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.objects import SecretText
 from scanpool.models.fields import SecretKeyRef
+from scanpool.models.llm import Prometheus
 from scanpool.models.reading import Unavailable
 from scanpool.models.units import Clock
 from scanpool.observe.shared_reads import SharedReads
 from scanpool.sources.failures import SourceError
+from scanpool.sources.prometheus_session import Credentials
 
 # A rotated password counts this soon.
 SECRET_SECONDS = 5.0
@@ -39,6 +41,26 @@ class Secrets:
         if isinstance(found, Unavailable):
             raise SourceError(found.reason, found.message)
         return found.value
+
+    async def of_prometheus(self, namespace: str, config: Prometheus) -> Credentials:
+        """Return everything that a pool's Prometheus wants of Secrets."""
+        basic = config.basic_auth
+        refs = (
+            (header.name, header.value_secret_ref)
+            for header in config.http_headers
+            if header.value_secret_ref is not None
+        )
+        return Credentials(
+            bearer_token=await self.optional(namespace, config.bearer_token_secret_ref),
+            basic_auth=None
+            if basic is None
+            else (
+                await self.text(namespace, basic.username_secret_ref),
+                await self.text(namespace, basic.password_secret_ref),
+            ),
+            headers=tuple([(name, await self.text(namespace, ref)) for name, ref in refs]),
+            ca_pem=await self.optional(namespace, config.ca_secret_ref),
+        )
 
     def written_at(self, namespace: str, ref: SecretKeyRef, version: str) -> float:
         """Return when the Secret was first seen to be written; 0 while it is as it was at first."""

@@ -71,9 +71,9 @@ def connection_failure(
     if untrusted:
         told = (
             f"{origin} shows a certificate that is not trusted "
-            f"({quoted(untrusted[0].verify_message)}); trust the CA that signed it (for RabbitMQ: "
-            "caSecretRef; docs/operations.md has the others), and name the host as the certificate "
-            "does"
+            f"({quoted(untrusted[0].verify_message)}); trust the CA that signed it (for RabbitMQ "
+            "and Prometheus: caSecretRef; docs/operations.md has the others), and name the host as "
+            "the certificate does"
         )
     elif has(ssl.SSLError):
         told = f"no TLS connection to {origin}; check that this port speaks TLS, and its versions"

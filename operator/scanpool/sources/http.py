@@ -77,8 +77,8 @@ class HttpClients:
         await asyncio.gather(*(client.aclose() for client in clients))
 
 
-def trusting(ca_pem: str | None) -> ssl.SSLContext:
-    """Return a context that checks host names and trusts `ca_pem`, RabbitMQ's bundle, only.
+def trusting(ca_pem: str | None, ref: str = "rabbitmq.caSecretRef") -> ssl.SSLContext:
+    """Return a context that checks host names and trusts `ca_pem`, the bundle of `ref`, only.
 
     Without one it trusts the public authorities, or those of `SSL_CERT_FILE`. A bundle that is not
     PEM with at least one certificate raises SourceError.
@@ -93,7 +93,7 @@ def trusting(ca_pem: str | None) -> ssl.SSLContext:
         told = "the CA bundle is empty"
     except (ssl.SSLError, ValueError):
         told = "the CA bundle is not PEM: it must hold -----BEGIN CERTIFICATE----- blocks"
-    raise SourceError(Reason.TLS_FAILED, f"{told}; correct the Secret of rabbitmq.caSecretRef")
+    raise SourceError(Reason.TLS_FAILED, f"{told}; correct the Secret of {ref}")
 
 
 class Request(NamedTuple):

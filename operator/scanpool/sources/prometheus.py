@@ -5,20 +5,25 @@ user's own query finds of refused calls. If any of them fails, the reading fails
 missing must not pass for zero.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 from scanpool.models import llm
 from scanpool.models.conditions import Reason
+from scanpool.models.limit_names import LimitNames
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading
 from scanpool.models.units import Clock
+from scanpool.sources.exporters import Figure
 from scanpool.sources.failures import SourceError, blocking_reading
 from scanpool.sources.prometheus_api import PrometheusApi
-from scanpool.sources.promql import FIGURE_LABEL, Figure, preset_query
+from scanpool.sources.prometheus_session import Credentials
+from scanpool.sources.promql import FIGURE_LABEL, preset_query
 from scanpool.sources.refusals import codes, means_rate_limit, means_refusal, per_minute, refusals
 from scanpool.sources.text import quoted
+from scanpool.sources.token_parts import counted
 
 ByCode = Sequence[tuple[str, float]]
 """Refused calls per minute, by code."""
@@ -27,20 +32,20 @@ ByCode = Sequence[tuple[str, float]]
 @blocking_reading
 def read_usage(
     config: llm.Prometheus,
-    model: str,
+    limit: LimitNames,
     window_seconds: int,
-    bearer_token: str | None,
+    credentials: Credentials,
     *,
     clock: Clock,
 ) -> Reading[KeyUsage]:
     """Read the tokens, requests and refused requests per minute of everyone on the key. Blocks.
 
-    A preset counts the use of `model` and averages over the window; its reading is of the time of
-    the newest sample, a user's query of its evaluation.
+    A preset counts the use of every model of the limit and averages over the window; its reading is
+    of the time of the newest sample, a user's query of its evaluation.
     """
-    with closing(PrometheusApi(config.url, bearer_token, window_seconds, clock)) as api:
+    with closing(PrometheusApi(config, credentials, window_seconds, clock)) as api:
         if config.preset is not None:
-            usage = _by_preset(api, config.preset, model, config.own_labels)
+            usage = _by_preset(api, config.preset, limit, config.own_labels)
         else:
             tokens = api.number(config.query or "")
             usage = Available(KeyUsage(tokens.value), tokens.at, tokens.source)
@@ -56,16 +61,17 @@ def read_usage(
 
 
 def _by_preset(
-    api: PrometheusApi, preset: llm.UsagePreset, model: str, own_labels: Sequence[llm.Label]
+    api: PrometheusApi, preset: llm.UsagePreset, limit: LimitNames, own_labels: Sequence[llm.Label]
 ) -> Available[KeyUsage]:
     window = api.window_seconds
-    whole = _figures(api, preset_query(preset, model, window))
+    whole = _figures(api, limit, preset_query(preset, limit, window))
     figures = whole.value
     # Ended series of which the search for the newest sample finds none still have one somewhere
     # within the window, or there would be no rate.
     oldest = None if figures.tokens is None else whole.at - window
     sampled_at = oldest if figures.sampled_at is None else figures.sampled_at
-    of = f"of the model '{quoted(model)}' for the preset {preset} at {api.origin}"
+    models = quoted(" or ".join(f"'{name}'" for name in limit.names))
+    of = f"of the model {models} for the preset {preset} at {api.origin}"
     if sampled_at is None:
         raise SourceError(
             Reason.USAGE_NOT_FOUND,
@@ -92,7 +98,7 @@ def _by_preset(
     if figures.refused is not None:
         usage = _refused(usage, figures.refused)
     if own_labels:
-        own = _figures(api, preset_query(preset, model, window, own_labels))
+        own = _figures(api, limit, preset_query(preset, limit, window, own_labels))
         usage = _with_own(usage, own.value, figures)
     return Available(usage, min(sampled_at, whole.at), whole.source)
 
@@ -135,24 +141,28 @@ class _Figures:
     refused: ByCode | None
 
 
-def _figures(api: PrometheusApi, query: str) -> Available[_Figures]:
+def _figures(api: PrometheusApi, limit: LimitNames, query: str) -> Available[_Figures]:
     found = api.ask(query)
-    numbers: dict[str, float] = {}
+    targets: defaultdict[frozenset[tuple[str, str]], dict[Figure, float]] = defaultdict(dict)
     refused: list[tuple[str, float]] | None = None
     for sample in found.value:
         figure = sample.labels.get(FIGURE_LABEL)
+        others = {name: text for name, text in sample.labels.items() if name != FIGURE_LABEL}
+        parts = targets[frozenset(others.items())]
         if figure == Figure.REFUSED:
-            others = [code for name, code in sample.labels.items() if name != FIGURE_LABEL]
-            refused = (refused or []) + [(code, sample.value) for code in others]
-        elif figure is None or figure in numbers:
+            refused = (refused or []) + [(code, sample.value) for code in others.values()]
+        elif figure not in set(Figure) or figure in parts:
             raise api.implausible(query, "numbers that it was not asked for")
         else:
-            numbers[figure] = sample.value
+            parts[Figure(figure)] = sample.value
+    tokens = counted(targets.values(), with_cache_reads=limit.counts_cache_reads)
+    requests = [parts[Figure.REQUESTS] for parts in targets.values() if Figure.REQUESTS in parts]
     figures = _Figures(
-        tokens=numbers.get(Figure.TOKENS),
-        output_tokens=numbers.get(Figure.OUTPUT_TOKENS),
-        requests=numbers.get(Figure.REQUESTS),
-        sampled_at=numbers.get(Figure.SAMPLED_AT),
+        tokens=tokens.all,
+        output_tokens=tokens.output,
+        requests=sum(requests) if requests else None,
+        # One number, of no target.
+        sampled_at=targets[frozenset()].get(Figure.SAMPLED_AT),
         refused=refused,
     )
     return Available(figures, found.at, found.source)

@@ -1,8 +1,6 @@
 """Ask a Prometheus for the present values of an expression."""
 
-import io
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -10,23 +8,26 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util import Retry
 
+from scanpool.models import llm
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Available
 from scanpool.models.units import Clock
 from scanpool.sources.failures import SourceError, connection_failure
-from scanpool.sources.text import HEADER_TOKEN, decoded, mapping, quoted, without_secrets
+from scanpool.sources.prometheus_session import (
+    FIELD,
+    Credentials,
+    PartialError,
+    RefusedError,
+    Session,
+)
+from scanpool.sources.text import quoted
 from scanpool.sources.urls import HTTP_PORTS, parse_address
 
 SOURCE: Final = "prometheus"
+CREDENTIALS: Final = f"bearerTokenSecretRef, basicAuth or httpHeaders of {FIELD}"
 
 TIMEOUT_SECONDS: Final = 5
 """To connect, and for each piece of an answer."""
-READING_SECONDS: Final = 15.0
-"""For all answers together: a server that trickles must not hold one of our threads."""
-MAX_ANSWER_BYTES: Final = 2**20
-"""A handful of numbers is asked for; a query for thousands of series is a mistake."""
-CHUNK_BYTES: Final = 2**14
-
 MAX_PLAUSIBLE: Final = 1e12
 """Far above any limit per minute that is sold, and above any time in seconds; beyond it the query
 counts something else."""
@@ -49,28 +50,23 @@ class PrometheusApi:
     """Asks one Prometheus, for one reading, with queries that average over the window."""
 
     def __init__(
-        self, url: str, bearer_token: str | None, window_seconds: int, clock: Clock
+        self, config: llm.Prometheus, credentials: Credentials, window_seconds: int, clock: Clock
     ) -> None:
-        address = parse_address(url, HTTP_PORTS, "llm.usage.prometheus.url")
+        address = parse_address(config.url, HTTP_PORTS, f"{FIELD}.url")
         self.origin = address.origin
         self.window_seconds = window_seconds
-        self._token = None if bearer_token is None else bearer_token.strip()
         self._clock = clock
-        if self._token is not None and not HEADER_TOKEN.fullmatch(self._token):
-            raise SourceError(
-                Reason.PROMETHEUS_QUERY_FAILED,
-                f"the bearer token for {self.origin} is empty or has characters that no token has; "
-                "correct the Secret of llm.usage.prometheus.bearerTokenSecretRef",
-            )
-        self._session = _Session(self._token)
+        self._session = Session(config, credentials, self.origin)
+        url = address.origin + address.path.rstrip("/")
         self._client: Any = PrometheusConnect(
-            url=address.origin + address.path.rstrip("/"),
+            url=url,
             session=self._session,
             # The next tick is the retry.
             retry=Retry(total=0),
             timeout=TIMEOUT_SECONDS,
             method="POST",
         )
+        self._session.trust(url)
 
     def close(self) -> None:
         """Close the connection."""
@@ -84,8 +80,11 @@ class PrometheusApi:
         """
         try:
             parsed = _samples(self._client.custom_query(query))
-        except _RefusedError as error:
-            raise self._failed(query, str(error)) from None
+        except PartialError as error:
+            raise self._partial(query, str(error)) from None
+        except RefusedError as error:
+            remedy = CREDENTIALS if error.of_credentials else FIELD
+            raise self._failed(query, str(error), remedy) from None
         except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
             raise self._failed(query, "this is not Prometheus' API") from None
         except (requests.RequestException, OSError, ValueError) as error:
@@ -134,58 +133,19 @@ class PrometheusApi:
             "of a fresh sample; aggregate it with sum(), and check the clocks",
         )
 
-    def _failed(self, query: str, words: str) -> SourceError:
-        words = quoted(without_secrets(words, self._token))
+    def _failed(self, query: str, words: str, remedy: str = FIELD) -> SourceError:
         return SourceError(
             Reason.PROMETHEUS_QUERY_FAILED,
-            f"{self.origin} does not answer the query {_named(query)} ({words}); correct "
-            "llm.usage.prometheus",
+            f"{self.origin} does not answer the query {_named(query)} ({quoted(words)}); correct "
+            f"{remedy}",
         )
 
-
-class _RefusedError(Exception):
-    """Prometheus answered with an error, or with what nobody should read."""
-
-
-class _Session(requests.Session):
-    """Sends what PrometheusConnect asks for, in the way that a reading needs."""
-
-    def __init__(self, bearer_token: str | None) -> None:
-        super().__init__()
-        self._bearer_token = bearer_token
-        self._deadline = time.monotonic() + READING_SECONDS
-
-    def request(self, method: Any, url: Any, *_: Any, **asked: Any) -> requests.Response:
-        """Send a query in the body, and read the answer within bounds of size and time.
-
-        PrometheusConnect puts the query into the URL even of a POST, but it may be longer than a
-        proxy lets a URL be, and URLs are logged. A redirect is no answer.
-        """
-        query, timeout = asked["params"], asked["timeout"]
-        body = bytearray()
-        with super().request(
-            method, url, data=query, timeout=timeout, auth=self._sign, stream=True,
-            allow_redirects=False,
-        ) as response:  # fmt: skip
-            for chunk in response.iter_content(CHUNK_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise _RefusedError("the answer is too large")
-                if time.monotonic() > self._deadline:
-                    raise requests.Timeout
-        if response.status_code != requests.codes.ok:
-            said = mapping(decoded(bytes(body))).get("error")
-            raise _RefusedError(str(said) if said else f"HTTP {response.status_code}")
-        # What has been streamed cannot be read again.
-        whole = requests.Response()
-        whole.status_code, whole.raw = response.status_code, io.BytesIO(body)
-        return whole
-
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Given with a token or without: where it is not, requests looks into ~/.netrc.
-        if self._bearer_token is not None:
-            request.headers["Authorization"] = f"Bearer {self._bearer_token}"
-        return request
+    def _partial(self, query: str, words: str) -> SourceError:
+        return SourceError(
+            Reason.USAGE_PARTIAL,
+            f"{self.origin} answers the query {_named(query)} only in part ({quoted(words)}), and "
+            "what is missing would pass for room; see that all stores behind it are up",
+        )
 
 
 def _named(query: str) -> str:

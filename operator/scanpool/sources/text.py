@@ -10,6 +10,8 @@ MAX_QUOTED_CHARACTERS: Final = 200
 
 HEADER_TOKEN: Final = re.compile(r"[!-~]+")
 """What a key or token must be to stand in a header: printable ASCII without spaces."""
+HEADER_TEXT: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
+"""What any value of a header must be: printable ASCII, with spaces inside of it only."""
 
 
 def quoted(text: str, *, limit: int = MAX_QUOTED_CHARACTERS) -> str:

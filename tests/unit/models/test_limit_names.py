@@ -60,7 +60,8 @@ def test_any_other_name_is_the_models_own(model: str) -> None:
 def test_a_deployment_of_azure_has_a_limit_of_its_own() -> None:
     name = "gpt-5.2-2025-12-11"
     assert canonical_name(Provider.AZURE_OPENAI, name) == name
-    assert limit_names("azure-openai", name) == LimitNames((name,), with_snapshots=False)
+    assert limit_names("azure-openai", name) == LimitNames("azure-openai", (name,))
+    assert not limit_names("azure-openai", name).with_snapshots
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,13 @@ def test_a_limit_has_the_same_names_whichever_of_them_a_pool_uses(
     model: str, shared_with: tuple[str, ...]
 ) -> None:
     names = limit_names(Provider.OPENAI, model, shared_with)
-    assert names == LimitNames(("gpt-5.2", "gpt-5.2-codex"), with_snapshots=True)
+    assert names == LimitNames(Provider.OPENAI, ("gpt-5.2", "gpt-5.2-codex"))
+    assert names.with_snapshots
+
+
+@pytest.mark.parametrize("provider", list(Provider))
+def test_only_anthropic_leaves_cache_reads_out_of_its_limit(provider: Provider) -> None:
+    assert limit_names(provider, "m").counts_cache_reads == (provider is not Provider.ANTHROPIC)
 
 
 @given(st.text(), st.sampled_from(["-2025-12-11", "-20250929", "@20250929", "-0613", "-latest"]))

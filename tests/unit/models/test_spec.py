@@ -14,6 +14,7 @@ from builders import pool
 from scanpool.crd import structural_schema
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import SecretKeyRef
+from scanpool.models.http_access import Header
 from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Prometheus, Provider, Ramp, Usage
 from scanpool.models.spec import (
     Behavior,
@@ -38,6 +39,14 @@ ADMIN = {"apiKeySecretRef": REF, "projectId": "proj_abc"}
 AZURE = {"provider": "azure-openai", "baseUrl": "https://scan.openai.azure.com/openai/v1"}
 PROMETHEUS = {"url": "http://prometheus:9090", "preset": "otel-genai"}
 LABEL = {"name": "job", "value": "scan-worker"}
+TENANT = {"name": "X-Scope-OrgID", "value": "scan"}
+BASIC_AUTH = {"usernameSecretRef": REF, "passwordSecretRef": REF}
+ACCESS = {
+    "basicAuth": BASIC_AUTH,
+    "httpHeaders": [TENANT, {"name": "X-Key", "valueSecretRef": REF}],
+    "parameters": [{"name": "extra_label", "value": "a=b"}, {"name": "extra_label", "value": ""}],
+    "caSecretRef": REF,
+}
 POLICY = {"type": "Pods", "value": 4, "periodSeconds": 15}
 SMALLEST: dict[str, Any] = {
     "scaleTargetRef": {"name": "scan-worker"},
@@ -46,7 +55,7 @@ SMALLEST: dict[str, Any] = {
 }
 FULL: dict[str, Any] = {
     **SMALLEST,
-    "llm": {**LLM, "usage": {"prometheus": PROMETHEUS}, "admin": ADMIN},
+    "llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, **ACCESS}}, "admin": ADMIN},
     "fallback": {"replicas": 2},
     "behavior": {"scaleUp": {"policies": [POLICY]}},
 }
@@ -146,6 +155,46 @@ def messages(error: ValidationError) -> list[str]:
             "ownLabels go with a preset: leave them out beside a query",
             id="own-labels-of-a-query",
         ),
+        *(
+            pytest.param(
+                {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, **access}}}}, message, id=id_
+            )
+            for access, message, id_ in (
+                (
+                    {"bearerTokenSecretRef": REF, "basicAuth": BASIC_AUTH},
+                    "set only one of bearerTokenSecretRef, basicAuth and a header Authorization",
+                    "two-passwords",
+                ),
+                (
+                    {
+                        "basicAuth": BASIC_AUTH,
+                        "httpHeaders": [{"name": "authorization", "value": "x"}],
+                    },
+                    "set only one of bearerTokenSecretRef, basicAuth and a header Authorization",
+                    "a-password-and-a-header",
+                ),
+                (
+                    {"httpHeaders": [TENANT, TENANT]},
+                    "header names must be unique",
+                    "a-header-twice",
+                ),
+                (
+                    {"httpHeaders": [{**TENANT, "valueSecretRef": REF}]},
+                    "set exactly one of value and valueSecretRef",
+                    "a-header-with-two-values",
+                ),
+                (
+                    {"httpHeaders": [{"name": "Content-Length", "value": "1"}]},
+                    "the request sets this header itself: leave it out",
+                    "a-header-of-the-request",
+                ),
+                (
+                    {"parameters": [{"name": "query", "value": "1"}]},
+                    "the parameters query and time are the operator's: leave them out",
+                    "a-parameter-of-the-operator",
+                ),
+            )
+        ),
     ],
 )
 def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) -> None:
@@ -173,6 +222,7 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"llm": {**LLM, "bucketReservePercent": 100}},
         {"llm": {**LLM, "usage": {"prometheus": {"url": "http://p", "query": "sum(tokens)"}}}},
         {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "ownLabels": [LABEL]}}}},
+        {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, **ACCESS}}}},
     ],
 )
 def test_what_the_rules_let_pass(changes: dict[str, Any]) -> None:
@@ -240,6 +290,20 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         preset=st.just("kong"),
         query=st.just("sum(tokens)"),
         ownLabels=st.lists(st.just({"name": "job", "value": "scan"}), max_size=2),
+        bearerTokenSecretRef=refs,
+        basicAuth=st.just(BASIC_AUTH),
+        httpHeaders=st.lists(
+            st.sampled_from([TENANT, {"name": "AUTHORIZATION", "value": "x"}]), max_size=2
+        ),
+        parameters=st.lists(
+            objects({"name": st.sampled_from(["query", "time", "tenant"]), "value": st.just("a")}),
+            max_size=2,
+        ),
+    ),
+    Header: objects(
+        {"name": st.sampled_from(["X-A", "Connection", "content-type", "X-Content-Type"])},
+        value=st.just("a"),
+        valueSecretRef=refs,
     ),
 }
 
@@ -325,6 +389,9 @@ def test_what_the_rules_are_tried_on_breaks_each_of_them(model: type[Model], rul
         ("llm.usage.windowSeconds", 9),
         ("llm.usage.prometheus.preset", "statsd"),
         ("llm.usage.prometheus.url", None),
+        ("llm.usage.prometheus.httpHeaders", [TENANT] * 11),
+        ("llm.usage.prometheus.parameters", [{"name": "a", "value": "b"}] * 11),
+        ("llm.usage.prometheus.basicAuth.passwordSecretRef", None),
         ("llm.probe.intervalSeconds", 0),
         ("llm.weight", 0),
         ("llm.weight", 1_001),

@@ -10,6 +10,8 @@ from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, 
 from scanpool.kube.objects import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
+from scanpool.models.http_access import BasicAuth, Header
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Admin, Probe, Prometheus, Provider, Usage, UsagePreset
 from scanpool.models.observation import (
     ConfiguredLimits,
@@ -25,10 +27,15 @@ from scanpool.observe import observer as observer_module
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, STATISTICS_SECONDS, Observer
 from scanpool.observe.secrets import SECRET_SECONDS
 from scanpool.sources.failures import SourceError
+from scanpool.sources.prometheus_session import Credentials
 
 AMQP = SecretKeyRef(name="scan-secret", key="CELERY_BROKER_URL")
 CA = SecretKeyRef(name="scan-secret", key="ca.crt")
 BEARER = SecretKeyRef(name="monitoring", key="token")
+TENANT = SecretKeyRef(name="monitoring", key="tenant")
+PROMETHEUS_CA = SecretKeyRef(name="monitoring", key="ca.crt")
+USER = SecretKeyRef(name="monitoring", key="username")
+PASSWORD = SecretKeyRef(name="monitoring", key="password")
 ADMIN_KEY = SecretKeyRef(name="scan-admin", key="OPENAI_ADMIN_KEY")
 ADMIN = Admin(api_key_secret_ref=ADMIN_KEY, project_id="proj_1")
 SECRETS: dict[SecretKeyRef, str] = {
@@ -37,6 +44,10 @@ SECRETS: dict[SecretKeyRef, str] = {
     CA: "-----BEGIN CERTIFICATE-----",
     API_KEY: "sk-test",
     BEARER: "bearer",
+    TENANT: "scan",
+    PROMETHEUS_CA: "-----BEGIN CERTIFICATE-----",
+    USER: "user",
+    PASSWORD: "password",
     ADMIN_KEY: "sk-admin",
 }
 TARGET = target(2)
@@ -168,6 +179,11 @@ def full_pool(**changes: Any) -> PoolSpec:
             url="http://prometheus:9090",
             preset=UsagePreset.OTEL_GENAI,
             bearer_token_secret_ref=BEARER,
+            http_headers=(
+                Header(name="X-Scope-OrgID", value_secret_ref=TENANT),
+                Header(name="X-Team", value="scan"),
+            ),
+            ca_secret_ref=PROMETHEUS_CA,
         )
     )
     usual: dict[str, Any] = {
@@ -274,6 +290,8 @@ async def test_what_a_pool_does_not_ask_for_is_not_read(
         pytest.param(API_KEY, {"provider"}, id="api-key"),
         pytest.param(ADMIN_KEY, {"configured"}, id="admin-key"),
         pytest.param(BEARER, {"usage"}, id="bearer-token"),
+        pytest.param(TENANT, {"usage"}, id="header-of-prometheus"),
+        pytest.param(PROMETHEUS_CA, {"usage"}, id="ca-of-prometheus"),
     ],
 )
 @pytest.mark.parametrize("reason", [Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND])
@@ -306,6 +324,20 @@ async def test_a_missing_secret_of_amqp_is_the_queues_reason(
     assert sources.count("amqp.read_ready") == 0
 
 
+async def test_a_prometheus_with_a_user_and_models_that_share_a_limit(
+    observer: Observer, sources: Sources
+) -> None:
+    basic = BasicAuth(username_secret_ref=USER, password_secret_ref=PASSWORD)
+    usage = Usage(prometheus=Prometheus(url="http://p", query="tokens", basic_auth=basic))
+    shared_with = ("gpt-5.2-codex", "gpt-5.2-2025-12-11")
+    spec = full_pool(llm=llm(shared_with=shared_with, usage=usage))
+    await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    (asked_for,) = sources.calls["prometheus.read_usage"]
+    assert asked_for["credentials"] == Credentials(basic_auth=("user", "password"))
+    assert asked_for["limit"].names == ("gpt-5.2", "gpt-5.2-codex")
+
+
 async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sources) -> None:
     spec = full_pool()
     await observer.observe("scan", spec, TARGET, PROBE_AGE)
@@ -324,9 +356,11 @@ async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sour
     assert limits["http"] == ("client that trusts", None)
     assert (limits["base_url"], limits["admin_key"]) == ("https://api.openai.com/v1", "sk-admin")
     assert (limits["project_id"], limits["model"]) == ("proj_1", "gpt-5.2")
-    assert (usage["model"], usage["window_seconds"], usage["bearer_token"]) == (
-        "gpt-5.2", 60, "bearer",
-    )  # fmt: skip
+    assert usage["limit"] == limit_names("openai", "gpt-5.2")
+    assert usage["window_seconds"] == 60
+    assert usage["credentials"] == Credentials(
+        bearer_token="bearer", headers=(("X-Scope-OrgID", "scan"),), ca_pem=SECRETS[PROMETHEUS_CA]
+    )
 
 
 async def test_an_invalid_ca_is_a_matter_of_tls(
@@ -477,7 +511,7 @@ async def test_each_reading_is_renewed_at_its_own_pace(
         "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
     }
     assert cluster.node_reads == 60 / NODES_SECONDS + 1
-    assert len(cluster.secret_reads) == 5 * (60 / SECRET_SECONDS + 1)
+    assert len(cluster.secret_reads) == 7 * (60 / SECRET_SECONDS + 1)
 
 
 async def test_pools_of_one_key_and_model_share_one_probe_and_one_look_at_its_project(

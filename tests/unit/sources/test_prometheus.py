@@ -4,12 +4,15 @@ import pytest
 
 from prometheus_stub import NOW, data, labeled, serving, vector
 from scanpool.models.conditions import Reason
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus
 from scanpool.models.observation import KeyUsage, Refusals
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.prometheus import read_usage
+from scanpool.sources.prometheus_session import Credentials
 
 WINDOW_SECONDS = 60
+LIMIT = limit_names("openai", "gpt-5.2")
 
 
 def figures(refused: Mapping[str, object] | None = None, **values: object) -> str:
@@ -23,7 +26,7 @@ def figures(refused: Mapping[str, object] | None = None, **values: object) -> st
 
 def read(url: str, **config: object) -> Reading[KeyUsage]:
     given = Prometheus.model_validate({"url": url, **config})
-    return read_usage(given, "gpt-5.2", WINDOW_SECONDS, None, clock=lambda: NOW)
+    return read_usage(given, LIMIT, WINDOW_SECONDS, Credentials(), clock=lambda: NOW)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@ import pytest
 
 from prometheus_stub import NOW, data, serving, vector
 from scanpool.models.conditions import Reason
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.sources import prometheus_api
+from scanpool.sources import prometheus_session
 from scanpool.sources.prometheus import read_usage
+from scanpool.sources.prometheus_session import Credentials
+
+LIMIT = limit_names("openai", "gpt-5.2")
 
 
 def read(url: str, token: str | None = None, query: str = "tokens") -> Reading[KeyUsage]:
     config = Prometheus.model_validate({"url": url, "query": query})
-    return read_usage(config, "gpt-5.2", 60, token, clock=lambda: NOW)
+    credentials = Credentials(bearer_token=token)
+    return read_usage(config, LIMIT, 60, credentials, clock=lambda: NOW)
 
 
 def reading_of(status: int, body: str) -> Reading[KeyUsage]:
@@ -88,7 +93,7 @@ def test_a_failed_query_is_asked_once() -> None:
 
 
 def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prometheus_api, "READING_SECONDS", -1.0)
+    monkeypatch.setattr(prometheus_session, "READING_SECONDS", -1.0)
     reading = reading_of(200, vector("1"))
     assert isinstance(reading, Unavailable)
     assert reading.reason is Reason.PROMETHEUS_UNREACHABLE

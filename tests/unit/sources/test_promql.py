@@ -1,107 +1,106 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.models.llm import Label, UsagePreset
-from scanpool.sources.promql import preset_query, string_literal
+from scanpool.models.limit_names import canonical_name, limit_names
+from scanpool.models.llm import Label, Provider, UsagePreset
+from scanpool.sources.promql import models_pattern, preset_query, string_literal
 
-OTEL_GENAI = """
-label_replace(sum(
-  rate(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"}[60s])
-) * 60, "figure", "tokens", "figure", "")
-or label_replace(sum(
-  rate(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type="output"}[60s])
-) * 60, "figure", "output_tokens", "figure", "")
-or label_replace(sum(
-  rate(gen_ai_client_token_usage_count{MODEL,gen_ai_token_type="input"}[60s])
-) * 60, "figure", "requests", "figure", "")
-or label_replace(max(
-  timestamp(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"})
-  or max_over_time(
-    timestamp(gen_ai_client_token_usage_sum{MODEL,gen_ai_token_type=~"input|output"})[60s:5s]
-  )
-), "figure", "sampled_at", "figure", "")
-or label_replace(sum by (error_type) (
-  rate(gen_ai_client_operation_duration_seconds_count{MODEL}[60s])
-  or rate(gen_ai_client_operation_duration_count{MODEL}[60s])
-) * 60, "figure", "refused", "figure", "")
-"""
-
-LITELLM = """
-label_replace(sum(
-  rate(litellm_total_tokens_metric_total{MODEL}[60s])
-  or rate(litellm_total_tokens_metric{MODEL}[60s])
-) * 60, "figure", "tokens", "figure", "")
-or label_replace(sum(
-  rate(litellm_output_tokens_metric_total{MODEL}[60s])
-  or rate(litellm_output_tokens_metric{MODEL}[60s])
-) * 60, "figure", "output_tokens", "figure", "")
-or label_replace(sum(
-  rate(litellm_requests_metric_total{MODEL}[60s])
-) * 60, "figure", "requests", "figure", "")
-or label_replace(max(
-  timestamp(litellm_total_tokens_metric_total{MODEL})
-  or timestamp(litellm_total_tokens_metric{MODEL})
-  or max_over_time(timestamp(litellm_total_tokens_metric_total{MODEL})[60s:5s])
-  or max_over_time(timestamp(litellm_total_tokens_metric{MODEL})[60s:5s])
-), "figure", "sampled_at", "figure", "")
-or label_replace(sum by (exception_status) (
-  rate(litellm_deployment_failure_responses_total{litellm_model_name="gpt-5.2"}[60s])
-  or rate(litellm_deployment_failure_responses{litellm_model_name="gpt-5.2"}[60s])
-  or rate(litellm_deployment_success_responses_total{litellm_model_name="gpt-5.2"}[60s])
-  or rate(litellm_deployment_success_responses{litellm_model_name="gpt-5.2"}[60s])
-) * 60, "figure", "refused", "figure", "")
-"""
+LIMIT = limit_names("openai", "gpt-5.2")
+MODELS = string_literal(models_pattern(LIMIT))
+LONGEST_QUERY = 16_384
+"""Bytes that VictoriaMetrics takes, unless it is told otherwise (-search.maxQueryLen)."""
 
 KONG = """
-label_replace(sum(
-  rate(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"}[60s])
-) * 60, "figure", "tokens", "figure", "")
-or label_replace(sum(
-  rate(kong_ai_llm_tokens_total{MODEL,token_type="completion_tokens"}[60s])
-) * 60, "figure", "output_tokens", "figure", "")
-or label_replace(sum(
-  rate(kong_ai_llm_requests_total{MODEL}[60s])
-) * 60, "figure", "requests", "figure", "")
+sum by (figure, job, instance) (
+  label_replace(label_replace(label_replace((
+    label_replace(
+      rate({__name__="kong_ai_llm_tokens_total"}[60s]), "ours", "1", "ai_model", MODELS
+    ) and on (ours) label_replace(vector(1), "ours", "1", "", "")
+  ), "figure", "other", "", ""),
+  "figure", "tokens", "token_type", "total_tokens"),
+  "figure", "output_tokens", "token_type", "completion_tokens")
+) * 60
+or sum by (figure, job, instance) (
+  label_replace((
+    label_replace(
+      rate({__name__="kong_ai_llm_requests_total"}[60s]), "ours", "1", "ai_model", MODELS
+    ) and on (ours) label_replace(vector(1), "ours", "1", "", "")
+  ), "figure", "requests", "", "")
+) * 60
 or label_replace(max(
-  timestamp(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"})
-  or max_over_time(
-    timestamp(kong_ai_llm_tokens_total{MODEL,token_type="total_tokens"})[60s:5s]
-  )
-), "figure", "sampled_at", "figure", "")
+  label_replace(
+    timestamp({__name__="kong_ai_llm_tokens_total"})
+    or max_over_time(timestamp({__name__="kong_ai_llm_tokens_total"})[60s:5s]),
+    "ours", "1", "ai_model", MODELS
+  ) and on (ours) label_replace(vector(1), "ours", "1", "", "")
+), "figure", "sampled_at", "", "")
 """
 
 
-@pytest.mark.parametrize(
-    ("preset", "model_label", "query"),
-    [
-        ("otel-genai", "gen_ai_request_model", OTEL_GENAI),
-        ("litellm", "model", LITELLM),
-        ("kong", "ai_model", KONG),
-    ],
-)
-def test_what_each_preset_asks(preset: str, model_label: str, query: str) -> None:
-    expected = query.replace("MODEL", f'{model_label}="gpt-5.2"')
-    asked = preset_query(UsagePreset(preset), "gpt-5.2", 60)
+def test_what_the_smallest_preset_asks() -> None:
+    asked = preset_query(UsagePreset.KONG, LIMIT, 60)
     # Only the lines are broken differently.
-    assert "".join(asked.split()) == "".join(expected.split())
+    assert "".join(asked.split()) == "".join(KONG.replace("MODELS", MODELS).split())
 
 
 def test_kong_counts_no_refused_calls_of_a_model() -> None:
-    assert "refused" not in preset_query(UsagePreset.KONG, "gpt-5.2", 60)
+    assert "refused" not in preset_query(UsagePreset.KONG, LIMIT, 60)
 
 
 @pytest.mark.parametrize("preset", list(UsagePreset))
-def test_every_selector_has_the_model_and_the_labels(preset: UsagePreset) -> None:
+def test_every_selector_has_the_labels(preset: UsagePreset) -> None:
     labels = (Label(name="job", value='scan"}'), Label(name="ns", value="a"))
-    query = preset_query(preset, "m", 60, labels)
-    assert query.count("{") == query.count('="m",job="scan\\"}",ns="a"')
-    assert query.count("{") >= len(["tokens", "output", "requests", "sampled_at"])
+    query = preset_query(preset, LIMIT, 60, labels)
+    selectors = re.findall(r'{__name__="[a-z_.]+"(.*?)}[)[]', query)
+    assert selectors == [',job="scan\\"}",ns="a"'] * query.count("__name__")
+    assert len(selectors) >= len(["tokens", "requests", "present", "ended"])
+
+
+@pytest.mark.parametrize("preset", list(UsagePreset))
+def test_a_query_of_many_names_is_not_too_long(preset: UsagePreset) -> None:
+    family = [f"gpt-5.2-codex-{size}" for size in ("nano", "mini", "small", "large", "max")]
+    query = preset_query(preset, limit_names("openai", "gpt-5.2", family), 60)
+    assert len(query.encode()) < LONGEST_QUERY
 
 
 @pytest.mark.parametrize(("window", "steps"), [(10, "[10s:1s]"), (60, "[60s:5s]")])
 def test_the_search_for_the_newest_sample_covers_the_window(window: int, steps: str) -> None:
-    assert steps in preset_query(UsagePreset.KONG, "m", window)
+    assert steps in preset_query(UsagePreset.KONG, LIMIT, window)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "name", "counts"),
+    [
+        ("openai", "gpt-5.2", "gpt-5.2", True),
+        ("openai", "gpt-5.2", "gpt-5.2-2025-12-11", True),
+        ("openai", "gpt-5.2-2025-12-11", "gpt-5.2", True),
+        ("openai", "gpt-5.2-2025-12-11", "gpt-5.2-2026-01-31", True),
+        ("anthropic", "claude-sonnet-4-5", "claude-sonnet-4-5-20250929", True),
+        ("openai", "gpt-4o", "gpt-4o-latest", True),
+        ("openai", "gpt-5.2", "gpt-5x2", False),
+        ("openai", "gpt-5.2", "gpt-5.2-mini", False),
+        ("openai", "gpt-5.2", "gpt-5.2-mini-2025-12-11", False),
+        ("openai", "gpt-5.2-mini", "gpt-5.2", False),
+        ("openai", "gpt-5.2", "azure/gpt-5.2", False),
+        ("azure-openai", "gpt-5.2", "gpt-5.2-2025-12-11", False),
+        ("azure-openai", "gpt-5.2-2025-12-11", "gpt-5.2-2025-12-11", True),
+        ("openai", "a|b", "a", False),
+        ("openai", ".*", "gpt-5.2", False),
+    ],
+)
+def test_which_names_count(provider: str, model: str, name: str, *, counts: bool) -> None:
+    pattern = models_pattern(limit_names(provider, model))
+    assert (re.fullmatch(pattern, name) is not None) == counts
+
+
+@given(st.text(), st.sampled_from(["", "-2025-12-11", "@20250929", "-latest"]))
+def test_a_model_and_its_canonical_name_count(model: str, date: str) -> None:
+    pattern = re.compile(models_pattern(limit_names(Provider.OPENAI, model + date)))
+    assert pattern.fullmatch(model + date)
+    assert pattern.fullmatch(canonical_name(Provider.OPENAI, model + date))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus, Provider
 from scanpool.models.reading import Available, Unavailable
 from scanpool.sources.amqp import read_ready
@@ -27,8 +28,10 @@ from scanpool.sources.management import read_depths, read_rates
 from scanpool.sources.openai_admin import read_limits
 from scanpool.sources.probe import probe
 from scanpool.sources.prometheus import read_usage
+from scanpool.sources.prometheus_session import Credentials
 
 SECRET = "s3cr3t-hunter2"
+LIMIT = limit_names("openai", "m")
 
 
 def clock() -> float:
@@ -168,7 +171,7 @@ PROMETHEUS_ERRORS = [
 def test_over_prometheus(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests.Session, "send", raising(error))
     config = Prometheus.model_validate({"url": "http://host", "query": "q"})
-    check(read_usage(config, "m", 60, SECRET, clock=clock))
+    check(read_usage(config, LIMIT, 60, Credentials(bearer_token=SECRET), clock=clock))
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 503])
@@ -183,12 +186,12 @@ def test_in_what_prometheus_says(status: int, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(requests.Session, "send", get)
     config = Prometheus.model_validate({"url": "http://host", "query": "q"})
-    check(read_usage(config, "m", 60, SECRET, clock=clock))
+    check(read_usage(config, LIMIT, 60, Credentials(bearer_token=SECRET), clock=clock))
 
 
 @pytest.mark.parametrize("token", [f"{SECRET}\nX: y", f"{SECRET}\u20ac", f"a {SECRET}", ""])
 def test_a_token_that_fits_no_header(token: str) -> None:
     config = Prometheus.model_validate({"url": "http://127.0.0.1:1", "query": "q"})
-    reading = read_usage(config, "m", 60, token, clock=clock)
+    reading = read_usage(config, LIMIT, 60, Credentials(bearer_token=token), clock=clock)
     check(reading)
     assert "bearerTokenSecretRef" in reading.message
