@@ -20,6 +20,7 @@ class PrometheusServer:
         directory: an existing directory for all its files; the caller removes it.
         targets: job name to its `host:port` addresses; each is scraped at /metrics.
         scrape_interval_seconds: whole seconds between scrapes.
+        remote_read: URLs of further stores to ask with every query.
 
     Use as a context manager, or call `start` and `stop`; both block.
 
@@ -31,10 +32,12 @@ class PrometheusServer:
         targets: Mapping[str, Sequence[str]],
         *,
         scrape_interval_seconds: int = 1,
+        remote_read: Sequence[str] = (),
     ) -> None:
         self._directory = directory
         self._targets = targets
         self._interval = f"{scrape_interval_seconds}s"
+        self._remote_read = remote_read
         self._port = free_port()
         self._process: ChildProcess | None = None
 
@@ -93,6 +96,7 @@ class PrometheusServer:
                 "scrape_timeout": self._interval,
                 "evaluation_interval": self._interval,
             },
+            "remote_read": [{"url": url, "read_recent": True} for url in self._remote_read],
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
                 for job, addresses in self._targets.items()

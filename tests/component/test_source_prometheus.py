@@ -246,3 +246,23 @@ async def test_a_prometheus_that_is_down_is_unreachable(unused_tcp_port) -> None
     )
     assert isinstance(reading, Unavailable)
     assert reading.reason is Reason.PROMETHEUS_UNREACHABLE
+
+
+async def test_a_prometheus_whose_remote_store_is_away_gives_no_reading(
+    tmp_path, unused_tcp_port
+) -> None:
+    store = f"http://127.0.0.1:{unused_tcp_port}/read"
+    server = PrometheusServer(tmp_path, {}, remote_read=[store])
+    await asyncio.to_thread(server.start)
+    try:
+        whole = await read(server, query="vector(1)")
+        partial = await read(server, query="vector(1)", rateLimitedQuery="sum(rate(refused[1m]))")
+    finally:
+        await asyncio.to_thread(server.stop)
+
+    # No store is asked for it.
+    assert isinstance(whole, Available)
+    # It finds nothing, which is no known zero of refused calls.
+    assert isinstance(partial, Unavailable)
+    assert partial.reason is Reason.USAGE_PARTIAL
+    assert "remote_read" in partial.message
