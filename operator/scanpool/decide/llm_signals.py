@@ -64,8 +64,9 @@ class Probed:
     """The provider's last answer to the probe; `is_asked` is whether the pool has one at all.
 
     `at` is None while there is no answer. A billing code means that it refuses every call until
-    someone pays. `remaining` is the level of the token bucket, `tokens` what the probe took. A
-    provider that counts requests a day tells `requests_per_day`.
+    someone pays, or until a quota of a day begins anew. `remaining` is the level of the token
+    bucket, `tokens` what the probe took. A provider that counts requests a day tells
+    `requests_per_day`, and one that refuses may tell until when (`refused_until`).
     """
 
     is_asked: bool
@@ -76,6 +77,7 @@ class Probed:
     remaining: int | None = None
     tokens: int | None = None
     requests_per_day: int | None = None
+    refused_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """How often the provider is asked by a probe: by need, and never for much of its limits.
 
 while                                                        | every
-an open breaker backs off                                    | minute to a quarter of an hour
+an open breaker backs off                                    | minute to a quarter of an hour, or
+                                                             | when the refusal ends, where it told
 one replica tries, or workers report billing errors          | minute, 5 s
 the level decides: near the limit, falling, after a change   | 10 s
 the last probe was refused by a rate limit                   | probe.intervalSeconds
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.limits import KnownLimits
-from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.llm_signals import LlmSignals, Probed
 from scanpool.decide.looks import FULL_SHARE
 from scanpool.models.claims import Unit
 from scanpool.models.llm import Llm
@@ -46,10 +47,14 @@ RAREST_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """Whether the level decides (`is_close`), and the least seconds between two probes."""
+    """Whether the level decides (`is_close`), and the least seconds between two probes.
+
+    A refusal that told when it ends lasts for `refused_seconds` from its answer on.
+    """
 
     is_close: bool = True
     least_seconds: float = 0.0
+    refused_seconds: float = 0.0
 
 
 def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
@@ -63,7 +68,8 @@ def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
     least = min(least, RAREST_SECONDS)
     if (a_day := seen.probed.requests_per_day) is not None:
         least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * a_day))
-    return Probing(_is_close(seen, now) and not seen.probed.rate_limited, least)
+    is_close = _is_close(seen, now) and not seen.probed.rate_limited
+    return Probing(is_close, least, _refused_seconds(seen.probed))
 
 
 def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
@@ -72,7 +78,8 @@ def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     if breaker.state is Quota.OPEN:
         doublings = min(max(breaker.refusals - 1, 0), MOST_BACKOFF_DOUBLINGS)
         backoff = min(interval, FIRST_BACKOFF_SECONDS) * 2.0**doublings
-        return max(interval, min(backoff, LONGEST_BACKOFF_SECONDS), probing.least_seconds)
+        known = min(backoff, LONGEST_BACKOFF_SECONDS) if not probing.refused_seconds else 0.0
+        return max(interval, known, probing.least_seconds, probing.refused_seconds)
     if breaker.state is Quota.HALF_OPEN or breaker.refusals > 0:
         wanted = min(interval, FIRST_BACKOFF_SECONDS)
     elif breaker.suspected:
@@ -81,6 +88,12 @@ def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     else:
         wanted = min(interval, CLOSE_SECONDS) if probing.is_close else interval
     return max(wanted, probing.least_seconds)
+
+
+def _refused_seconds(probed: Probed) -> float:
+    if probed.billing_code is None or probed.at is None or probed.refused_until is None:
+        return 0.0
+    return max(probed.refused_until - probed.at, 0.0)
 
 
 def _is_close(seen: LlmSignals, now: float) -> bool:

@@ -115,11 +115,12 @@ def _probed(seen: Observation) -> Probed:
         is_asked=True,
         at=answer.at,
         source=answer.source,
-        billing_code=answer.value.billing_code,
-        rate_limited=answer.value.rate_limited,
+        billing_code=answer.value.billing_code or answer.value.used_up_quota,
+        rate_limited=answer.value.rate_limited and answer.value.used_up_quota is None,
         remaining=answer.value.tokens_remaining,
         tokens=answer.value.tokens_spent,
         requests_per_day=answer.value.requests_per_day,
+        refused_until=answer.value.refused_until,
     )
 
 
