@@ -32,6 +32,8 @@ SPARE_SHARE = 0.35
 # A level that comes up faster than the limit flows in, by this share of the limit, was filled up by
 # the clock: some gateways count in whole minutes.
 STEP_SHARE = 0.02
+# More than this share of its capacity no pool takes between two looks: it is somebody's batch.
+BURST_SHARE = 0.2
 # A level that has come up by so much of its capacity rises: a call takes less.
 RISEN_SHARE = 0.01
 
@@ -106,6 +108,11 @@ def largest_fall(looks: Looks) -> int:
     """
     recent = [one for one in looks if one.at >= looks[-1].at - MEAN_SECONDS]
     return max((one.tokens - two.tokens for one, two in pairwise(recent)), default=0)
+
+
+def is_taken_at_once(looks: Looks) -> bool:
+    """Tell whether somebody takes much of the bucket at once, so that others' mean is a rough one."""
+    return bool(looks) and largest_fall(looks) >= BURST_SHARE * looks[-1].limit
 
 
 def has_risen(looks: Looks, since: float) -> bool:

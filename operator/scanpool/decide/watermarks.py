@@ -40,6 +40,8 @@ LONGEST_START_SECONDS = 30.0
 # In replicas. One more is worth it where at least three tenths of it are fed; where less is, the
 # bucket has to be seen to stay full (`Bucket.has_spare`).
 APART = 0.7
+# Beside somebody who takes much at once others' use is known to half a replica only.
+APART_BESIDE_BURSTS = 0.3
 # Between the marks a replica is given only where it is fed for certain, and beside a cost that is a
 # guess only where there is time to see that it is wrong.
 SURELY = 0.5
@@ -79,7 +81,8 @@ class Level:
     """The level now, reckoned on from the last look, and its marks, all in tokens.
 
     `at` is when the provider told it. `use` is the key's, `others` its part outside of the pool, in
-    tokens per minute; beside it the level `has_risen`, or `has_spare` for a replica more.
+    tokens per minute; beside it the level `has_risen`, or `has_spare` for a replica more. Somebody may
+    take much of it at once (`is_taken_at_once`).
     """
 
     state: State
@@ -92,6 +95,7 @@ class Level:
     has_risen: bool = False
     has_spare: bool = False
     others: float = 0.0
+    is_taken_at_once: bool = False
 
     @property
     def is_upper(self) -> bool:
@@ -168,7 +172,17 @@ def level(
     has_risen = looks.has_risen(bucket.looks, bucket.changed_at)
     others = 0.0 if bucket.others is None else bucket.others.tokens
     return Level(
-        state, tokens, low, high, reserve, told_at, bucket.use, has_risen, bucket.has_spare, others
+        state,
+        tokens,
+        low,
+        high,
+        reserve,
+        told_at,
+        bucket.use,
+        has_risen,
+        bucket.has_spare,
+        others,
+        looks.is_taken_at_once(bucket.looks),
     )
 
 
@@ -179,8 +193,9 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
         case State.HIGH:
             # Beside a cost that is a guess only what is fed: the first calls of all that start take
             # what the bucket could give one more.
-            plan = limit + (APART * per_replica if cost.is_learned else 0.0)
-            if level.has_spare and level.use is not None:
+            apart = APART_BESIDE_BURSTS if level.is_taken_at_once else APART
+            plan = limit + (apart * per_replica if cost.is_learned else 0.0)
+            if level.has_spare and not level.is_taken_at_once and level.use is not None:
                 plan = max(plan, level.use + per_replica)
             return Allowance(plan, inf)
         case State.BETWEEN:
