@@ -207,13 +207,17 @@ def amqp(queue: str, secret: str = SECRET) -> Obj:
 
 
 def llm(base_url: str, secret: str = SECRET, **changes: Any) -> Obj:
-    """A provider that is probed every second; a busy replica uses half a million TPM."""
+    """A provider that is probed every second; a busy replica uses half a million TPM.
+
+    Simulated workers call nobody: the level of the bucket tells nothing of them, and is left alone.
+    """
     return {
         "model": MODEL,
         "baseUrl": base_url,
         "apiKeySecretRef": {"name": secret, "key": API_KEY},
         "tokensPerReplicaMinute": 500_000,
         "probe": {"intervalSeconds": 1},
+        "bucketReservePercent": 100,
         **changes,
     }
 

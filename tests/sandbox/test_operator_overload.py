@@ -88,7 +88,7 @@ def test_all_of_the_limit_is_used_and_no_call_is_refused(overload, measured_by) 
     scene = overload.scene
     pool = llm(overload.server.base_url, usage=measured_by)
     # Nobody knows what a worker uses, and the probe comes as it does by default.
-    del pool["tokensPerReplicaMinute"], pool["probe"]
+    del pool["tokensPerReplicaMinute"], pool["probe"], pool["bucketReservePercent"]
     overload.create_pool(llm=pool)
     # The bucket was spent: it fills up beside the first workers, and then others come.
     until("it has learned", lambda: has_learned(overload), lambda: scene.status(NAME))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 from scanpool.decide import looks
-from scanpool.decide.looks import MEAN_SECONDS, Look, Looks, Mean
+from scanpool.decide.looks import LONGEST_SPAN_SECONDS, MEAN_SECONDS, Look, Looks, Mean
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
 from scanpool.models.units import SECONDS_PER_MINUTE, rounded
@@ -22,8 +22,9 @@ USUAL_SECONDS = 300.0
 SEEN_FULL_SECONDS = 30.0
 SEEN_HIGH_SECONDS = 120.0
 SEEN_HIGH_SHARE = 0.8
-# Use that is measured at so much of the limit leaves nothing to look for.
+# Use of so much of the limit leaves nothing to look for. A replica's cost is off by 3% at times.
 CONTENT_SHARE = 0.97
+CONTENT_SECONDS = 120.0
 # A key can use twice its limit within a minute, by emptying a full bucket. More than this for long,
 # beside a bucket that is not empty, is no use but a wrong count of it.
 IMPLAUSIBLE_SHARE = 1.5
@@ -59,8 +60,8 @@ class Bucket:
     `per_replica` is what a busy replica uses, in tokens per minute. So many are `ready` since
     `changed_at`; 0 is before the process began. A measured use has contradicted the level since
     `contradicted_since`. The provider last told the level at `told_at`. What has been full for
-    long beside the replicas that there are `has_spare`. `usual` is others' use in the last minute
-    that was seen as a whole.
+    long beside the replicas that there are `has_spare`; at `content_at` all of the limit was used.
+    `usual` is others' use in the last minute that was seen as a whole.
     """
 
     looks: Looks = ()
@@ -71,6 +72,7 @@ class Bucket:
     contradicted_since: float | None = None
     told_at: float | None = None
     has_spare: bool = False
+    content_at: float = 0.0
     usual: OthersUse | None = None
 
     @property
@@ -94,6 +96,8 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
     is_same = bucket.ready in (None, latest.ready)
     changed_at = bucket.changed_at if is_same else now
     seen = replace(bucket, looks=_with(bucket.looks, latest))
+    if _is_content(seen.looks[-1], measured):
+        seen = replace(seen, content_at=now)
     mean, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
     told = _not_told(seen, measured) if mean is None else _told(seen, mean)
     own = newest.own(measured.per_replica)
@@ -110,6 +114,7 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
         since if is_implausible(measured.whole, newest) else None,
         newest.at if newest.is_told else bucket.told_at,
         _has_spare(seen, measured, now),
+        seen.content_at,
         bucket.usual if mean is None or mean.seconds < WHOLE_SECONDS else others,
     )
 
@@ -171,6 +176,17 @@ def _not_told(bucket: Bucket, measured: Measured) -> float | None:
     return max(others, told) if look is not None and look.is_full else told
 
 
+def _is_content(look: Look, measured: Measured) -> bool:
+    """Tell whether the key uses so much of the limit that there is nothing to look for.
+
+    What is measured may be of the replicas that there were a minute ago.
+    """
+    used = look.own(measured.per_replica) or 0.0
+    if not is_implausible(measured.whole, look):
+        used = max(used + (measured.others or 0.0), measured.whole or 0.0)
+    return used >= CONTENT_SHARE * look.limit
+
+
 def _has_spare(bucket: Bucket, measured: Measured, now: float) -> bool:
     """Tell whether the bucket has been full for long enough beside the replicas that there are.
 
@@ -179,11 +195,7 @@ def _has_spare(bucket: Bucket, measured: Measured, now: float) -> bool:
     look, since = bucket.looks[-1], measured.steady_since
     if since is None:
         return False
-    # What is measured may be of the replicas that there were a minute ago.
-    used = [look.own(measured.per_replica) or 0.0]
-    if measured.whole is not None and not is_implausible(measured.whole, look):
-        used.append(measured.whole)
-    if max(used) >= CONTENT_SHARE * look.limit:
+    if now - bucket.content_at < CONTENT_SECONDS:
         return False
     if look.is_full and now - since >= SEEN_FULL_SECONDS:
         return True
@@ -196,19 +208,28 @@ class KeptBucket(Model):
 
     others_tokens_per_minute: Annotated[int | None, Noise(NEVER)] = None
     others_at: Annotated[float | None, Noise(NEVER)] = None
+    bucket_tokens: Annotated[int | None, Noise(NEVER)] = None
+    bucket_limit: Annotated[int | None, Noise(NEVER)] = None
+    bucket_at: Annotated[float | None, Noise(NEVER)] = None
 
 
 def kept(bucket: Bucket) -> KeptBucket:
     """Return what the next process needs."""
-    if bucket.others is None:
-        return KeptBucket()
+    others, look = bucket.others, bucket.latest
     return KeptBucket(
-        others_tokens_per_minute=rounded(bucket.others.tokens), others_at=bucket.others.at
+        others_tokens_per_minute=None if others is None else rounded(others.tokens),
+        others_at=None if others is None else others.at,
+        bucket_tokens=None if look is None else look.tokens,
+        bucket_limit=None if look is None else look.limit,
+        bucket_at=None if look is None else look.at,
     )
 
 
-def restored(kept: KeptBucket) -> Bucket:
-    """Return what a process starts with."""
+def restored(kept: KeptBucket, now: float) -> Bucket:
+    """Return what a process starts with: a level that is not too old to be reckoned on."""
     tokens, at = kept.others_tokens_per_minute, kept.others_at
     told = None if tokens is None or at is None else OthersUse(at, tokens)
-    return Bucket(others=told, usual=told)
+    level, limit, seen_at = kept.bucket_tokens, kept.bucket_limit, kept.bucket_at
+    if level is None or limit is None or seen_at is None or now - seen_at > LONGEST_SPAN_SECONDS:
+        return Bucket(others=told, usual=told)
+    return Bucket((Look(seen_at, level, limit),), told, told_at=seen_at, usual=told)

@@ -111,7 +111,7 @@ def largest_fall(looks: Looks) -> int:
 
 
 def is_taken_at_once(looks: Looks) -> bool:
-    """Tell whether somebody takes much of the bucket at once, so that others' mean is a rough one."""
+    """Tell whether somebody takes much of the bucket at once: others' mean is a rough one then."""
     return bool(looks) and largest_fall(looks) >= BURST_SHARE * looks[-1].limit
 
 

@@ -70,7 +70,7 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
             backoff=backoff.restored(kept),
             limits=limits.restored(kept, now),
             cost=cost.restored(kept, now),
-            bucket=bucket.restored(kept),
+            bucket=bucket.restored(kept, now),
         ),
     )
 

@@ -108,7 +108,7 @@ def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: f
     level = NO_LEVEL
     if (of_tokens := in_force.get(Unit.TOKENS)) is not None:
         reserve = llm.bucket_reserve_percent
-        level = watermarks.level(seen.bucket, of_tokens.value, reserve, seen.start_seconds, now)
+        level = watermarks.level(seen.bucket, of_tokens, reserve, seen.start_seconds, now)
     if level.decides and seen.bucket.per_replica is not None:
         # What this tick has learned is not yet in what the level tells of others.
         per_replica = replace(per_replica, tokens=seen.bucket.per_replica)

@@ -7,7 +7,7 @@ level            | may grow to                   | has to shrink, once beyond   
 at the high mark | what the limit feeds + APART, | never                         | -
                  | one more while it stays full  |                               |
 between          | what the limit feeds - SURELY | never                         | -
-at the low mark  | what it has                   | what the limit feeds + NEARLY | what it feeds
+at the low mark  | what it has                   | what the limit feeds + NEARLY | as much
 in the reserve   | what it has                   | what refills it               | what refills it
 
 The marks are compared with where the level will be once a change shows: up after a pod's start,
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from scanpool.decide import looks
 from scanpool.decide.bucket import Bucket
+from scanpool.decide.limits import SPEC, Limit
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT
 
 # The high mark, as a share of the limit: what flows into a full bucket is lost.
@@ -81,8 +82,8 @@ class Level:
     """The level now, reckoned on from the last look, and its marks, all in tokens.
 
     `at` is when the provider told it. `use` is the key's, `others` its part outside of the pool, in
-    tokens per minute; beside it the level `has_risen`, or `has_spare` for a replica more. Somebody may
-    take much of it at once (`is_taken_at_once`).
+    tokens per minute; beside it the level `has_risen`, or `has_spare` for a replica more. Somebody
+    may take much of it at once (`is_taken_at_once`).
     """
 
     state: State
@@ -138,15 +139,16 @@ class Allowance:
 
 
 def level(
-    bucket: Bucket, limit: int, reserve_percent: int, start_seconds: float, now: float
+    bucket: Bucket, in_force: Limit, reserve_percent: int, start_seconds: float, now: float
 ) -> Level:
     """Return where the level stands; a pod of the pool takes `start_seconds` to start."""
+    limit = in_force.value
     if reserve_percent >= WHOLE_PERCENT:
         return Level(State.LEFT_ALONE)
     look = bucket.latest
     if look is None:
         return NO_LEVEL
-    if look.limit > limit:
+    if look.limit > limit and in_force.source == SPEC:
         # The spec's own limit is the smaller one: what the bucket holds is not the pool's.
         return Level(State.OWN_LIMIT)
     if looks.is_stepped(bucket.looks):
@@ -202,7 +204,8 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
             is_sure = cost.is_learned or level.is_upper
             return Allowance(limit, inf, limit - SURELY * per_replica if is_sure else 0.0)
         case State.LOW:
-            found = Allowance(limit, limit + NEARLY * per_replica, 0.0)
+            nearly = limit + NEARLY * per_replica
+            found = Allowance(nearly, nearly, 0.0)
         case _:
             refill = limit - REFILL * per_replica
             if level.use is not None and not level.has_risen:

@@ -91,6 +91,7 @@ def test_beside_a_full_bucket_the_more_careful_of_what_is_known_counts(
         pytest.param(STEADY, True, id="nothing-else-is-known"),
         pytest.param(replace(STEADY, whole=1_900_000.0), True, id="less-than-the-limit"),
         pytest.param(replace(STEADY, whole=1_950_000.0), False, id="nothing-to-look-for"),
+        pytest.param(replace(STEADY, others=950_000.0), False, id="nothing-beside-others"),
         pytest.param(replace(STEADY, whole=4e6), True, id="no-use-that-a-full-bucket-allows"),
         pytest.param(replace(STEADY, steady_since=NOW - 29), False, id="not-long-enough"),
         pytest.param(replace(STEADY, steady_since=None), False, id="a-replica-starts"),
@@ -217,3 +218,12 @@ def test_the_level_puts_right_what_is_measured_of_others() -> None:
     assert found.use.others == Flow(pytest.approx(1_600_000), 0.0)
     assert found.use.whole.tokens == pytest.approx(2_600_000)
     assert found.use.source == "test and bucket level"
+
+
+@pytest.mark.parametrize(("age", "known"), [(90, True), (91, False)])
+def test_a_process_begins_with_a_level_that_is_not_too_old(age: float, *, known: bool) -> None:
+    found = looked(look(0.5, -age))
+
+    again = bucket.restored(bucket.kept(found), NOW)
+    assert bool(again.looks) is known
+    assert again.told_at == (NOW - age if known else None)

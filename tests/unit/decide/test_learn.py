@@ -249,6 +249,9 @@ def test_a_checkpoint_has_what_must_survive_and_is_rounded() -> None:
             ),
             "others_tokens_per_minute": 500_000,
             "others_at": NOW - 20,
+            "bucket_tokens": 1_000_000,
+            "bucket_limit": 2_000_000,
+            "bucket_at": NOW - 20,
             "rate_limited_at": NOW - 20,
             "backoff_at": NOW - 30,
             "backoff_factor": 0.7,
@@ -275,7 +278,12 @@ def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window()
                     Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW + 60),
                 }
             ),
-            bucket=Bucket(others=OthersUse(NOW - 20, 500_000), usual=OthersUse(NOW - 20, 500_000)),
+            bucket=Bucket(
+                (Look(NOW - 20, 1_000_000, 2_000_000),),
+                OthersUse(NOW - 20, 500_000),
+                told_at=NOW - 20,
+                usual=OthersUse(NOW - 20, 500_000),
+            ),
             backoff=Backoff(NOW - 20, NOW - 30, 0.7, NOW + 800),
             breaker=Breaker(
                 state=Quota.OPEN,

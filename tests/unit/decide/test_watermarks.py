@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from builders import API_KEY, NOW, depth, llm, observe, pods, pool, seen, target
 from scanpool.decide import Memory, Peers, after_scaling, assess, decide, learn, probe_age
 from scanpool.decide.bucket import Bucket, OthersUse
+from scanpool.decide.limits import Limit
 from scanpool.decide.looks import Look
 from scanpool.decide.watermarks import DECIDES, Allowance, Level, Replica, State, allowance, level
 from scanpool.models.claims import Claim
@@ -18,6 +19,7 @@ from scanpool.models.observation import KeyUsage, ProviderState
 
 LIMIT = 2_000_000
 COST = 500_000.0
+IN_FORCE = Limit(LIMIT, "spec")
 KNOWN = Replica(COST, is_learned=True, is_settled=True)
 
 
@@ -49,15 +51,15 @@ def bucket(share: float, use: float = LIMIT, age: float = 0, limit: int = LIMIT)
 def test_the_marks_are_compared_with_where_the_level_will_be(
     share: float, use: float, state: State
 ) -> None:
-    found = level(bucket(share, use), LIMIT, 15, 30, NOW)
+    found = level(bucket(share, use), IN_FORCE, 15, 30, NOW)
 
     assert found.state is state
     assert (found.low, found.high, found.reserve) == (500_000, 1_800_000, 300_000)
 
 
 def test_the_level_is_reckoned_on_from_the_last_answer() -> None:
-    assert level(bucket(0.5, 1.5 * LIMIT, age=30), LIMIT, 15, 30, NOW).tokens == 500_000
-    assert level(bucket(0.5, 0, age=60), LIMIT, 15, 30, NOW).tokens == LIMIT
+    assert level(bucket(0.5, 1.5 * LIMIT, age=30), IN_FORCE, 15, 30, NOW).tokens == 500_000
+    assert level(bucket(0.5, 0, age=60), IN_FORCE, 15, 30, NOW).tokens == LIMIT
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_the_level_is_reckoned_on_from_the_last_answer() -> None:
 def test_where_the_level_decides_nothing_it_says_why(
     found: Bucket, reserve: int, state: State
 ) -> None:
-    assert level(found, LIMIT, reserve, 30, NOW) == Level(state)
+    assert level(found, IN_FORCE, reserve, 30, NOW) == Level(state)
     assert state not in DECIDES
 
 
@@ -89,12 +91,12 @@ def test_no_replica_more_while_somebody_takes_what_the_high_mark_leaves() -> Non
     )
     found = replace(bucket(0.9), looks=looks)
 
-    assert level(found, LIMIT, 15, 30, NOW).state is State.BETWEEN
+    assert level(found, IN_FORCE, 15, 30, NOW).state is State.BETWEEN
 
 
 @given(st.integers(1, 99))
 def test_the_marks_are_apart_whatever_is_kept_in_reserve(percent: int) -> None:
-    found = level(bucket(1.0), LIMIT, percent, 30, NOW)
+    found = level(bucket(1.0), IN_FORCE, percent, 30, NOW)
 
     assert found.state is State.HIGH
     assert 0 < (found.low or 0) < (found.high or 0) < LIMIT
@@ -118,8 +120,8 @@ def test_the_marks_are_apart_whatever_is_kept_in_reserve(percent: int) -> None:
             KNOWN._replace(is_learned=False),
             Allowance(2_000_000, inf, 1_750_000),
         ),
-        (Level(State.LOW), KNOWN, Allowance(2_000_000, 2_150_000, 0)),
-        (Level(State.LOW), KNOWN._replace(is_settled=False), Allowance(2_000_000, inf, 0)),
+        (Level(State.LOW), KNOWN, Allowance(2_150_000, 2_150_000, 0)),
+        (Level(State.LOW), KNOWN._replace(is_settled=False), Allowance(2_150_000, inf, 0)),
         (Level(State.RESERVE), KNOWN, Allowance(1_900_000, 1_900_000, 0)),
         (Level(State.RESERVE, use=2e6), KNOWN, Allowance(1_500_000, 1_500_000, 0)),
         (Level(State.RESERVE, use=2e6, has_risen=True), KNOWN, Allowance(1_900_000, 1_900_000, 0)),

@@ -14,7 +14,6 @@ from scanpool.decide.sharing import Entitlement
 from scanpool.decide.watermarks import Level, Replica, State
 from scanpool.models.claims import Claim, Unit
 from scanpool_replay import cases
-from scanpool_replay.bounds import Bounds
 from scanpool_replay.cases import Outcome
 from scanpool_replay.cli import main
 from scanpool_replay.contenders import Controller, Fixed, Formula, Keda
@@ -89,13 +88,6 @@ def test_pools_share_by_their_weights() -> None:
     for name, replicas in found.items():
         share = weights[name] / sum(weights.values()) * sum(found.values())
         assert replicas == pytest.approx(share, abs=1)
-
-
-def test_only_a_limit_of_few_replicas_allows_more_than_two_changes() -> None:
-    """Below two and a half, the arithmetic of the bucket's swing asks for more (docs/replay.md)."""
-    for name in cases.names():
-        if cases.bounds_of(cases.read(name)).most_scalings > Bounds().most_scalings:
-            assert all(use.feeds < 2.5 for use in played(name).uses)
 
 
 def test_where_a_limit_feeds_nearly_a_whole_number_it_does_so_on_either_side() -> None:
