@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `scanpool run`; SCANPOOL_NAMESPACES is their default in a manifest."""
     parser.add_argument(
         "-n", "--namespace", action="append", default=[], metavar="NS",
-        help="watch this namespace only; may be given several times (default: "
-        "$SCANPOOL_NAMESPACES, separated by commas, else all)",
+        help="watch this namespace only, and ask for no rights beyond it; may be given several "
+        "times (default: $SCANPOOL_NAMESPACES, separated by commas, else all)",
     )  # fmt: skip
     parser.add_argument("--host", default=HOST, help="address to serve on (%(default)s)")
     parser.add_argument("--health-port", type=int, default=HEALTH_PORT, help="(%(default)s)")

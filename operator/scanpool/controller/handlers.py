@@ -20,6 +20,7 @@ from scanpool.controller.reconcile import Reconciler
 from scanpool.kube.api import KubeApi
 from scanpool.kube.cluster import Cluster
 from scanpool.models.names import GROUP, PLURAL, VERSION
+from scanpool.models.reading import Unavailable
 from scanpool.observe.observer import Observer
 from scanpool.report.metrics import Metrics
 from scanpool.settings import Settings
@@ -33,6 +34,10 @@ THREADS = 16
 WATCH_SECONDS = 300
 CONNECT_SECONDS = 10
 REQUEST_SECONDS = 30
+# How often to look whether the pools' CRD has come, where kopf does not watch for it.
+KIND_SECONDS = 2
+
+logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
@@ -47,7 +52,7 @@ def run(settings: Settings) -> None:
             logging.getLogger(chatty).setLevel(logging.WARNING)
     kopf.run(
         registry=registry(settings),
-        settings=_kopf_settings(),
+        settings=_kopf_settings(settings),
         memo=kopf.Memo(),
         standalone=True,
         clusterwide=not settings.namespaces,
@@ -108,6 +113,8 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         http = HttpClients()
         parts.push_async_callback(http.aclose)
         cluster = Cluster(api, time.time)
+        if settings.namespaces:
+            await _kind_served(cluster)
         observer = Observer(cluster, http, executor, time.time)
         parts.push_async_callback(observer.close)
         reconciler = Reconciler(cluster, observer, Claims(), metrics, time.time)
@@ -116,8 +123,18 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         yield loops
 
 
-def _kopf_settings() -> kopf.OperatorSettings:
+async def _kind_served(cluster: Cluster) -> None:
+    """Wait until the API server knows the pools: kopf, as set up below, looks for them once."""
+    while isinstance(served := await cluster.read_kind(), Unavailable):
+        logger.warning("waiting for the CRD of the ScanWorkerPools: %s", served.message)
+        await asyncio.sleep(KIND_SECONDS)
+
+
+def _kopf_settings(told: Settings) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    # To notice namespaces and CRDs as they come, kopf watches those of the whole cluster. Whoever
+    # names namespaces may have no rights beyond them, and the names are known.
+    settings.scanning.disabled = bool(told.namespaces)
     # Events are written on transitions, by the reconciler; kopf would write one per log line.
     settings.posting.enabled = False
     settings.watching.server_timeout = WATCH_SECONDS

@@ -163,6 +163,16 @@ class Cluster:
         pool = await self._api.call(read, GROUP, VERSION, namespace, PLURAL, name)
         return pool if isinstance(pool, Unavailable) else self._seen(pool)
 
+    async def read_kind(self) -> Reading[Json]:
+        """Read what the API server serves of the pools' group; it needs no rights."""
+        api = self._api
+        served = await api.call(api.custom.get_api_resources, GROUP, VERSION)
+        if isinstance(served, Unavailable):
+            return _missing(
+                served, Reason.NOT_FOUND, f"{GROUP}/{VERSION} is not served: apply the CRD"
+            )
+        return self._seen(served)
+
     def _seen(self, value: T) -> Available[T]:
         return Available(value, self._clock(), "kubernetes")
 

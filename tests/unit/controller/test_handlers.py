@@ -18,6 +18,7 @@ from scanpool.settings import Settings
 from scanpool_sandbox.kube import KubeEmulator
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds" / "scanworkerpools.yaml").read_text())
+KIND_PATH = "/apis/scan.eco2.io/v1alpha1"
 LOCAL = Settings(host="127.0.0.1", metrics_port=0)
 
 
@@ -47,12 +48,15 @@ class RecordedLoops:
             return await self.told.get()
 
 
+def create_crd(kube: KubeEmulator) -> None:
+    definitions = kube.api.resource("customresourcedefinitions", "apiextensions.k8s.io")
+    kube.api.create(definitions, "", CRD)
+
+
 @pytest.fixture
 async def kube() -> AsyncIterator[KubeEmulator]:
     async with KubeEmulator() as emulator:
-        emulator.api.create(
-            emulator.api.resource("customresourcedefinitions", "apiextensions.k8s.io"), "", CRD
-        )
+        create_crd(emulator)
         yield emulator
 
 
@@ -74,7 +78,10 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def operator(
-    kube: KubeEmulator, directory: Path, monkeypatch: pytest.MonkeyPatch
+    kube: KubeEmulator,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings = LOCAL,
 ) -> AsyncIterator[str]:
     """Run the operator, and yield the URL of its liveness probe."""
     path = str(kube.write_kubeconfig(directory / "kubeconfig"))
@@ -84,11 +91,12 @@ async def operator(
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
         kopf.operator(
-            registry=handlers.registry(LOCAL),
-            settings=handlers._kopf_settings(),
+            registry=handlers.registry(settings),
+            settings=handlers._kopf_settings(settings),
             memo=kopf.Memo(),
             standalone=True,
-            clusterwide=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
             liveness_endpoint=endpoint,
             stop_flag=stop,
             ready_flag=ready,
@@ -164,8 +172,30 @@ async def test_the_probe_fails_while_a_loop_is_stuck_and_no_longer(
     assert (healthy.status_code, healthy.json()) == (200, {"ticks": "in time"})
 
 
+async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
+    loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bring_the_crd_late() -> None:
+        async with asyncio.timeout(30):
+            while not any(entry.path == KIND_PATH and entry.code == 404 for entry in kube.audit):
+                await asyncio.sleep(0.05)
+        create_crd(kube)
+        pools = kube.api.resource("scanworkerpools", "scan.eco2.io")
+        kube.api.create(pools, "default", manifest())
+
+    monkeypatch.setattr(handlers, "KIND_SECONDS", 0.05)
+    named = Settings(("default",), host="127.0.0.1", metrics_port=0)
+    async with KubeEmulator() as kube, asyncio.TaskGroup() as tasks:
+        tasks.create_task(bring_the_crd_late())
+        async with operator(kube, tmp_path, monkeypatch, named):
+            assert await loops.next() == ("update to 10", "scan-worker")
+
+    asked = {(entry.resource, entry.namespace) for entry in kube.audit if entry.resource}
+    assert asked == {("scanworkerpools", "default")}
+
+
 def test_kopf_is_set_up_to_keep_quiet_and_to_notice_a_broken_watch() -> None:
-    settings = handlers._kopf_settings()
+    settings = handlers._kopf_settings(LOCAL)
 
     assert settings.posting.enabled is False
     assert settings.watching.server_timeout is not None

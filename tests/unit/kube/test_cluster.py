@@ -26,6 +26,7 @@ PODS = "/api/v1/namespaces/scan/pods"
 POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/scan/pods"
 SECRET = "/api/v1/namespaces/scan/secrets/scan-secret"
 POOL = "/apis/scan.eco2.io/v1alpha1/namespaces/scan/scanworkerpools/scan-worker"
+KIND = "/apis/scan.eco2.io/v1alpha1"
 EVENTS = "/api/v1/namespaces/scan/events"
 KEY = SecretKeyRef(name="scan-secret", key="OPENAI_API_KEY")
 PASSWORD = "hunter2-hunter2"
@@ -39,6 +40,7 @@ READS: dict[str, Read] = {
     "read_nodes": lambda cluster: cluster.read_nodes(),
     "read_secret": lambda cluster: cluster.read_secret("scan", KEY),
     "read_pool": lambda cluster: cluster.read_pool("scan", "scan-worker"),
+    "read_kind": lambda cluster: cluster.read_kind(),
     "scale": lambda cluster: cluster.scale("scan", "scan-worker", 2, 3),
     "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", {}),
     "emit_event": lambda cluster: cluster.emit_event(ABOUT, Happening("R", "m")),
@@ -66,7 +68,7 @@ def configured() -> Iterator[Cluster]:
 
 
 def answer_everything(stub: KubeStub, answer: Answer) -> None:
-    for path in (DEPLOYMENT, SCALE, PODS, SECRET, POOL, "/api/v1/nodes", "/api/v1/pods"):
+    for path in (DEPLOYMENT, SCALE, PODS, SECRET, POOL, KIND, "/api/v1/nodes", "/api/v1/pods"):
         stub.gets(path, answer)
     stub.answers["PATCH", f"{POOL}/status"] = answer
     stub.answers["POST", EVENTS] = answer
@@ -151,6 +153,7 @@ async def test_whatever_the_api_answers_a_call_says_what_is_wrong(
         ("read_secret", Reason.SECRET_NOT_FOUND, "Secret scan/scan-secret does not exist"),
         ("read_nodes", Reason.NOT_FOUND, "not found"),
         ("read_pool", Reason.NOT_FOUND, "not found"),
+        ("read_kind", Reason.NOT_FOUND, "scan.eco2.io/v1alpha1 is not served: apply the CRD"),
         ("scale", Reason.NOT_FOUND, "not found"),
         ("write_status", Reason.NOT_FOUND, "not found"),
         ("emit_event", Reason.NOT_FOUND, "not found"),
