@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
-.PHONY: help demo replay test lint crd constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay test lint crd chart constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about three minutes"
@@ -15,6 +15,7 @@ help:
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
+	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
 	@echo "make kind-up         a kind cluster with the operator and the sample pool"
 	@echo "make kind-e2e        a burst of scans on it, and what has to come of it"
 	@echo "make kind-down       remove it"
@@ -29,6 +30,7 @@ replay: $(INSTALLED)
 
 test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
+	@$(BIN)/python scripts/helm.py
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
@@ -39,6 +41,10 @@ lint: $(INSTALLED)
 
 crd: $(INSTALLED)
 	$(BIN)/scanpool crd > crds/scanworkerpools.yaml
+	$(BIN)/python scripts/chart.py
+
+chart: $(INSTALLED)
+	$(BIN)/python scripts/chart.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@scripts/system-packages.sh python3-venv

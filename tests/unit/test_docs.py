@@ -20,7 +20,14 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+DOCUMENTS = (
+    *sorted(ROOT.glob("*.md")),
+    *(
+        path
+        for room in ("docs", "charts", ".github")
+        for path in sorted((ROOT / room).rglob("*.md"))
+    ),
+)
 
 MAX_DECISION_LINES = 40
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)", re.DOTALL)

@@ -1,0 +1,27 @@
+{{/*
+The object of one file below files/, in the release's namespace, with its own and the common labels.
+files/ holds what manifests/ and crds/ hold (`make chart`): an object is written down in one place.
+
+  (dict "root" $ "path" "files/base/service.yaml")
+*/}}
+{{- define "scanpool.object" -}}
+{{- $object := .root.Files.Get .path | fromYaml -}}
+{{- if hasKey $object.metadata "namespace" -}}
+{{- $_ := set $object.metadata "namespace" .root.Release.Namespace -}}
+{{- end -}}
+{{- with merge ($object.metadata.labels | default dict) .root.Values.commonLabels -}}
+{{- $_ := set $object.metadata "labels" . -}}
+{{- end -}}
+{{- toYaml $object -}}
+{{- end -}}
+
+{{/* The image, by its digest where there is one. */}}
+{{- define "scanpool.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
