@@ -1,6 +1,8 @@
 # docker build --target scanpool -t scanpool:0.1.0 .                  the operator
 # docker build --target sandbox  -t scanpool-sandbox:0.1.0 .          its stand-ins, for kind
-FROM python:3.11-slim AS base
+# A release names it by digest: --build-arg PYTHON=python:3.11-slim@sha256:...
+ARG PYTHON=python:3.11-slim
+FROM ${PYTHON} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 FROM base AS build

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 from scanpool import settings
 from scanpool.crd import custom_resource_definition_yaml
+from scanpool.models.names import RELEASE
 from scanpool.models.reading import Unavailable
 
 # Entry points that add a command: each is called with the subparsers, and sets `run`.
@@ -70,6 +71,7 @@ def _explain(namespace: str, name: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scanpool", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"scanpool {RELEASE}")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the operator")
     settings.add_arguments(run)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from scanpool.models.base import Model
 from scanpool.models.figures import models_in
-from scanpool.models.names import GROUP, KIND, PLURAL, SHORT_NAMES, VERSION
+from scanpool.models.names import GROUP, KIND, PLURAL, RELEASE, SHORT_NAMES, VERSION
 from scanpool.models.spec import PoolSpec
 from scanpool.report.pool_status import PoolStatus
 
@@ -90,7 +90,11 @@ def custom_resource_definition() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        # The label tells an older CRD beside a newer operator, which drops fields that it lacks.
+        "metadata": {
+            "name": f"{PLURAL}.{GROUP}",
+            "labels": {"app.kubernetes.io/version": RELEASE},
+        },
         "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def test_the_crd_in_the_repository_is_the_one_of_the_models(
     printed = capsys.readouterr().out
     assert printed == CRD.read_text(), "run `make crd`"
     assert yaml.safe_load(printed)["metadata"]["name"] == "scanworkerpools.scan.eco2.io"
+
+
+def test_it_says_which_version_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    project = tomllib.loads((CRD.parents[1] / "pyproject.toml").read_text())["project"]
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"scanpool {project['version']}\n"
 
 
 def test_a_pool_is_explained(stub: KubeStub, capsys: pytest.CaptureFixture[str]) -> None:

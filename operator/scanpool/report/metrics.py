@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
+from platform import python_version
 from time import time
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import BaseModel
 
 from scanpool.models.figures import Figure, figures, models_in
+from scanpool.models.names import RELEASE
 from scanpool.models.units import Clock, seconds
 from scanpool.report.pool_status import PoolStatus
 
@@ -51,6 +53,11 @@ class Metrics:
         self._tick_seconds = Histogram(
             "scanpool_tick_duration_seconds", "Time that a tick took.", registry=registry
         )
+        build = Gauge(
+            "scanpool_build_info", "1, with what runs as labels.", ("version", "python"),
+            registry=registry,
+        )  # fmt: skip
+        build.labels(RELEASE, python_version()).set(1)
         self._clock = clock
         self._labelled: dict[tuple[str, str], set[tuple[Gauge, tuple[str, ...]]]] = {}
 

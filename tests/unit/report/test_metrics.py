@@ -1,3 +1,5 @@
+import platform
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -295,3 +297,9 @@ def test_ticks_are_counted_by_outcome(registry: CollectorRegistry, metrics: Metr
     assert get("scanpool_ticks_total", {"outcome": "timeout"}) == 1
     assert get("scanpool_tick_duration_seconds_count", {}) == 3
     assert get("scanpool_tick_duration_seconds_sum", {}) == 0.75
+
+
+def test_what_runs_is_shown(registry: CollectorRegistry, metrics: Metrics) -> None:
+    assert metrics
+    labels = {"version": version("scanpool"), "python": platform.python_version()}
+    assert registry.get_sample_value("scanpool_build_info", labels) == 1
