@@ -24,7 +24,7 @@ DOCUMENTS = (
     *sorted(ROOT.glob("*.md")),
     *(
         path
-        for room in ("docs", "charts", ".github")
+        for room in ("docs", "charts", "examples")
         for path in sorted((ROOT / room).rglob("*.md"))
     ),
 )
