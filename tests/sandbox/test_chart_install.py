@@ -11,6 +11,7 @@ from helm import CHART, helm, rendered
 from sandbox.background import Background
 from sandbox.kube_client import ROOT, KubeClient
 from sandbox.operator_process import Operator
+from sandbox.patience import until
 from sandbox.scene import open_scene
 from sandbox.stage import Stage
 from scanpool_sandbox.kube import KubeEmulator, Node, Simulated
@@ -125,6 +126,15 @@ def test_with_a_role_alone_a_pool_is_scaled_and_nothing_is_refused(
             scene.wait_status(NAME, replicas=2, readyReplicas=2)
             assert scene.condition(NAME, "Ready")["status"] == "True"
             asked = [entry for entry in stage.audit() if entry.resource]
+
+            # What it may not see is said, and holds.
+            scene.change_pool(NAME, memory={"enabled": True})
+            until(
+                "the pool says what it may not see",
+                lambda: "memory.enabled: false" in scene.condition(NAME, "Ready")["message"],
+            )
+            assert scene.condition(NAME, "Ready")["reason"] == "KubernetesForbidden"
+            assert scene.replicas(NAME) == 2
         assert {entry.code for entry in asked if entry.code in (401, 403)} == set()
         assert {entry.namespace for entry in asked} == {scene.namespace}
     finally:

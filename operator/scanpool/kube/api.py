@@ -104,7 +104,10 @@ def _refused(code: int, phrase: str, body: str) -> Unavailable:
         said = f"{code} {phrase}"
     match code:
         case 401 | 403:
-            told = f"the Kubernetes API refuses the operator: {said}; apply manifests/base anew"
+            told = (
+                f"the Kubernetes API refuses the operator: {said}; "
+                "apply manifests/base anew, or upgrade the chart's release"
+            )
             return Unavailable(Reason.KUBERNETES_FORBIDDEN, told)
         case 404:
             return Unavailable(Reason.NOT_FOUND, said)

@@ -72,11 +72,11 @@ class Cluster:
         api, cached = self._api, {"resource_version": FROM_CACHE}
         nodes = await api.call(api.core.list_node, **cached)
         if isinstance(nodes, Unavailable):
-            return nodes
+            return _out_of_sight(nodes)
         listing = api.core.list_pod_for_all_namespaces
         pods = await api.call(listing, field_selector=ON_A_NODE, **cached)
         if isinstance(pods, Unavailable):
-            return pods
+            return _out_of_sight(pods)
         metrics = await api.call(api.custom.list_cluster_custom_object, *METRICS, "nodes")
         return self._seen(objects.nodes(nodes["items"], pods["items"], _items(metrics)))
 
@@ -180,6 +180,14 @@ class Cluster:
 def _items(listed: Json | Unavailable) -> list[Json]:
     """Return a list's items; none where metrics.k8s.io is not served: it is a bonus."""
     return [] if isinstance(listed, Unavailable) else listed["items"]
+
+
+def _out_of_sight(refusal: Unavailable) -> Unavailable:
+    """Say what a pool can do without where the operator has rights in namespaces only."""
+    if refusal.reason is not Reason.KUBERNETES_FORBIDDEN:
+        return refusal
+    told = f"{refusal.message}; an operator of named namespaces needs memory.enabled: false"
+    return Unavailable(refusal.reason, told)
 
 
 def _missing(refusal: Unavailable, reason: Reason, message: str) -> Unavailable:

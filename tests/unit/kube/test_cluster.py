@@ -185,6 +185,21 @@ async def test_an_api_that_refuses_connections_is_unavailable(
     assert "does not answer" in found.message
 
 
+@pytest.mark.parametrize("path", ["/api/v1/nodes", "/api/v1/pods"])
+async def test_nodes_that_may_not_be_seen_are_what_a_pool_can_do_without(
+    stub: KubeStub, cluster: Cluster, path: str
+) -> None:
+    stub.gets("/api/v1/nodes", Answer({"items": []}))
+    stub.gets(path, refusal(403, "forbidden at the cluster scope"))
+
+    found = await cluster.read_nodes()
+
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.KUBERNETES_FORBIDDEN
+    assert "forbidden at the cluster scope" in found.message
+    assert "memory.enabled: false" in found.message
+
+
 async def test_an_api_that_says_nothing_is_unavailable_in_time_and_asked_once(
     stub: KubeStub, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
