@@ -1,4 +1,4 @@
-"""The commands: run the operator, print its CRD, explain a pool."""
+"""The commands: run the operator, print its CRD and its dashboard, explain a pool."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 from scanpool import settings
 from scanpool.crd import custom_resource_definition_yaml
+from scanpool.dashboard.grafana import dashboard_json
 from scanpool.models.names import RELEASE
 from scanpool.models.reading import Unavailable
 
@@ -39,6 +40,9 @@ def _carry_out(arguments: argparse.Namespace) -> int:
         return code
     if command == "crd":
         sys.stdout.write(custom_resource_definition_yaml())
+        return 0
+    if command == "dashboard":
+        sys.stdout.write(dashboard_json())
         return 0
     if command == "explain":
         return _explain(arguments.namespace, arguments.name)
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         with suppress(ModuleNotFoundError):
             point.load()(commands)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
+    commands.add_parser("dashboard", help="print the Grafana dashboard as JSON")
     explained = commands.add_parser("explain", help="say in words why a pool has its replicas")
     explained.add_argument("-n", "--namespace", default="default", metavar="NS")
     explained.add_argument("name", help="name of a ScanWorkerPool")

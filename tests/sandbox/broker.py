@@ -45,6 +45,14 @@ class Queues:
         for _ in range(count):
             until("there is a message", lambda: self._channel.basic_get(queue)[0], lambda: queue)
 
+    def work_off(self, queue: str, count: int) -> None:
+        """Take messages and acknowledge them, as a worker that is done."""
+        for _ in range(count):
+            got = until(
+                "there is a message", lambda: self._channel.basic_get(queue)[0], lambda: queue
+            )
+            self._channel.basic_ack(got.delivery_tag)
+
     def purge(self, queue: str) -> None:
         self._channel.queue_purge(queue)
 

@@ -56,9 +56,14 @@ class Operator:
         url = f"http://127.0.0.1:{self._health_port}/healthz"
         return httpx.get(url, trust_env=False, timeout=10.0).status_code
 
+    @property
+    def metrics_address(self) -> str:
+        """host:port that Prometheus may scrape."""
+        return f"127.0.0.1:{self._metrics_port}"
+
     def metrics(self) -> str:
         """What Prometheus would scrape."""
-        url = f"http://127.0.0.1:{self._metrics_port}/metrics"
+        url = f"http://{self.metrics_address}/metrics"
         return httpx.get(url, trust_env=False, timeout=10.0).raise_for_status().text
 
     def ticks(self, outcome: str = "ok") -> int:

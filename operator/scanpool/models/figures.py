@@ -5,6 +5,7 @@ A field of a status says so by annotation; metrics, `explain`, the CRD and the n
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -117,3 +118,11 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in models_in(part)]
+
+
+def states_in(annotation: Any) -> tuple[str, ...]:
+    """Return the values of the StrEnum that a field's annotation names; none if it names none."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(annotation)
+    parts = getattr(annotation, "__args__", ())
+    return next((states for part in parts if (states := states_in(part))), ())

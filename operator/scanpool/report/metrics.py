@@ -10,13 +10,52 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import BaseModel
 
-from scanpool.models.figures import Figure, figures, models_in
+from scanpool.models.figures import Figure, figures, models_in, states_in
 from scanpool.models.names import RELEASE
 from scanpool.models.units import Clock, seconds
 from scanpool.report.pool_status import PoolStatus
 
 POOL = ("namespace", "pool")
 CONDITION_STATUSES = ("True", "False", "Unknown")
+TICKS, TICK_SECONDS = "scanpool_ticks_total", "scanpool_tick_duration_seconds"
+TICK_OUTCOMES = ("ok", "timeout", "error")
+
+
+class PoolMetric(NamedTuple):
+    """A metric of each pool: its full name, its words, and its labels beside the pool's own.
+
+    `states` are the values of its one label, where it is 1 for one of them and 0 for the others.
+    """
+
+    name: str
+    words: str
+    labels: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+
+def pool_metrics() -> dict[str, PoolMetric]:
+    """Return the metrics that there are of each pool, by their names after `scanpool_pool_`."""
+    found = {
+        figure.metric: PoolMetric(_full(figure.metric), words, _labels(figure), states)
+        for figure, words, states in _described(PoolStatus)
+        if figure.metric is not None
+    }
+    # Beside the figures: these are labels and no number.
+    condition = "1 for the status that a condition has, 0 for the other two."
+    found["condition"] = PoolMetric(_full("condition"), condition, ("type", "status"))
+    key = "1 for the key whose limit the pool uses, by the name of the first pool that uses it."
+    found["key"] = PoolMetric(_full("key"), key, ("key",))
+    age = "Time since a figure was read."
+    found["figure_age_seconds"] = PoolMetric(_full("figure_age_seconds"), age, ("figure", "source"))
+    return found
+
+
+def _full(name: str) -> str:
+    return f"scanpool_pool_{name}"
+
+
+def _labels(figure: Figure) -> tuple[str, ...]:
+    return (figure.by,) if figure.by else ()
 
 
 class _Sample(NamedTuple):
@@ -34,25 +73,16 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock = time) -> None:
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"scanpool_pool_{name}", text, (*POOL, *labels), registry=registry)
-
         self._gauges = {
-            figure.metric: gauge(figure.metric, words, *([figure.by] if figure.by else []))
-            for figure, words in _described(PoolStatus)
-            if figure.metric is not None
+            short: Gauge(one.name, one.words, (*POOL, *one.labels), registry=registry)
+            for short, one in pool_metrics().items()
         }
-        # Beside the figures: a condition is two labels and no number.
-        self._gauges["condition"] = gauge(
-            "condition", "1 for the status that a condition has.", "type", "status"
-        )
-        self._age = gauge("figure_age_seconds", "Time since a figure was read.", "figure", "source")
-        self._ticks = Counter(
-            "scanpool_ticks_total", "Ticks by outcome.", ("outcome",), registry=registry
-        )
-        self._tick_seconds = Histogram(
-            "scanpool_tick_duration_seconds", "Time that a tick took.", registry=registry
-        )
+        self._age = self._gauges["figure_age_seconds"]
+        self._ticks = Counter(TICKS, "Ticks by outcome.", ("outcome",), registry=registry)
+        for outcome in TICK_OUTCOMES:
+            # Of a counter that begins at 1, Prometheus would not see the first.
+            self._ticks.labels(outcome)
+        self._tick_seconds = Histogram(TICK_SECONDS, "Time that a tick took.", registry=registry)
         build = Gauge(
             "scanpool_build_info", "1, with what runs as labels.", ("version", "python"),
             registry=registry,
@@ -65,7 +95,7 @@ class Metrics:
         """Show a pool's status; what it does not say any more disappears."""
         pool = (namespace, name)
         shown: set[tuple[Gauge, tuple[str, ...]]] = set()
-        for sample in _samples(status):
+        for sample in (*_samples(status), *_key(f"{namespace}/{name}", status)):
             gauge, labels = self._gauges[sample.metric], (*pool, *sample.labels)
             gauge.labels(*labels).set(sample.value)
             shown.add((gauge, labels))
@@ -97,13 +127,22 @@ class Metrics:
             metric.remove(*labels)
 
 
-def _described(model: type[BaseModel]) -> Iterator[tuple[Figure, str]]:
-    """Return the figures of a status, and of all that it holds, with their words."""
+def _described(model: type[BaseModel]) -> Iterator[tuple[Figure, str, tuple[str, ...]]]:
+    """Return the figures of a status, and of all that it holds, with their words and states."""
     for name, figure in figures(model):
-        yield figure, model.model_fields[name].description or ""
+        field = model.model_fields[name]
+        yield figure, field.description or "", states_in(field.annotation)
     for field in model.model_fields.values():
         for part in models_in(field.annotation):
             yield from _described(part)
+
+
+def _key(pool: str, status: PoolStatus) -> Iterator[_Sample]:
+    """Return what tells pools of one key from those of others; the key itself is never shown."""
+    if status.llm is not None:
+        budget = status.llm.budget
+        others = () if budget is None else budget.others
+        yield _Sample("key", 1.0, (min([pool, *(one.pool for one in others)]),))
 
 
 def _samples(status: PoolStatus) -> Iterator[_Sample]:

@@ -219,7 +219,8 @@ class QueueStatus(Model):
     name: str
     ready: Annotated[Tokens, Noise(NEVER)]
     unacked: Annotated[Tokens | None, Noise(NEVER)] = None
-    tokens_waiting: Annotated[Tokens, Noise(NEVER)] = 0
+    tokens_waiting: Annotated[Tokens, Figure("backlog_tokens", is_same=NEVER, by="name")] = 0
+    """Tokens that a queue's messages will cost, as the spec has it."""
 
 
 class MemoryStatus(Model):

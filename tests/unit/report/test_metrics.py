@@ -10,9 +10,11 @@ from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reas
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import (
     BudgetStatus,
+    ClaimantStatus,
     FigureStatus,
     LlmStatus,
     PoolStatus,
+    QueueStatus,
     RefusalStatus,
 )
 from scanpool.report.zone import Zone
@@ -239,7 +241,7 @@ def test_a_condition_shows_the_status_that_it_has(
         pytest.param(PoolStatus(), set[str](), id="nothing-is-known"),
         pytest.param(
             PoolStatus(replicas=0, backlog=0, llm=LlmStatus(used_tokens_per_minute=0)),
-            {"replicas", "backlog_messages", "tpm_used"},
+            {"replicas", "backlog_messages", "tpm_used", "key"},
             id="a-zero-that-is-known",
         ),
         pytest.param(PoolStatus(ceilings={"memory": 2}), {"ceiling_replicas"}, id="one-ceiling"),
@@ -262,7 +264,67 @@ def test_what_is_unknown_is_absent_and_not_zero(
         if name in known]  # fmt: skip
 
 
-FIGURES_ORDER = (*FIGURES, "ceiling_replicas")
+FIGURES_ORDER = (*FIGURES, "ceiling_replicas", "key")
+
+
+def test_the_tokens_that_wait_are_shown_by_queue(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    queues = (
+        QueueStatus(name="scan.vision", ready=2, tokens_waiting=6_000),
+        QueueStatus(name="scan.reward", ready=9),
+    )
+    metrics.record("scan", "scan-worker", PoolStatus(queues=queues))
+
+    shown = {
+        one.name: registry.get_sample_value(
+            "scanpool_pool_backlog_tokens", {**POOL, "name": one.name}
+        )
+        for one in queues
+    }
+    assert shown == {"scan.vision": 6_000, "scan.reward": 0}
+
+
+@pytest.mark.parametrize(
+    ("others", "key"),
+    [
+        ([], "scan/scan-worker"),
+        (["scan/second-worker", "team/worker"], "scan/scan-worker"),
+        (["team/worker", "chat/chat-worker"], "chat/chat-worker"),
+    ],
+)
+def test_pools_of_one_key_show_one_name_for_it(
+    registry: CollectorRegistry, metrics: Metrics, others: list[str], key: str
+) -> None:
+    claimants = tuple(
+        ClaimantStatus(pool=pool, weight=1, claim_tokens_per_minute=1, grant_tokens_per_minute=1)
+        for pool in others
+    )
+    budget = BudgetStatus(
+        tokens_per_minute=3, claim_tokens_per_minute=1, grant_tokens_per_minute=1, others=claimants
+    )
+    for shared in (budget, budget.model_copy(update={"others": ()})):
+        metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(budget=shared)))
+        named = key if shared is budget else "scan/scan-worker"
+        assert value(registry, "key", key=named) == 1
+        assert samples_of(registry, **POOL).count("scanpool_pool_key") == 1
+
+
+def test_a_pool_without_a_provider_has_no_key(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", PoolStatus(replicas=1))
+
+    assert "scanpool_pool_key" not in samples_of(registry, **POOL)
+
+
+@pytest.mark.usefixtures("metrics")
+def test_no_outcome_of_a_tick_begins_at_its_first(registry: CollectorRegistry) -> None:
+    shown = {
+        outcome: registry.get_sample_value("scanpool_ticks_total", {"outcome": outcome})
+        for outcome in ("ok", "timeout", "error")
+    }
+    assert set(shown.values()) == {0}
 
 
 def test_a_pool_that_is_forgotten_leaves_nothing_and_the_others_alone(
