@@ -9,7 +9,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from promql import alert_rules
 from scanpool.crd import PRINTER_COLUMNS, structural_schema
+from scanpool.dashboard.grafana import dashboard
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.llm import UsagePreset
 from scanpool.models.spec import PoolSpec
@@ -29,6 +31,8 @@ DOCUMENTS = (
     ),
 )
 
+RUNBOOK = "https://github.com/eco2-team/scanpool/blob/main/docs/operations.md"
+"""Where OPERATIONS is read from an alert."""
 MAX_DECISION_LINES = 40
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)", re.DOTALL)
 RULE = re.compile(r"\|[-|]+$")
@@ -116,6 +120,29 @@ def test_operations_explains_each_name_once_and_no_other(heading: str, names: li
 
 def test_operations_names_the_event_of_a_scaling() -> None:
     assert named(section(OPERATIONS, "## Events")) == ["SuccessfulRescale"]
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_every_alert_leads_to_its_section(rule: dict[str, Any]) -> None:
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert page == RUNBOOK
+    assert anchor in anchors(OPERATIONS)
+    assert anchor == slug(rule["alert"])
+    text = section(OPERATIONS, f"### {rule['alert']}")
+    assert re.findall(r"^- (See more|Do): ", text, re.MULTILINE) == ["See more", "Do"]
+
+
+def test_no_section_is_of_an_alert_that_is_gone() -> None:
+    sections = re.findall(r"^### (.*)$", section(OPERATIONS, "## Alerts"), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in alert_rules()]
+
+
+def test_the_alerts_sections_name_panels_that_exist() -> None:
+    titles = [panel["title"] for panel in dashboard()["panels"]]
+    text = " ".join(section(OPERATIONS, "## Alerts").split())
+    quoted = re.findall(r'"([^"]+)"', text)
+    assert quoted
+    assert [name for name in quoted if not any(one.startswith(name) for one in titles)] == []
 
 
 def test_the_narrowed_roles_grant_what_the_base_grants_but_the_sight_of_crds() -> None:
