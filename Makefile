@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
-.PHONY: help demo replay test lint crd chart dashboard constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay test lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about three minutes"
@@ -17,6 +17,7 @@ help:
 	@echo "make crd             write crds/ anew from the models"
 	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
 	@echo "make dashboard       write manifests/monitoring/dashboard.json anew from the metrics"
+	@echo "make dashboard-picture  run the demo, and draw its dashboard into docs/"
 	@echo "make kind-up         a kind cluster with the operator and the sample pool"
 	@echo "make kind-e2e        a burst of scans on it, and what has to come of it"
 	@echo "make kind-down       remove it"
@@ -49,6 +50,10 @@ chart: $(INSTALLED)
 
 dashboard: $(INSTALLED)
 	$(BIN)/scanpool dashboard > manifests/monitoring/dashboard.json
+
+dashboard-picture: $(INSTALLED)
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
+	@$(BIN)/scanpool-sandbox demo --picture docs/dashboard.svg
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@scripts/system-packages.sh python3-venv

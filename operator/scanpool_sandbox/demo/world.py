@@ -13,7 +13,7 @@ import httpx
 
 from scanpool_sandbox.openai_provider import Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
-from scanpool_sandbox.processes import ChildProcess
+from scanpool_sandbox.processes import ChildProcess, free_port
 from scanpool_sandbox.prometheus_server import PrometheusServer
 from scanpool_sandbox.rabbitmq_server import VHOST, RabbitMQServer
 from scanpool_sandbox.users import Users
@@ -34,13 +34,8 @@ REQUEST_SECONDS = 10.0
 
 # The images of the manifests, as local programs. All pods share 127.0.0.1, so the emulator hands
 # each container port out as $PORT_<number>.
-OPERATOR = (
-    f'exec {shlex.quote(sys.executable)} -m scanpool "$@" '
-    "--host 127.0.0.1 --health-port $PORT_8080 --metrics-port $PORT_9090"
-)
 SANDBOX = f'shift; exec {shlex.quote(sys.executable)} -m scanpool_sandbox "$@"'
 IMAGES = {
-    "scanpool": ("sh", "-c", OPERATOR, "scanpool"),
     "scanpool-sandbox": ("sh", "-c", SANDBOX, "scanpool-sandbox"),
     "batch": ("sleep",),
 }
@@ -65,13 +60,19 @@ class World:
             )
         )
         self.kubeconfig = directory / "kube" / "kubeconfig"
+        # Not the emulator's choice: Prometheus has to know it before there is a pod.
+        self._metrics_port = free_port()
 
     async def __aenter__(self) -> Self:
         """Start everything at once, and return when all of it answers."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.openai)
             self.prometheus = PrometheusServer(
-                self._new("prometheus"), {"llm": [self.openai.address]}
+                self._new("prometheus"),
+                {
+                    "llm": [self.openai.address],
+                    "scanpool": [f"127.0.0.1:{self._metrics_port}"],
+                },
             )
             kube = self._start_kube(stack)
             await asyncio.gather(
@@ -145,11 +146,12 @@ class World:
 
     async def _start_kube(self, stack: AsyncExitStack) -> None:
         directory = self._new("kube")
+        images = {**IMAGES, "scanpool": _operator(self._metrics_port)}
         process = ChildProcess(
             [
                 sys.executable, "-m", "scanpool_sandbox.kube", "--directory", str(directory),
                 *(part for node in NODES for part in ("--node", node)),
-                *(part for name, argv in IMAGES.items() for part in _image(name, argv)),
+                *(part for name, argv in images.items() for part in _image(name, argv)),
             ],
             log_path=self._directory / "kube.log",
         )  # fmt: skip
@@ -163,6 +165,14 @@ class World:
     def _api_url(self) -> str:
         line = (self._directory / "kube.log").read_text().partition("ready: ")[2]
         return line.split()[0]
+
+
+def _operator(metrics_port: int) -> tuple[str, ...]:
+    command = (
+        f'exec {shlex.quote(sys.executable)} -m scanpool "$@" '
+        f"--host 127.0.0.1 --health-port $PORT_8080 --metrics-port {metrics_port}"
+    )
+    return "sh", "-c", command, "scanpool"
 
 
 def _image(name: str, argv: Sequence[str]) -> tuple[str, str]:
