@@ -1,4 +1,4 @@
-"""The commands: run the operator, print its CRD and its dashboard, explain a pool."""
+"""The commands: run the operator, print its CRD and dashboard, explain a pool, leave KEDA."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib.metadata import entry_points
 
 from scanpool import settings
+from scanpool.convert import command as convert_command
 from scanpool.crd import custom_resource_definition_yaml
 from scanpool.dashboard.grafana import dashboard_json
 from scanpool.models.names import RELEASE
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         # The operator's image has the declaration, and not the package that it names.
         with suppress(ModuleNotFoundError):
             point.load()(commands)
+    convert_command.register(commands)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     commands.add_parser("dashboard", help="print the Grafana dashboard as JSON")
     explained = commands.add_parser("explain", help="say in words why a pool has its replicas")

@@ -1,0 +1,270 @@
+"""A ScaledObject to a pool: the parts put together, and held against the pool's own rules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scanpool.convert import scaling
+from scanpool.convert.broker import FIELDS, Broker, Protocol, broker
+from scanpool.convert.documents import Given
+from scanpool.convert.keda import FORCE_ACTIVATION, RABBITMQ, ScaledObject, Trigger
+from scanpool.convert.notes import Effect, Note, Notes, RefusedError, printable, shown
+from scanpool.convert.queues import QUEUES, Wanted, is_on, wanted
+from scanpool.convert.queues import RABBITMQ as BROKER
+from scanpool.models.names import GROUP, KIND, VERSION
+from scanpool.models.pool import parse
+from scanpool.models.reading import Unavailable
+from scanpool.models.spec import Mode
+
+DEPLOYMENT = ("apps/v1", "Deployment")
+OF_KEDA = ("scaledobject.keda.sh/", "validations.keda.sh/")
+"""Labels and annotations that are about KEDA's own objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What became of one ScaledObject: a pool, or the reason why there is none."""
+
+    name: str
+    pool: Mapping[str, Any] | None
+    notes: tuple[Note, ...]
+    refusal: str = ""
+
+    def count(self, effect: Effect) -> int:
+        """Return the number of notes with this effect."""
+        return sum(note.effect is effect for note in self.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A trigger that the pool follows: its broker and its queues."""
+
+    trigger: Trigger
+    where: str
+    broker: Broker
+    queues: tuple[Wanted, ...]
+
+
+def convert(scaled: ScaledObject, given: Given, mode: Mode | None = None) -> Converted:
+    """Return the pool that decides as the ScaledObject does, with notes where it cannot.
+
+    `mode` is the pool's, whatever the ScaledObject's annotations say.
+    """
+    name = f"{scaled.metadata.namespace}/{scaled.metadata.name}"
+    notes = Notes()
+    try:
+        spec = _spec(scaled, given, mode, notes)
+    except RefusedError as refusal:
+        return Converted(printable(name), None, (), printable(str(refusal)))
+    parsed = parse(spec)
+    if isinstance(parsed, Unavailable):
+        told = f"the pool would not be valid: {parsed.message}"
+        return Converted(printable(name), None, (), printable(told))
+    metadata: dict[str, Any] = {
+        "name": scaled.metadata.name,
+        "namespace": scaled.metadata.namespace,
+    }
+    labels = {
+        name: value
+        for name, value in scaled.metadata.labels.items()
+        if not name.startswith(OF_KEDA)
+    }
+    if labels:
+        metadata["labels"] = labels
+    pool = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": metadata,
+        "spec": spec,
+    }
+    return Converted(printable(name), pool, tuple(notes))
+
+
+def _spec(scaled: ScaledObject, given: Given, mode: Mode | None, notes: Notes) -> dict[str, Any]:
+    spec, target = scaled.spec, scaled.spec.scale_target_ref
+    if (target.api_version, target.kind) != DEPLOYMENT:
+        raise RefusedError(
+            f"it scales a {shown(target.kind)} of {shown(target.api_version)}, and a pool scales "
+            "Deployments only: keep the ScaledObject"
+        )
+    paused = scaling.mode(scaled, notes)
+    rules = scaling.behavior(scaled, notes)
+    scaling.to_zero(scaled, rules.get("scaleDown", {}), notes)
+    found: dict[str, Any] = {
+        "scaleTargetRef": {"name": target.name},
+        "mode": (mode or paused).value,
+        **scaling.bounds(scaled, notes),
+        "pollingIntervalSeconds": scaling.polling(spec, notes),
+        "rabbitmq": _rabbitmq(scaled, given, notes),
+        "memory": {"enabled": False},
+    }
+    kept = scaling.fallback(spec.fallback, notes)
+    if kept is not None:
+        found["fallback"] = kept
+    if rules:
+        found["behavior"] = rules
+    _remark(scaled, notes)
+    return found
+
+
+def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any]:
+    followed = [one for one in _followed(scaled, given, notes) if one.queues]
+    if not followed:
+        kinds = sorted({shown(one.type) for one in scaled.spec.triggers})
+        raise RefusedError(
+            f"none of its triggers ({', '.join(kinds)}) tells the depth of a RabbitMQ queue: keep "
+            "the ScaledObject"
+        )
+    first, read = followed[0], {followed[0].broker.protocol: followed[0].broker}
+    queues: dict[str, int] = {}
+    for one in list(followed):
+        if not _is_read_with(one.broker, read):
+            notes.warn(
+                BROKER,
+                f"{one.where} reads another broker, vhost or URL than {first.where}, and a pool "
+                "reads one: its queues are left out",
+            )
+            followed.remove(one)
+            continue
+        read.setdefault(one.broker.protocol, one.broker)
+        for queue in one.queues:
+            # Of two triggers for one queue the larger demand counts.
+            before = queues.get(queue.name, queue.messages_per_replica)
+            queues[queue.name] = min(before, queue.messages_per_replica)
+    _say_what_counts(followed, read, notes)
+    found: dict[str, Any] = {
+        FIELDS[protocol]: read[protocol].url.model_dump()
+        for protocol in Protocol
+        if protocol in read
+    }
+    if first.broker.vhost is not None:
+        found["vhost"] = first.broker.vhost
+    for broker_read in read.values():
+        if broker_read.ca is not None:
+            found["caSecretRef"] = broker_read.ca.model_dump()
+    found["queues"] = [
+        {"name": name, "messagesPerReplica": count} for name, count in queues.items()
+    ]
+    return found
+
+
+def _is_read_with(one: Broker, read: Mapping[Protocol, Broker]) -> bool:
+    """Tell whether a pool can read a broker together with those that it reads already."""
+    same = read.get(one.protocol)
+    if same is not None:
+        return one.place == same.place
+    return all(one.vhost == other.vhost for other in read.values())
+
+
+def _followed(scaled: ScaledObject, given: Given, notes: Notes) -> list[_Followed]:
+    found = []
+    for number, trigger in enumerate(scaled.spec.triggers):
+        where = f"triggers[{number}]"
+        if trigger.type != RABBITMQ:
+            notes.warn(
+                BROKER,
+                f"{where} is of type {shown(trigger.type)}, which has no counterpart: the pool "
+                "does not follow it",
+            )
+            continue
+        queues = wanted(trigger, where, given, notes)
+        if not queues:
+            continue
+        read = broker(trigger, where, scaled, given, notes)
+        found.append(_Followed(trigger, where, read, queues))
+        _compare(trigger, where, scaled, notes)
+    return found
+
+
+def _compare(trigger: Trigger, where: str, scaled: ScaledObject, notes: Notes) -> None:
+    """Say what a trigger has that a queue of a pool has not."""
+    if trigger.metric_type == "Value":
+        notes.warn(
+            QUEUES,
+            f"{where} has metricType Value: KEDA multiplies the replicas by messages / value; the "
+            "pool divides the messages by messagesPerReplica",
+        )
+    activation = trigger.metadata.get("activationValue", "0")
+    if activation.strip("0") in {"", "."}:
+        return
+    if scaled.spec.min_replica_count == 0 and not scaled.metadata.is_on(FORCE_ACTIVATION):
+        notes.warn(
+            scaling.MIN,
+            f"{where} has activationValue {shown(activation)}: KEDA stays at 0 until more messages "
+            "than that wait; the pool starts for the first",
+        )
+    else:
+        notes.say(scaling.MIN, f"{where} has an activationValue, which counts at 0 replicas only")
+
+
+def _say_what_counts(
+    followed: list[_Followed], read: Mapping[Protocol, Broker], notes: Notes
+) -> None:
+    """Say where ready and unacked messages are counted otherwise than before."""
+    for one in followed:
+        if Protocol.HTTP not in read:
+            notes.say(
+                (*BROKER, FIELDS[Protocol.HTTP]),
+                "by AMQP a pool counts ready messages only, as KEDA does. Name the URL of the "
+                "management API here, and the unacked ones count as well",
+            )
+        elif one.broker.protocol is Protocol.AMQP:
+            notes.warn(
+                QUEUES,
+                f"{one.where} has protocol amqp, by which only ready messages count; the pool "
+                "reads the management API, and counts unacked ones as well",
+            )
+        if is_on(one.trigger, one.where, "excludeUnacknowledged"):
+            notes.warn(
+                QUEUES,
+                f"{one.where} has excludeUnacknowledged; the pool counts unacked messages as "
+                "well. With urlSecretRef (AMQP) in place of managementUrlSecretRef it would not",
+            )
+
+
+def _remark(scaled: ScaledObject, notes: Notes) -> None:
+    """Say what has no counterpart, and name what a pool offers beyond."""
+    spec = scaled.spec
+    notes.say(
+        ("spec", "memory"),
+        "KEDA has no such ceiling. true caps the replicas by the room on the nodes that exist; "
+        "leave it off where a cluster autoscaler adds nodes",
+    )
+    notes.say(
+        ("spec", "llm"),
+        "KEDA has no such ceiling either: llm names the provider, and caps the replicas by what "
+        "is left of its token limit",
+    )
+    if spec.advanced.scaling_modifiers:
+        notes.warn(
+            QUEUES,
+            "advanced.scalingModifiers has no counterpart: the pool takes the largest that any "
+            "queue asks for, by the value of its own trigger",
+        )
+    if spec.advanced.restore_to_original_replica_count:
+        notes.say(
+            ("spec", "scaleTargetRef"),
+            "restoreToOriginalReplicaCount is true: set it to false before you delete the "
+            "ScaledObject, which would else change the replicas. A deleted pool leaves them",
+        )
+    if spec.advanced.horizontal_pod_autoscaler_config.name is not None:
+        notes.say(("spec", "behavior"), "there is no HPA, and none to name")
+    for name in scaled.metadata.annotations:
+        if name.startswith(OF_KEDA):
+            notes.say(("metadata", "annotations"), f"{shown(name)} is about KEDA's HPA")
+    parts = {
+        "spec": spec,
+        "spec.scaleTargetRef": spec.scale_target_ref,
+        "spec.fallback": spec.fallback,
+        "spec.advanced": spec.advanced,
+        "spec.advanced.horizontalPodAutoscalerConfig": (
+            spec.advanced.horizontal_pod_autoscaler_config
+        ),
+        **{f"spec.triggers[{number}]": one for number, one in enumerate(spec.triggers)},
+    }
+    for where, part in parts.items():
+        for name in () if part is None else part.unknown:
+            notes.warn(
+                ("spec", "scaleTargetRef"),
+                f"{where} has the field {shown(name)}, which no KEDA up to 2.20 has",
+            )

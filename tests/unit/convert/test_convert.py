@@ -1,0 +1,501 @@
+"""ScaledObjects field by field: what becomes of each, what is said of it, and what never is."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from keda_shapes import (
+    AMQP_URL,
+    HTTP_URL,
+    SHAPES,
+    Json,
+    authentication,
+    config_map,
+    deployment,
+    depth,
+    from_secret,
+    scaled_object,
+    secret,
+    trigger,
+)
+from scanpool.convert import Converted, convert, read, render
+from scanpool.convert.notes import Effect
+
+HTTP = {"protocol": "http"}
+PLAIN = depth("orders", "10", **HTTP)
+
+
+def turned(*objects: Json, queue_names: list[str] | None = None) -> Converted:
+    """Convert one ScaledObject with what it needs, the usual authentication among it."""
+    kinds = {one["kind"] for one in objects}
+    usual = [] if "TriggerAuthentication" in kinds else [authentication("host")]
+    given = read([("file", yaml.safe_dump_all([*objects, *usual]))], queue_names)
+    (scaled,) = given.scaled_objects
+    return convert(scaled, given)
+
+
+def spec(result: Converted) -> dict[str, Any]:
+    assert result.pool is not None, result.refusal
+    return dict(result.pool["spec"])
+
+
+def lines(result: Converted, effect: Effect) -> list[str]:
+    return [note.text for note in result.notes if note.effect is effect]
+
+
+def advanced(**behavior: Any) -> Json:
+    return {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}}}
+
+
+@pytest.mark.parametrize(
+    ("objects", "field", "expected"),
+    [
+        pytest.param(scaled_object(PLAIN), "minReplicas", 0, id="KEDA's default minimum"),
+        pytest.param(scaled_object(PLAIN), "maxReplicas", 100, id="KEDA's default maximum"),
+        pytest.param(scaled_object(PLAIN), "pollingIntervalSeconds", 15, id="the HPA's pace"),
+        pytest.param(
+            scaled_object(PLAIN, pollingInterval=5), "pollingIntervalSeconds", 5, id="a quicker one"
+        ),
+        pytest.param(
+            scaled_object({**PLAIN, "useCachedMetrics": True}, pollingInterval=60),
+            "pollingIntervalSeconds", 60, id="cached metrics are as old as the polling interval",
+        ),
+        pytest.param(scaled_object(PLAIN), "memory", {"enabled": False}, id="no memory ceiling"),
+        pytest.param(scaled_object(PLAIN), "mode", "Enforce", id="it scales"),
+        pytest.param(
+            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused": "false"}),
+            "mode", "Enforce", id="not paused",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused": "yes, please"}),
+            "mode", "Observe", id="what is no boolean pauses",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-replicas": "0"}),
+            "mode", "Observe", id="paused at a number",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-scale-in": "true"}),
+            "behavior", {"scaleDown": {"selectPolicy": "Disabled"}}, id="no way down",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-scale-down": "true"}),
+            "behavior", {"scaleDown": {"selectPolicy": "Disabled"}}, id="by its older name",
+        ),
+        pytest.param(
+            scaled_object(
+                PLAIN,
+                annotations={"autoscaling.keda.sh/paused-scale-out": "true"},
+                **advanced(scaleUp={"stabilizationWindowSeconds": 30}),
+            ),
+            "behavior",
+            {"scaleUp": {"stabilizationWindowSeconds": 30, "selectPolicy": "Disabled"}},
+            id="no way up",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, minReplicaCount=1, **advanced(scaleDown={"tolerance": "50m"})),
+            "behavior", {"scaleDown": {"tolerance": 0.05}}, id="a tolerance in thousandths",
+        ),
+        pytest.param(
+            scaled_object(
+                PLAIN,
+                fallback={"failureThreshold": 3, "replicas": 6, "behavior": "currentReplicas"},
+            ),
+            "fallback", None, id="a pool holds by itself",
+        ),
+        pytest.param(
+            scaled_object(
+                PLAIN,
+                fallback={
+                    "failureThreshold": 3, "replicas": 6, "behavior": "currentReplicasIfHigher",
+                },
+            ),
+            "fallback", {"failureThreshold": 4, "replicas": 6}, id="above the threshold",
+        ),
+    ],
+)  # fmt: skip
+def test_a_field_becomes(objects: Json, field: str, expected: object) -> None:
+    result = turned(objects)
+    assert spec(result).get(field) == expected
+    assert lines(result, Effect.CHANGED) == []
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        pytest.param(
+            (scaled_object(PLAIN),),
+            {"managementUrlSecretRef": {"name": "broker-login", "key": "host"}},
+            id="http, Secret not given",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", protocol="amqp")),),
+            {"urlSecretRef": {"name": "broker-login", "key": "host"}},
+            id="amqp",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10")), secret(host=HTTP_URL)),
+            {"managementUrlSecretRef": {"name": "broker-login", "key": "host"}},
+            id="auto, by the URL in the Secret",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", vhostName="a/b")), secret(host=AMQP_URL)),
+            {"urlSecretRef": {"name": "broker-login", "key": "host"}, "vhost": "a/b"},
+            id="a vhost of its own",
+        ),
+        pytest.param(
+            (
+                scaled_object(depth("orders", "10", **HTTP)),
+                authentication("host", "ca", "tls"),
+                secret(host=HTTP_URL),
+            ),
+            {
+                "managementUrlSecretRef": {"name": "broker-login", "key": "host"},
+                "caSecretRef": {"name": "broker-login", "key": "ca"},
+            },
+            id="a CA",
+        ),
+        pytest.param(
+            (
+                scaled_object(
+                    trigger("orders", None, hostFromEnv="M_URL", mode="QueueLength", value="10",
+                            **HTTP)
+                ),
+                deployment({
+                    "name": "packer",
+                    "envFrom": [{"prefix": "M_", "secretRef": {"name": "broker-login"}}],
+                }),
+                secret(URL=HTTP_URL),
+            ),
+            {"managementUrlSecretRef": {"name": "broker-login", "key": "URL"}},
+            id="a whole Secret in the environment",
+        ),
+        pytest.param(
+            (
+                scaled_object(depth("orders", "10", **HTTP)),
+                authentication(env=[{"parameter": "host", "name": "URL"}]),
+                deployment({"name": "packer", "env": [{"name": "URL", **from_secret("u")}]}),
+            ),
+            {"managementUrlSecretRef": {"name": "broker-login", "key": "u"}},
+            id="the environment, by way of an authentication",
+        ),
+        pytest.param(
+            (
+                scaled_object(
+                    depth("orders", "10", protocol="amqp"),
+                    {**depth("paid", "5", **HTTP), "authenticationRef": {"name": "other"}},
+                ),
+                authentication("host"),
+                {**authentication(secretTargetRef=[
+                    {"parameter": "host", "name": "management", "key": "url"}
+                ]), "metadata": {"name": "other", "namespace": "shop"}},
+            ),
+            {
+                "managementUrlSecretRef": {"name": "management", "key": "url"},
+                "urlSecretRef": {"name": "broker-login", "key": "host"},
+            },
+            id="both",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broker_becomes(objects: tuple[Json, ...], expected: Json) -> None:
+    found = dict(spec(turned(*objects))["rabbitmq"])
+    del found["queues"]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("objects", "place", "words"),
+    [
+        pytest.param(
+            (scaled_object(PLAIN, {"type": "cron", "metadata": {"start": "0 8 * * *"}}),),
+            ("spec", "rabbitmq"), 'triggers[1] is of type "cron"', id="another kind of trigger",
+        ),
+        *(
+            pytest.param(
+                (scaled_object(PLAIN, trigger("orders", mode=mode, value="10", **HTTP)),),
+                ("spec", "rabbitmq"), f"triggers[1] has mode {mode}", id=mode,
+            )
+            for mode in (
+                "MessageRate", "DeliverGetRate", "PublishedToDeliveredRatio",
+                "ExpectedQueueConsumptionTime",
+            )
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "12.5", **HTTP)),),
+            ("spec", "rabbitmq", "queues", "orders"), "at 12 per replica", id="half a message",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "0.5", **HTTP)),),
+            ("spec", "rabbitmq", "queues", "orders"), "asks for fewer", id="less than one message",
+        ),
+        pytest.param(
+            (scaled_object({**PLAIN, "metricType": "Value"}),),
+            ("spec", "rabbitmq", "queues"), "metricType Value", id="no average",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", activationValue="5", **HTTP)),),
+            ("spec", "minReplicas"), 'activationValue "5"', id="an activation value",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", excludeUnacknowledged="true", **HTTP)),),
+            ("spec", "rabbitmq", "queues"), "excludeUnacknowledged", id="ready messages only",
+        ),
+        pytest.param(
+            (scaled_object(depth("^(a|b)$", "10", useRegex="true", **HTTP)),),
+            ("spec", "rabbitmq", "queues"), "operation sum over 2 queues", id="a sum of queues",
+        ),
+        pytest.param(
+            (
+                scaled_object(PLAIN, depth("paid", "10", vhostName="other", **HTTP)),
+            ),
+            ("spec", "rabbitmq"), "triggers[1] reads another broker", id="two vhosts",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, depth("paid", "10", auth=None, host=HTTP_URL, **HTTP)),),
+            ("spec", "rabbitmq"), "triggers[1] reads another broker", id="two brokers",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN), authentication("host", "vhostName")),
+            ("spec", "rabbitmq", "vhost"), "vhost in Secret broker-login, key vhostName",
+            id="a vhost that is a secret",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, cooldownPeriod=60),),
+            ("spec", "behavior", "scaleDown"), "cooldownPeriod 60", id="a short cooldown",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, **advanced(scaleDown={"stabilizationWindowSeconds": 60})),),
+            ("spec", "behavior", "scaleDown"), "after 60 s", id="a short window",
+        ),
+        pytest.param(
+            (
+                scaled_object(
+                    PLAIN,
+                    **advanced(scaleDown={
+                        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+                    }),
+                ),
+            ),
+            ("spec", "behavior", "scaleDown"), "to 0 from any number", id="slowly to zero",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, minReplicaCount=3, idleReplicaCount=0),),
+            ("spec", "minReplicas"), "idleReplicaCount is 0", id="idle replicas",
+        ),
+        *(
+            pytest.param(
+                (
+                    scaled_object(
+                        PLAIN,
+                        fallback={"failureThreshold": 3, "replicas": 6, **behavior},
+                    ),
+                ),
+                ("spec", "fallback"), words, id=f"fallback {words}",
+            )
+            for behavior, words in (
+                ({}, "is static"),
+                ({"behavior": "currentReplicasIfLower"}, "currentReplicasIfLower"),
+                ({"behavior": "scalingModifiers"}, '"scalingModifiers"'),
+            )
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, advanced={"scalingModifiers": {"formula": "a", "target": "1"}}),),
+            ("spec", "rabbitmq", "queues"), "scalingModifiers", id="a formula",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN, newField=1),),
+            ("spec", "scaleTargetRef"), '"newField"', id="a field of the future",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_change_in_silence_is_said(
+    objects: tuple[Json, ...], place: tuple[str, ...], words: str
+) -> None:
+    result = turned(*objects)
+    (note,) = [one for one in result.notes if one.effect is Effect.CHANGED]
+    assert note.path == place
+    assert words in note.text
+    assert result.pool is not None
+    assert words.split(maxsplit=1)[0] in render(result.pool, result.notes)
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        pytest.param(
+            (scaled_object(depth("orders", "10", None, host=HTTP_URL)),),
+            "make Secret orders-rabbitmq, key managementUrl, in namespace shop: the URL of "
+            "triggers[0].metadata.host",
+            id="the URL in the trigger",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", None, hostFromEnv="URL", **HTTP)),),
+            "environment variable URL of Deployment packer (add it with -f",
+            id="an environment that was not given",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN), authentication("host", "username", "password")),
+            "password and username",
+            id="user and password apart",
+        ),
+        pytest.param(
+            (
+                scaled_object(PLAIN),
+                authentication(
+                    configMapTargetRef=[{"parameter": "host", "name": "broker-address", "key": "u"}]
+                ),
+                config_map(u=HTTP_URL),
+            ),
+            "ConfigMap broker-address, key u",
+            id="a ConfigMap",
+        ),
+        pytest.param(
+            (
+                scaled_object(PLAIN),
+                authentication(
+                    hashiCorpVault={"secrets": [{"parameter": "host", "path": "p", "key": "k"}]}
+                ),
+            ),
+            "hashiCorpVault of TriggerAuthentication broker",
+            id="a vault",
+        ),
+        pytest.param(
+            (
+                scaled_object(PLAIN),
+                authentication("host", podIdentity={"provider": "azure-workload"}),
+            ),
+            "gets a token",
+            id="a token instead of a password",
+        ),
+        pytest.param(
+            (
+                scaled_object(trigger("orders", cluster=True, mode="QueueLength", value="10",
+                                      protocol="http")),
+                authentication("host", cluster=True),
+            ),
+            "copy key host of Secret broker-login from KEDA's own namespace",
+            id="a Secret of KEDA's namespace",
+        ),
+        pytest.param(
+            (scaled_object(PLAIN), authentication("host", "cert", "key")),
+            "client certificate (cert, key)",
+            id="a client certificate",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", unsafeSsl="true", **HTTP)),),
+            "always verifies", id="unverified certificates",
+        ),
+        pytest.param(
+            (scaled_object(depth("orders", "10", vhostName="eco2", **HTTP)),
+             secret(host=HTTP_URL)),
+            "ends in another vhost", id="a URL with another vhost",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_person_has_to_do_is_asked_for(objects: tuple[Json, ...], words: str) -> None:
+    result = turned(*objects)
+    (asked,) = lines(result, Effect.TO_DO)
+    assert words in asked
+    assert lines(result, Effect.CHANGED) == []
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        pytest.param(
+            scaled_object(PLAIN, scaleTargetRef={"name": "db", "kind": "StatefulSet"}),
+            "Deployments only", id="no Deployment",
+        ),
+        pytest.param(
+            scaled_object({"type": "cpu", "metadata": {"value": "50"}}), '"cpu"', id="no queue"
+        ),
+        pytest.param(
+            scaled_object(trigger("orders", mode="MessageRate", value="1", **HTTP)),
+            "none of its triggers", id="rates only",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "10")), "add that with -f", id="auto, without the URL"
+        ),
+        pytest.param(
+            scaled_object(trigger("orders", "nobody", mode="QueueLength", value="1", **HTTP)),
+            '"nobody", which is in none of the files', id="an authentication that is missing",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "10", None, **HTTP)), "has no host", id="no host"
+        ),
+        pytest.param(
+            scaled_object(depth("orders.*", "10", useRegex="true", **HTTP)), "--queues",
+            id="a regular expression without an end",
+        ),
+        pytest.param(
+            scaled_object(trigger("orders", mode="QueueLength", **HTTP)), "value is missing",
+            id="no value",
+        ),
+        pytest.param(
+            scaled_object(trigger("orders", queueLength="5", mode="QueueLength", **HTTP)),
+            "beside mode", id="old and new",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "many", **HTTP)), "above 0", id="no number"
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "nan", **HTTP)), "above 0", id="not a number"
+        ),
+        pytest.param(
+            scaled_object(trigger("orders", mode="Depth", value="1", **HTTP)),
+            '"Depth", which KEDA does not know', id="an unknown mode",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "10", useRegex="yes", **HTTP)), "true or false",
+            id="no switch",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "10", protocol="stomp")), "neither http", id="stomp"
+        ),
+        pytest.param(
+            scaled_object(PLAIN, minReplicaCount=5, maxReplicaCount=2),
+            "minReplicas must not be larger", id="more at least than at most",
+        ),
+        pytest.param(
+            scaled_object(PLAIN, **advanced(scaleUp={"tolerance": "a tenth"})),
+            "scaleUp.tolerance", id="a tolerance in words",
+        ),
+    ],
+)  # fmt: skip
+def test_what_has_no_pool_says_why(objects: Json, words: str) -> None:
+    result = turned(objects)
+    assert result.pool is None
+    assert words in result.refusal
+    assert result.refusal.isprintable()
+
+
+def test_a_regular_expression_takes_the_brokers_queues() -> None:
+    expression = depth("order.*new", "10", useRegex="true", operation="max", **HTTP)
+    names = ["ORDERS.new", "orders.old", "x.order-new.y"]
+
+    result = turned(scaled_object(expression), queue_names=names)
+
+    queues = spec(result)["rabbitmq"]["queues"]
+    assert [one["name"] for one in queues] == ["ORDERS.new", "x.order-new.y"]
+    (changed,) = lines(result, Effect.CHANGED)
+    assert "later ones too" in changed
+
+
+def test_labels_stay_but_those_of_keda() -> None:
+    body = scaled_object(PLAIN)
+    body["metadata"]["labels"] = {"app": "packer", "scaledobject.keda.sh/name": "orders"}
+    result = turned(body)
+    assert result.pool is not None
+    assert result.pool["metadata"]["labels"] == {"app": "packer"}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_no_value_of_a_secret_is_told(shape: Any) -> None:
+    given = read([("file", shape.text)])
+    (scaled,) = given.scaled_objects
+    result = convert(scaled, given)
+    assert result.pool is not None
+    for told in (render(result.pool, result.notes), repr(given), result.refusal):
+        assert "hidden" not in told
