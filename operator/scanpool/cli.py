@@ -1,4 +1,4 @@
-"""The commands: run the operator, print its CRD and dashboard, explain a pool, leave KEDA."""
+"""The commands: run the operator, print its CRD, look at pools, come over from KEDA."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from scanpool import settings
 from scanpool.convert import command as convert_command
@@ -16,9 +17,12 @@ from scanpool.crd import custom_resource_definition_yaml
 from scanpool.dashboard.grafana import dashboard_json
 from scanpool.models.names import RELEASE
 from scanpool.models.reading import Unavailable
+from scanpool.top import command as top_command
 
 # Entry points that add a command: each is called with the subparsers, and sets `run`.
 COMMANDS = "scanpool.commands"
+# The program's name as a plugin of kubectl, which runs it for `kubectl scanpool`.
+PLUGIN = "kubectl-scanpool"
 # What a shell reports of a program that SIGPIPE has ended.
 BROKEN_PIPE = 141
 
@@ -54,7 +58,7 @@ def _carry_out(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(namespace: str, name: str) -> int:
+def _explain(namespace: str | None, name: str) -> int:
     from scanpool.kube.api import KubeApi, NoClusterError  # noqa: PLC0415 - as above: kubernetes
     from scanpool.kube.cluster import Cluster  # noqa: PLC0415
     from scanpool.report.explain import explain  # noqa: PLC0415
@@ -65,7 +69,7 @@ def _explain(namespace: str, name: str) -> int:
         except NoClusterError as error:
             print(f"scanpool: {error}", file=sys.stderr)
             return 1
-        pool = asyncio.run(Cluster(api, time.time).read_pool(namespace, name))
+        pool = asyncio.run(Cluster(api, time.time).read_pool(namespace or api.namespace, name))
         api.close()
     if isinstance(pool, Unavailable):
         print(f"scanpool: {pool.message}", file=sys.stderr)
@@ -75,7 +79,9 @@ def _explain(namespace: str, name: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scanpool", description=__doc__)
+    called = Path(sys.argv[0]).stem
+    prog = "kubectl scanpool" if called == PLUGIN else "scanpool"
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--version", action="version", version=f"scanpool {RELEASE}")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the operator")
@@ -85,9 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         with suppress(ModuleNotFoundError):
             point.load()(commands)
     convert_command.register(commands)
+    top_command.register(commands)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     commands.add_parser("dashboard", help="print the Grafana dashboard as JSON")
     explained = commands.add_parser("explain", help="say in words why a pool has its replicas")
-    explained.add_argument("-n", "--namespace", default="default", metavar="NS")
+    explained.add_argument(
+        "-n", "--namespace", metavar="NS", help="default: the kubeconfig's"
+    )  # fmt: skip
     explained.add_argument("name", help="name of a ScanWorkerPool")
     return parser

@@ -113,6 +113,29 @@ def test_run_says_what_it_takes_and_that_quickly() -> None:
     assert "kubernetes" not in asked.stderr
 
 
+def test_plan_needs_none_of_the_stand_ins_extra() -> None:
+    """`pip install scanpool` has it, and with it the plugin."""
+    tried = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['aiohttp', 'cel', 'jsonpatch']))\n"
+        "from scanpool.cli import main\n"
+        "main(['plan', '--help'])\n"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", tried], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "--vus" in asked.stdout
+
+
+def test_the_plugin_calls_itself_as_kubectl_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bin/kubectl-scanpool"])
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: kubectl scanpool ")
+
+
 @pytest.mark.parametrize("argv", [[], ["scale"], ["explain"]])
 def test_a_command_that_makes_no_sense_is_a_matter_of_usage(
     argv: list[str], capsys: pytest.CaptureFixture[str]

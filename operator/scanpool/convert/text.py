@@ -91,6 +91,9 @@ class _Writer:
 
 def _scalar(value: object) -> str:
     """Return a value in line, in quotes where YAML could take it for something else."""
+    if isinstance(value, float):
+        # YAML 1.1 takes 1e-09, as JSON has it, for a text.
+        return yaml.safe_dump(value).partition("\n")[0]
     if not isinstance(value, str):
         return json.dumps(value)
     if PLAIN.fullmatch(value):

@@ -23,6 +23,10 @@ from scanpool.threads import in_thread
 # not wait for a sick one longer than it would for any other source.
 REQUEST_TIMEOUT = (3, 10)
 
+# Where a pod finds the namespace that it is in.
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+DEFAULT_NAMESPACE = "default"
+
 Json = dict[str, Any]
 
 
@@ -42,14 +46,18 @@ class KubeApi:
         try:
             if any(Path(path).expanduser().exists() for path in paths):
                 config.load_kube_config(client_configuration=configuration)
+                chosen = config.list_kube_config_contexts()[1]["context"].get("namespace")
             else:
                 config.load_incluster_config(client_configuration=configuration)
+                chosen = POD_NAMESPACE.read_text("utf-8") if POD_NAMESPACE.exists() else None
         except config.ConfigException as error:
             told = f"no Kubernetes cluster is configured ({error}): set KUBECONFIG"
             raise NoClusterError(told) from error
         configuration.connection_pool_maxsize = threads
         # The pool's next tick is the retry; the library's own would outlast the tick.
         configuration.retries = False
+        self.namespace = chosen or DEFAULT_NAMESPACE
+        """The one that counts where none is named, as for kubectl."""
         self._client = client.ApiClient(configuration)
         self._executor = executor
         self.core = client.CoreV1Api(self._client)

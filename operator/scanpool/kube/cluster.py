@@ -173,6 +173,19 @@ class Cluster:
             )
         return self._seen(served)
 
+    async def read_pools(self, namespace: str | None) -> Reading[tuple[Json, ...]]:
+        """Read all ScanWorkerPools of a namespace; of all of them if it is None."""
+        listing = self._api.custom
+        cached = {"resource_version": FROM_CACHE}
+        pools = await (
+            self._api.call(listing.list_cluster_custom_object, GROUP, VERSION, PLURAL, **cached)
+            if namespace is None
+            else self._api.call(
+                listing.list_namespaced_custom_object, GROUP, VERSION, namespace, PLURAL, **cached
+            )
+        )
+        return pools if isinstance(pools, Unavailable) else self._seen(tuple(_items(pools)))
+
     def _seen(self, value: T) -> Available[T]:
         return Available(value, self._clock(), "kubernetes")
 
