@@ -5,7 +5,22 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, VISION, depth, llm, memory, observe, pool, queue, rates, seen, unseen
+from builders import (
+    API_KEY,
+    NOW,
+    VISION,
+    depth,
+    llm,
+    memory,
+    observe,
+    pool,
+    queue,
+    rates,
+    seen,
+    settled,
+    think,
+    unseen,
+)
 from scanpool.decide import Memory, assess, bucket
 from scanpool.decide.bucket import Bucket, Measured, OthersUse, reckoned, step
 from scanpool.decide.llm_signals import Flow
@@ -202,6 +217,30 @@ def test_while_the_provider_is_silent_the_level_is_reckoned_on() -> None:
     # Two replicas use 1 M of 2 M TPM.
     assert [one.tokens for one in found.looks] == [1_000_000, 1_166_667, 1_333_334]
     assert found.told_at == NOW
+
+
+def test_while_a_higher_limit_awaits_a_second_answer_the_level_is_reckoned_on() -> None:
+    """The bucket of the higher limit counts with the limit, and nothing is given back meanwhile."""
+    # By a share of 2 M TPM two replicas would stay.
+    told = llm(
+        tokens_per_minute=None, api_key_secret_ref=API_KEY, tokens_per_replica_minute=700_000
+    )
+    spec = pool(queue(VISION, tokens=3_000), llm=told)
+    once, twice = (
+        seen(ProviderState(tokens_per_minute=2 * LIMIT, tokens_remaining=2 * LIMIT), NOW + seconds)
+        for seconds in (10, 20)
+    )
+    known, course = settled(3), []
+    for now, provider in ((0, answer(0.8)), (10, once), (15, once), (20, twice)):
+        tick = observe(3, queues=seen((depth(300),)), provider=provider)
+        _, known, decision = think(spec, tick, known, NOW + now)
+        latest = known.llm.bucket.latest
+        assert latest is not None
+        course.append((latest.limit, latest.is_told, decision.desired))
+
+    assert course == [
+        (LIMIT, True, 3), (LIMIT, False, 3), (LIMIT, False, 3), (2 * LIMIT, True, 5),
+    ]  # fmt: skip
 
 
 def test_the_level_puts_right_what_is_measured_of_others() -> None:

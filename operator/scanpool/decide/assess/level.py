@@ -8,6 +8,7 @@ from scanpool.decide.llm_signals import Use
 from scanpool.decide.looks import Look
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
+from scanpool.models.claims import Unit
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
@@ -16,8 +17,11 @@ from scanpool.models.spec import PoolSpec
 def look(
     spec: PoolSpec, seen: Observation, use: Use, memory: LlmMemory, workers: Workers, now: float
 ) -> Bucket:
-    """Return the bucket after what the provider told last; `use` is what is measured beside it."""
-    llm, latest = spec.llm, _latest(seen, memory.bucket, now)
+    """Return the bucket after what the provider told last; `use` is what is measured beside it.
+
+    The limits in `memory` are those that are believed with this tick's answer.
+    """
+    llm, latest = spec.llm, _latest(seen, memory, now)
     if llm is None or latest is None:
         return memory.bucket
     per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, use.own).tokens
@@ -39,15 +43,21 @@ def look(
     return bucket.step(memory.bucket, latest, told, now)
 
 
-def _latest(seen: Observation, known: Bucket, now: float) -> Look | None:
-    """Return the level that the provider tells; while it is silent, as it is reckoned on."""
+def _latest(seen: Observation, memory: LlmMemory, now: float) -> Look | None:
+    """Return the level that the provider tells; while it tells none to rely on, as reckoned on."""
     answer = seen.provider
     if isinstance(answer, Unavailable):
-        return bucket.reckoned(known, now)
+        return bucket.reckoned(memory.bucket, now)
     if not isinstance(answer, Available):
         return None
     tokens, limit = answer.value.tokens_remaining, answer.value.tokens_per_minute
-    return None if tokens is None or limit is None else Look(answer.at, tokens, limit)
+    if tokens is None or limit is None:
+        return None
+    believed = memory.limits.by_unit.get(Unit.TOKENS)
+    if believed is not None and limit > believed.value:
+        # A single answer does not raise a limit: nor does the bucket count that it tells.
+        return bucket.reckoned(memory.bucket, now)
+    return Look(answer.at, tokens, limit)
 
 
 def _is_busy(seen: Observation, workers: Workers) -> bool:

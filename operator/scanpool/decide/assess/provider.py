@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scanpool.decide import belief, bucket
+from scanpool.decide import belief, bucket, limits
 from scanpool.decide.assess import level, use
 from scanpool.decide.assess.gaps import awaits_first_call, bridged
 from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
@@ -37,14 +37,16 @@ def assess(
     trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
     window = llm.usage.window_seconds
     measured = use.measure(vetted, acked)
-    seen_level = level.look(spec, seen, measured, memory, workers, now)
+    limits_told = _told(seen)
+    believed = replace(memory, limits=limits.step(memory.limits, llm, limits_told, now))
+    seen_level = level.look(spec, seen, measured, believed, workers, now)
     told = use.by_level(measured, seen_level)
     usage = vetted.usage
     delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
     return (
         LlmSignals(
             use=told,
-            told=_told(seen),
+            told=limits_told,
             probed=_probed(seen),
             refused=replace(_refused(vetted), for_billing=for_billing),
             # The rates are averages over the usage window, their newest sample is some seconds old,
