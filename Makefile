@@ -10,7 +10,7 @@ WORKERS := 2
 .PHONY: help demo replay test lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
-	@echo "make demo [KEEP=1]   run the whole story on this machine, in about three minutes"
+	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
 	@echo "make replay          the published load tests, with KEDA and with scanpool"
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make lint            only the first three"

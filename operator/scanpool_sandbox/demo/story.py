@@ -3,8 +3,10 @@
 import json
 import time
 from collections.abc import Callable
+from math import ceil, floor
 from typing import Any
 
+from scanpool_sandbox.demo.backlog import Backlog
 from scanpool_sandbox.demo.screen import Claim, Screen
 from scanpool_sandbox.demo.watch import NAMESPACE, POOL, TARGET, Watch
 from scanpool_sandbox.demo.world import API_KEY, MODEL, START_LIMIT, World
@@ -13,13 +15,14 @@ from scanpool_sandbox.worker import CONSUMER
 
 POLLING_SECONDS = 2
 BURST = 300
-"""Scans; 30 replicas' worth, and a minute of work for the six that twice the limit allows."""
-BACKLOG = 300
+"""Scans; 30 replicas' worth."""
+BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
-NEIGHBOR_TOKENS_PER_MINUTE = START_LIMIT
-SEEN = 0.95
-"""Share of the neighbor's use that the usage window has to show."""
+NEIGHBOR_TOKENS_PER_MINUTE = 3_500_000
+"""With the pool's own use it would empty the bucket of the raised limit in a good minute."""
+SEEN = 0.9
+"""Share of the neighbor's use that the pool has to see: what a replica costs it knows to 5%."""
 MAX_REFUSED_SHARE = 0.005
 
 BATCH = """
@@ -53,17 +56,18 @@ class Story:
     async def _steps(self) -> None:
         await self._apply()
         await self._burst()
-        await self._token_ceiling()
-        await self._tier_upgrade()
-        async with Neighbor(
-            self._world.openai.base_url,
-            API_KEY,
-            MODEL,
-            tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
-        ):
-            await self._noisy_neighbor()
-            await self._press_on_nodes()
-        await self._memory_ceiling()
+        async with Backlog(self._world.users, BACKLOG):
+            await self._token_ceiling()
+            await self._tier_upgrade()
+            async with Neighbor(
+                self._world.openai.base_url,
+                API_KEY,
+                MODEL,
+                tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
+            ):
+                await self._noisy_neighbor()
+                await self._press_on_nodes()
+            await self._memory_ceiling()
         await self._quota()
         await self._drain()
 
@@ -118,22 +122,28 @@ class Story:
 
     async def _token_ceiling(self) -> None:
         self._screen.step(
-            3, "The token ceiling binds", f"{START_LIMIT:,} tokens per minute feed three replicas. "
-            "More would only buy 429s, whatever the queue says."
+            3, "The token ceiling binds", f"{START_LIMIT:,} tokens per minute feed more than three "
+            "replicas, and less than four. Once the pool has learned what one uses, it takes the "
+            "fourth while the provider's token bucket is high, and would give it back when it is "
+            "low. More would only buy 429s, whatever the queue says."
         )  # fmt: skip
         await self._watch.until(
-            "LIMITED-BY is Tokens", lambda: self._watch.status["limitedBy"] == "Tokens"
+            "the pool has learned what a replica uses, and LIMITED-BY is Tokens",
+            lambda: (
+                self._watch.status["llm"].get("tokensPerReplicaSource") == "Learned"
+                and self._watch.status["limitedBy"] == "Tokens"
+            ),
         )
-        # Later the pool learns what its replicas use: a ceiling that then is one less lets it be.
-        ceiling = self._watch.status["ceilings"]["tokens"]
         await self._watch.settle()
         await self._get_swp()
         await self._kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
         status = self._watch.status
+        fed = START_LIMIT / (self._watch.llm("tokensPerReplicaMinute") or START_LIMIT)
         self._claim(
-            "replicas stop at the token ceiling",
-            status["replicas"] <= ceiling < self._watch.demand,
-            f"{status['replicas']} replicas, ceiling {ceiling}, demand {self._watch.demand}",
+            "replicas stop at a whole number next to what the limit feeds",
+            floor(fed) <= status["replicas"] <= ceil(fed) < self._watch.demand,
+            f"{status['replicas']} replicas, the limit feeds {fed:.1f}, "
+            f"demand {self._watch.demand}",
         )
         self._claim_few_refusals("429s in steps 2 and 3")
 
@@ -143,7 +153,6 @@ class Story:
             "per minute. Nobody tells the pool."
         )  # fmt: skip
         before = self._watch.status["replicas"]
-        await self._keep_backlog()
         self._world.openai.provider.set_limits(tokens_per_minute=UPGRADED_LIMIT)
         await self._watch.until(
             "the ceiling follows",
@@ -163,10 +172,10 @@ class Story:
     async def _noisy_neighbor(self) -> None:
         self._screen.step(
             5, "Someone else burns the key", f"{NEIGHBOR_TOKENS_PER_MINUTE:,} tokens per minute of "
-            "the same limit go to another consumer."
+            "the same limit go to another consumer. The bucket falls, which tells the pool how "
+            "much, and at a low level replicas go."
         )  # fmt: skip
         before = self._watch.status["replicas"]
-        await self._keep_backlog()
         await self._watch.until(
             "the ceiling comes down",
             # All of it has to be seen: what is left for the next step is then few replicas.
@@ -192,7 +201,6 @@ class Story:
         )  # fmt: skip
         await self._kubectl("apply", "-f", "-", stdin=BATCH)
         await self._set_memory_pressure("True")
-        await self._keep_backlog()
 
     async def _memory_ceiling(self) -> None:
         await self._watch.until(
@@ -213,7 +221,6 @@ class Story:
             7, "The prepaid quota runs out", "Every call is now refused, at once and for good. The "
             "breaker takes the workers away, so that messages wait instead of failing."
         )  # fmt: skip
-        await self._keep_backlog()
         failed = self._world.users.counts().failed
         self._world.openai.provider.quota.set_remaining(0)
         await self._watch.until(
@@ -259,6 +266,7 @@ class Story:
     async def _sum_up(self) -> bool:
         counts, tally = self._world.users.counts(), self._world.openai.provider.ledger.total
         calls, refused = self._watch.calls()
+        self._claim_few_refusals("429s of the whole story that name a rate limit")
         lost = counts.in_flight
         left = await self._world.messages_left()
         self._claim(
@@ -314,11 +322,6 @@ class Story:
         claim = Claim(text, held, evidence)
         self._claims.append(claim)
         self._screen.claim(claim)
-
-    async def _keep_backlog(self) -> None:
-        missing = BACKLOG - self._world.users.counts().in_flight
-        if missing > 0:
-            await self._world.users.submit(missing)
 
     async def _set_memory_pressure(self, status: str) -> None:
         condition = {"type": "MemoryPressure", "status": status, "reason": "Demo"}

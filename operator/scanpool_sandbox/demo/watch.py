@@ -16,11 +16,11 @@ OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
 
 SAMPLE_SECONDS = 0.5
 STEP_SECONDS = 120.0
-"""Most waits take an eighth of this, the one for the breaker's slow start half; after all of it
-something is wrong."""
-SETTLE_SECONDS = 15.0
-"""A usage window: what is shown then is the use of the replicas that run, and 429s had their time
-to show."""
+"""Most waits take less than half of this, the one for the breaker's slow start more; after all of
+it something is wrong."""
+SETTLE_SECONDS = 10.0
+"""Most of a usage window: what is shown then is nearly the use of the replicas that run, and 429s
+had their time to show."""
 
 
 class Watch:

@@ -24,9 +24,9 @@ API_KEY = "sk-sandbox"
 MODEL = "gpt-5.2"
 START_LIMIT = 2_000_000
 """Tokens per minute: the limit that the published load test ran into."""
-LATENCY = Latency(median_seconds=0.65, sigma=0.25)
-"""A tenth of the real one, so that the story fits into three minutes: with four calls at once, a
-worker then uses about 0.5 M tokens per minute, as a real one with a hundred does."""
+LATENCY = Latency(median_seconds=0.85, sigma=0.25)
+"""A tenth of the real one, so that the story fits into four minutes: with four calls at once, a
+worker then uses some 0.55 M tokens per minute, as a real one with a hundred does."""
 NODES = ("name=node-a,cpu=2,memory=3826Mi", "name=node-b,cpu=2,memory=3826Mi")
 """The nodes of the published load test."""
 KUBE_READY_SECONDS = 30.0
