@@ -85,7 +85,9 @@ def watched(stage, rabbitmq, background, tmp_path_factory) -> Iterator[Watched]:
             for name in (FIRST, SECOND):
                 scene.queues.publish(name, 10)
                 scene.create_deployment(name)
-                scene.create_pool(name, name, llm=llm(server.base_url, usage=usage))
+                scene.create_pool(
+                    name, name, llm=llm(server.base_url, usage=usage, bucketReservePercent=15)
+                )
             yield Watched(scene, server, prometheus.url, http)
 
 
