@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scanpool_replay import cases
 from scanpool_replay.bounds import Bounds
 from scanpool_replay.contenders import SAMPLE_POOL, Fixed
-from scanpool_replay.events import NeighborBursts, SetLimit
+from scanpool_replay.events import Neighbor, NeighborBursts, SetLimit
 from scanpool_replay.scenario import Scenario, parse
 
 # Ten minutes of more work than the limit allows, which feeds 3.8 replicas.
@@ -87,10 +87,16 @@ def feeds(scenario: Scenario) -> list[float]:
     return [limit / cost for limit in (scenario.provider.tokens_per_minute, *later)]
 
 
-def taken_at_once(scenario: Scenario) -> float:
-    """Return the share of the limit that a neighbor takes in bursts."""
-    found = (one for one in scenario.events if isinstance(one, NeighborBursts))
-    return max((one.share * 60 / one.every_seconds for one in found), default=0.0)
+def taken(scenario: Scenario) -> float:
+    """Return the share of the limit that a neighbor takes: what it leaves is the pool's."""
+    limit = scenario.provider.tokens_per_minute
+    shares = [0.0]
+    for one in scenario.events:
+        if isinstance(one, NeighborBursts):
+            shares.append(one.share * 60 / one.every_seconds)
+        if isinstance(one, Neighbor):
+            shares.append(one.tokens_per_minute / limit)
+    return max(shares)
 
 
 @pytest.mark.parametrize("name", cases.names())
@@ -99,7 +105,7 @@ def test_a_case_asks_for_less_only_where_the_bucket_is_too_small(name: str) -> N
     bounds = cases.bounds_of(scenario)
     assert bounds.least_utilization == Bounds().least_utilization
     if bounds.most_scalings > Bounds().most_scalings:
-        assert max(feeds(scenario)) * (1 - taken_at_once(scenario)) < FEEDS_ENOUGH
+        assert max(feeds(scenario)) * (1 - taken(scenario)) < FEEDS_ENOUGH
     if bounds.refused_as_replicas is not None:
         assert max(feeds(scenario)) < bounds.refused_as_replicas
     if bounds.most_scalings_in_ten_minutes is not None:
