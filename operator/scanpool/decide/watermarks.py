@@ -22,6 +22,7 @@ from typing import NamedTuple
 from scanpool.decide import looks
 from scanpool.decide.bucket import Bucket
 from scanpool.decide.limits import SPEC, Limit
+from scanpool.decide.looks import EMPTY_SHARE
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT
 
 # The high mark, as a share of the limit: what flows into a full bucket is lost.
@@ -213,7 +214,10 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
             # Where others leave any room somebody keeps a replica.
             refill = max(refill, min(level.others + 1.0, limit))
             found = Allowance(refill, refill, 0.0)
-    return found if cost.is_settled else replace(found, keep=inf)
+    # The pool alone uses more than there is: no look is needed to know that it is too large.
+    is_too_large = level.use is not None and level.use - level.others > limit
+    is_certain = is_too_large and level.tokens is not None and level.tokens < EMPTY_SHARE * limit
+    return found if cost.is_settled or is_certain else replace(found, keep=inf)
 
 
 def _after(tokens: float, change: float, seconds: float, limit: int) -> float:

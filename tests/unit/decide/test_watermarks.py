@@ -125,6 +125,22 @@ def test_the_marks_are_apart_whatever_is_kept_in_reserve(percent: int) -> None:
         (Level(State.RESERVE), KNOWN, Allowance(1_900_000, 1_900_000, 0)),
         (Level(State.RESERVE, use=2e6), KNOWN, Allowance(1_500_000, 1_500_000, 0)),
         (Level(State.RESERVE, use=2e6, has_risen=True), KNOWN, Allowance(1_900_000, 1_900_000, 0)),
+        # Beside an empty bucket a pool that uses more than there is waits for no look.
+        (
+            Level(State.RESERVE, 100_000.0, use=2_400_000.0),
+            KNOWN._replace(is_settled=False),
+            Allowance(1_900_000, 1_900_000, 0),
+        ),
+        (
+            Level(State.RESERVE, 100_000.0, use=2_400_000.0, others=500_000.0),
+            KNOWN._replace(is_settled=False),
+            Allowance(1_900_000, inf, 0),
+        ),
+        (
+            Level(State.RESERVE, 200_000.0, use=2_400_000.0),
+            KNOWN._replace(is_settled=False),
+            Allowance(1_900_000, inf, 0),
+        ),
         # A replica that costs more than there is stays, as long as others leave anything.
         (
             Level(State.RESERVE, use=2e6, others=700_000.0),
