@@ -103,8 +103,8 @@ def test_all_of_the_limit_is_used_and_no_call_is_refused(overload, measured_by) 
     assert used >= LEAST_SHARE
     # Before it had settled, too.
     assert refused(overload.calls()) <= ALLOWED_SHARE * len(overload.calls())
-    # At half of the speed of a cycle that swings by half of the bucket: two, and two on the way.
-    assert len(scene.stage.scales(scene.namespace, NAME)) - len(scaled) <= 4
+    # Two in a cycle, two on the way to it, and two where a busy machine makes replicas dearer.
+    assert len(scene.stage.scales(scene.namespace, NAME)) - len(scaled) <= 6
     for status in shown:
         figures = status["llm"]
         assert (figures["limitTokensPerMinute"], figures["limitSource"]) == (LIMIT, "probe")
