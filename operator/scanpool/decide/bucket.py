@@ -7,7 +7,7 @@ from scanpool.decide import looks
 from scanpool.decide.looks import LONGEST_SPAN_SECONDS, MEAN_SECONDS, Look, Looks, Mean
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
-from scanpool.models.units import SECONDS_PER_MINUTE, rounded
+from scanpool.models.units import rounded
 
 # As long as refusals may still show in rates over the longest usage window of the presets, after
 # the longest delay that was measured.
@@ -105,17 +105,16 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
         told = max(min(told, newest.limit - own), 0.0)
     others = None if told is None else OthersUse(newest.at, told)
     since = bucket.contradicted_since if bucket.contradicted_since is not None else now
-    return Bucket(
-        seen.looks,
-        others,
-        measured.per_replica,
-        latest.ready,
-        changed_at,
-        since if is_implausible(measured.whole, newest) else None,
-        newest.at if newest.is_told else bucket.told_at,
-        _has_spare(seen, measured, now),
-        seen.content_at,
-        bucket.usual if mean is None or mean.seconds < WHOLE_SECONDS else others,
+    return replace(
+        seen,
+        others=others,
+        per_replica=measured.per_replica,
+        ready=latest.ready,
+        changed_at=changed_at,
+        contradicted_since=since if is_implausible(measured.whole, newest) else None,
+        told_at=newest.at if newest.is_told else bucket.told_at,
+        has_spare=_has_spare(seen, measured, now),
+        usual=bucket.usual if mean is None or mean.seconds < WHOLE_SECONDS else others,
     )
 
 
@@ -132,9 +131,8 @@ def reckoned(bucket: Bucket, now: float) -> Look | None:
     if look is None:
         return None
     change = 0.0 if bucket.use is None else look.limit - bucket.use
-    tokens = look.tokens + change * (now - look.at) / SECONDS_PER_MINUTE
-    within = min(max(tokens, 0.0), float(look.limit))
-    return replace(look, at=now, tokens=round(within), is_told=False)
+    tokens = looks.carried_on(look.tokens, change, now - look.at, look.limit)
+    return replace(look, at=now, tokens=round(tokens), is_told=False)
 
 
 def is_implausible(whole: float | None, look: Look | None) -> bool:

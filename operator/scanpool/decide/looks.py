@@ -95,6 +95,11 @@ def others(looks: Looks, per_replica: float | None) -> Mean | None:
     return Mean(fsum(seconds * use for seconds, use in spans) / covered, covered)
 
 
+def carried_on(tokens: float, change: float, seconds: float, limit: int) -> float:
+    """Return a level after some seconds in which it changes by so many tokens per minute."""
+    return min(max(tokens + change * seconds / SECONDS_PER_MINUTE, 0.0), float(limit))
+
+
 def lowest(looks: Looks, seconds: float) -> float:
     """Return the smallest level of the last seconds, as a share of the limit; 1 if none."""
     shares = (one.tokens / one.limit for one in looks if one.at >= looks[-1].at - seconds)

@@ -23,7 +23,7 @@ from scanpool.decide import looks
 from scanpool.decide.bucket import Bucket
 from scanpool.decide.limits import SPEC, Limit
 from scanpool.decide.looks import EMPTY_SHARE
-from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT
+from scanpool.models.units import WHOLE_PERCENT
 
 # The high mark, as a share of the limit: what flows into a full bucket is lost.
 HIGH_SHARE = 0.9
@@ -161,9 +161,11 @@ def level(
     low = min(reserve + ABOVE_RESERVE_SHARE * limit, (HIGH_SHARE - APART_SHARE) * limit)
     high = HIGH_SHARE * limit
     change = 0.0 if bucket.use is None else limit - bucket.use
-    tokens = _after(look.tokens, change, now - look.at, limit)
-    later = _after(tokens, min(change, 0.0), DELAY_SECONDS, limit)
-    started = _after(tokens, max(change, 0.0), min(start_seconds, LONGEST_START_SECONDS), limit)
+    tokens = looks.carried_on(look.tokens, change, now - look.at, limit)
+    later = looks.carried_on(tokens, min(change, 0.0), DELAY_SECONDS, limit)
+    started = looks.carried_on(
+        tokens, max(change, 0.0), min(start_seconds, LONGEST_START_SECONDS), limit
+    )
     if later <= min(reserve, low):
         state = State.RESERVE
     elif later <= low:
@@ -218,7 +220,3 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
     is_too_large = level.use is not None and level.use - level.others > limit
     is_certain = is_too_large and level.tokens is not None and level.tokens < EMPTY_SHARE * limit
     return found if cost.is_settled or is_certain else replace(found, keep=inf)
-
-
-def _after(tokens: float, change: float, seconds: float, limit: int) -> float:
-    return min(max(tokens + change * seconds / SECONDS_PER_MINUTE, 0.0), float(limit))
