@@ -161,7 +161,7 @@ async def test_what_it_cannot_finish_in_the_grace_is_redelivered_and_counted_onc
 async def test_a_task_in_hand_is_finished_in_the_grace_and_no_other_is_begun(
     vhost, openai_server, start_worker: StartWorker
 ) -> None:
-    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.5)))
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=2)))
     async with Users(vhost.amqp_url) as users:
         await users.submit(5)
         worker = start_worker(
@@ -172,6 +172,8 @@ async def test_a_task_in_hand_is_finished_in_the_grace_and_no_other_is_begun(
             SCAN_GRACE_SECONDS=str(DONE_SECONDS),
         )
         await until(lambda: server.provider.state()["accepted"] == 1)
+        # One that does not consume all queues yet leaves its first task, too.
+        await until(lambda: b"consuming" in worker.log_path.read_bytes())
 
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, DONE_SECONDS) == 0

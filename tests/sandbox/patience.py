@@ -12,10 +12,13 @@ POLL_SECONDS = 0.05
 
 
 def until(
-    what: str, probe: Callable[[], T], seen: Callable[[], object] = lambda: "nothing else known"
+    what: str,
+    probe: Callable[[], T],
+    seen: Callable[[], object] = lambda: "nothing else known",
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> T:
     """Return the first thing that `probe` returns that is true; `seen` describes a failure."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while not (found := probe()):
         assert time.monotonic() < deadline, f"waited in vain until {what}; {found!r}; {seen()}"
         time.sleep(POLL_SECONDS)

@@ -7,6 +7,7 @@ what is measured is a ratio or a count: the machine may be slow.
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,8 @@ ALLOWED_SHARE = 0.001
 """Of refused calls."""
 CONFIDENT_PERCENT = 50
 """Half a minute of learning: the chance of the first few calls has then worn off."""
+LEARNING_SECONDS = 240.0
+"""For half a minute of learning, in which nothing counts that was seen soon after a change."""
 WATCHED_SECONDS = 300.0
 """A cycle of the bucket's level, or nearly one."""
 
@@ -91,8 +94,9 @@ def test_all_of_the_limit_is_used_and_no_call_is_refused(overload, measured_by) 
     del pool["tokensPerReplicaMinute"], pool["probe"], pool["bucketReservePercent"]
     overload.create_pool(llm=pool)
     # The bucket was spent: it fills up beside the first workers, and then others come.
-    until("it has learned", lambda: has_learned(overload), lambda: scene.status(NAME))
-    until("it has settled", lambda: has_grown(overload), lambda: scene.status(NAME))
+    wait = partial(until, seen=lambda: scene.status(NAME), patience_seconds=LEARNING_SECONDS)
+    wait("it has learned", lambda: has_learned(overload))
+    wait("it has settled", lambda: has_grown(overload))
     scaled, submitted = scene.stage.scales(scene.namespace, NAME), overload.counts().submitted
 
     shown, used = watch(overload)

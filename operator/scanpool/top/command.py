@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_INTERVAL_SECONDS = 5.0
 LEAST_INTERVAL_SECONDS = 1.0
 """Pools tick every second at most, and their status is written less often than that."""
-PLAIN_COLUMNS = 160
-"""Width where the output is no terminal: the widest table, unwrapped."""
+PLAIN_COLUMNS = 1_000
+"""Width where the output is no terminal: wider than any table, as kubectl cuts nothing off there.
+A COLUMNS of the shell is the width of its terminal, and says nothing about a pipe."""
 
 Body = Mapping[str, Any]
 Read = Callable[[], Awaitable[Reading[tuple[Body, ...]]]]
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     console = Console(highlight=False)
     is_once = arguments.once or not console.is_terminal
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_COLUMNS)
     with ThreadPoolExecutor(1) as executor:
         try:

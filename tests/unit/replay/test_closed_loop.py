@@ -7,7 +7,7 @@ from statistics import mean
 
 import pytest
 
-from scanpool.decide import provider_ceiling, sharing, watermarks
+from scanpool.decide import looks, provider_ceiling, sharing, watermarks
 from scanpool.decide.bucket import Bucket
 from scanpool.decide.limit_ceiling import Terms
 from scanpool.decide.sharing import Entitlement
@@ -120,7 +120,7 @@ def without_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_reckoning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the level as the provider told it last, and as if it stood still."""
-    monkeypatch.setattr(watermarks, "_after", lambda tokens, *_: tokens)
+    monkeypatch.setattr(looks, "carried_on", lambda tokens, *_: tokens)
 
 
 def spent_by_each_pool(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,10 +68,17 @@ def test_without_a_name_the_namespace_of_the_kubeconfig_counts(
     assert stub.requests[0].path == IN_DEFAULT.replace("default", "shop")
 
 
-def test_a_pipe_gets_one_table_too(stub: KubeStub, capsys: pytest.CaptureFixture[str]) -> None:
-    stub.gets(PATH, Answer({"items": [body()]}))
+def test_a_pipe_gets_one_table_too_and_all_of_it(
+    stub: KubeStub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the width of the terminal is in which the shell runs."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "w" * 63
+    stub.gets(PATH, Answer({"items": [body(name, name)]}))
     assert cli.main(["top", "-A"]) == 0
-    assert "worker" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.split("\n")[1].split()[:2] == [name, name]
+    assert all(len(line) < 300 for line in said.splitlines())
 
 
 @pytest.mark.parametrize(
