@@ -31,6 +31,7 @@ from scanpool.models.observation import (
     QueueRates,
     Target,
 )
+from scanpool.models.pause import NO_PAUSE, Pause
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, Queue, RabbitMQ, ScaleTargetRef
 from scanpool.models.units import MEBIBYTE
@@ -215,11 +216,13 @@ def think(
     memory: Memory,
     now: float = NOW,
     peers: Sequence[Claim] = (),
+    pause: Pause = NO_PAUSE,
 ) -> Thought:
     """Assess, learn and decide, as a tick does."""
     found = assess(spec, observation, memory, now)
     learned = learn(spec, found, memory)
-    return Thought(found, learned, decide(spec, found, learned, Peers("scan/pool", tuple(peers))))
+    others = Peers("scan/pool", tuple(peers))
+    return Thought(found, learned, decide(spec, found, learned, others, pause))
 
 
 def follow(observation: Observation, replicas: int) -> Observation:

@@ -37,6 +37,7 @@ PRINTER_COLUMNS = (
     ("TPM-Limit", ".status.llm.limitTokensPerMinute", "integer", 0),
     ("Headroom", ".status.llm.headroomTokensPerMinute", "integer", 0),
     ("Zone", ".status.llm.zone", "string", 0),
+    ("Paused", ".status.paused", "string", 0),
     ("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", 0),
     ("Age", ".metadata.creationTimestamp", "date", 0),
     ("Min", ".spec.minReplicas", "integer", 1),

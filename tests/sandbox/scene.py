@@ -109,6 +109,10 @@ class Scene:
     def change_pool(self, name: str, **changes: Any) -> None:
         self.kube.patch(f"{self.pools}/{name}", {"spec": changes})
 
+    def annotate_pool(self, name: str, **annotations: str | None) -> None:
+        """Set annotations; None removes one."""
+        self.kube.patch(f"{self.pools}/{name}", {"metadata": {"annotations": annotations}})
+
     def pool(self, name: str) -> Obj:
         return self.kube.get(f"{self.pools}/{name}")
 

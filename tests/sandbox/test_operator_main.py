@@ -104,6 +104,31 @@ def test_observe_mode_decides_and_changes_nothing(scene, queues) -> None:
     scene.wait_condition(NAME, "ScalingActive", "True", "ScalingEnabled")
 
 
+def test_a_pause_is_the_last_word_until_it_is_taken_back(scene, queues) -> None:
+    queues.publish(QUEUE, 5)
+    scene.create_deployment(NAME)
+    scene.create_pool(NAME, QUEUE)
+    scene.wait_condition(NAME, "Ready", "True")
+    scene.annotate_pool(NAME, **{"scan.eco2.io/paused-scale-out": "true"})
+    scene.wait_status(NAME, paused="Out")
+
+    queues.publish(QUEUE, 40)
+    scene.wait_status(NAME, backlog=45, desiredReplicas=1, limitedBy="Paused")
+    active = scene.wait_condition(NAME, "ScalingActive", "True", "Paused")
+    assert "scan.eco2.io/paused-scale-out" in active["message"]
+
+    scene.annotate_pool(NAME, **{"scan.eco2.io/paused-replicas": "2"})
+    scene.wait_status(NAME, paused="AtReplicas", replicas=2)
+    scene.wait_condition(NAME, "ScalingActive", "False", "Paused")
+    assert scene.stage.scales(scene.namespace, NAME) == [1, 2]
+
+    off = {"scan.eco2.io/paused-replicas": None, "scan.eco2.io/paused-scale-out": None}
+    scene.annotate_pool(NAME, **off)
+    scene.wait_status(NAME, replicas=5, limitedBy="None")
+    scene.wait_condition(NAME, "ScalingActive", "True", "ScalingEnabled")
+    assert scene.status(NAME)["paused"] == "None"
+
+
 def test_the_token_ceiling_binds_and_follows_the_limit(capped) -> None:
     scene, provider = capped
     status = scene.status(NAME)
@@ -152,10 +177,10 @@ def test_kubectl_and_explain_tell_why(capped) -> None:
     head, row = kubectl(*at, "get", "swp").splitlines()
     assert head.split() == [
         "NAME", "REPLICAS", "DESIRED", "LIMITED-BY", "BACKLOG", "TPM-USED", "TPM-LIMIT",
-        "HEADROOM", "ZONE", "READY", "AGE",
+        "HEADROOM", "ZONE", "PAUSED", "READY", "AGE",
     ]  # fmt: skip
     assert row.split()[:-1] == [
-        NAME, "2", "2", "Tokens", "60", "600000", "2000000", "1400000", "Green", "True",
+        NAME, "2", "2", "Tokens", "60", "600000", "2000000", "1400000", "Green", "None", "True",
     ]  # fmt: skip
 
     head, row = kubectl(*at, "get", "scanpool", NAME, "-o", "wide").splitlines()

@@ -153,7 +153,7 @@ def test_the_printer_columns_are_those_of_the_design() -> None:
 
     assert shown == [
         "REPLICAS", "DESIRED", "LIMITED-BY", "BACKLOG", "TPM-USED", "TPM-LIMIT", "HEADROOM",
-        "ZONE", "READY", "AGE",
+        "ZONE", "PAUSED", "READY", "AGE",
     ]  # fmt: skip
 
 

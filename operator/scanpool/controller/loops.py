@@ -52,8 +52,8 @@ class _Loop:
         return self._pool.uid
 
     def update(self, pool: Pool) -> None:
-        """Take the object as the API server now has it; a new spec is acted on at once."""
-        if pool.generation != self._pool.generation:
+        """Take the object as the API server has it; what a person changed is acted on at once."""
+        if (pool.generation, pool.pause) != (self._pool.generation, self._pool.pause):
             self._changed.set()
         self._pool = pool
 

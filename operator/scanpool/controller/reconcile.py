@@ -106,7 +106,7 @@ class Reconciler:
 
         signals = assess(spec, seen, memory, now)
         memory = learn(spec, signals, memory)
-        decision = decide(spec, signals, memory, peers)
+        decision = decide(spec, signals, memory, peers, pool.pause)
 
         if identity is None or decision.claim is None:
             self._claims.forget(pool.key)

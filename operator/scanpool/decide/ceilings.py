@@ -52,7 +52,7 @@ def measure(
     claim = Claim(
         pool=peers.pool,
         weight=1 if spec.llm is None else spec.llm.weight,
-        floor=spec.min_replicas,
+        floor=min(spec.min_replicas, wanted),
         # A pool that only observes takes no more than it has.
         wanted=min([wanted, *(one.allows(current) for one in own.values())])
         if spec.mode is Mode.ENFORCE

@@ -12,6 +12,7 @@ from scanpool.decide.sharing import Entitlement
 from scanpool.decide.watermarks import NO_LEVEL, Level
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.pause import NO_PAUSE, Pause
 
 
 class Rung(StrEnum):
@@ -26,6 +27,7 @@ class Rung(StrEnum):
     FALLBACK = "fallback"
     FLOOR = "floor"
     BREAKER = "billing breaker"
+    PAUSE = "pause"
 
 
 # What others use is told with the help of what a replica costs, which may be a guess: half of the
@@ -111,6 +113,7 @@ class Decision:
     reverts: int = 0
     llm: LlmDecision | None = None
     breaker: Verdict | None = None
+    pause: Pause = NO_PAUSE
     next_probe_seconds: float | None = None
 
     @property

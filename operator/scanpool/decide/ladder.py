@@ -2,6 +2,7 @@
 
 demand -> tolerance -> stabilization -> scaling policies -> [minReplicas, maxReplicas]
        -> ceilings: tokens, requests, memory -> minReplicas as the floor -> billing breaker
+       -> pause
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
@@ -9,18 +10,20 @@ one unavailable                    | closed  | hold: nothing changes, but for th
 depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
+any, with an annotation that pauses| any     | what the pause leaves of the above
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanpool.decide import behavior, breaker, ceilings, probing
+from scanpool.decide import behavior, breaker, ceilings, pause, probing
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Backlog, Signals
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.pause import NO_PAUSE, Pause, Paused
 from scanpool.models.spec import Mode, PoolSpec
 
 
@@ -34,15 +37,20 @@ class _Rung:
     limits: LimitedBy = LimitedBy.NONE
 
 
-def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> Decision:
+def decide(
+    spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers, paused: Pause = NO_PAUSE
+) -> Decision:
     """Decide how many replicas the pool should have. The same arguments give the same answer."""
     current, backlog = signals.workers.replicas, signals.backlog
     if signals.holds or backlog is None:
-        met = ceilings.measure(spec, signals, memory, peers, _bounds(spec, current).replicas)
+        wanted = pause.hold(paused, current, _bounds(spec, current).replicas)
+        met = ceilings.measure(spec, signals, memory, peers, wanted)
         rungs = _hold(spec, signals, memory, met)
     else:
         rungs = [*_ask(backlog, signals.asked), *_pace(spec, signals, memory)]
-        met = ceilings.measure(spec, signals, memory, peers, rungs[-1].replicas)
+        # What a pause keeps from the pool is for others on the key.
+        wanted = pause.hold(paused, current, rungs[-1].replicas)
+        met = ceilings.measure(spec, signals, memory, peers, wanted)
         rungs += _below(spec, met.by_limit, current, rungs[-1].replicas)
     verdict = None
     if spec.llm is not None:
@@ -50,6 +58,7 @@ def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> De
             memory.llm.breaker, spec.llm, current, spec.min_replicas, signals.now
         )
         rungs += _breaker(verdict, rungs[-1].replicas)
+    rungs += _paused(paused, current, rungs[-1].replicas)
     return Decision(
         current=current,
         demand=None if backlog is None else backlog.demand.replicas,
@@ -60,6 +69,7 @@ def decide(spec: PoolSpec, signals: Signals, memory: Memory, peers: Peers) -> De
         reverts=len(memory.history.reverted_at),
         llm=_holding(spec, met.llm, max(current, rungs[-1].replicas)),
         breaker=verdict,
+        pause=paused,
         next_probe_seconds=None
         if spec.llm is None
         else probing.age(memory.llm.probing, memory.llm.breaker, spec.llm),
@@ -164,6 +174,13 @@ def _breaker(verdict: Verdict, replicas: int) -> list[_Rung]:
         return []
     capped = min(replicas, verdict.cap.replicas)
     return [_Rung(Rung.BREAKER, capped, verdict.cap.reason, LimitedBy.QUOTA)]
+
+
+def _paused(paused: Pause, current: int, replicas: int) -> list[_Rung]:
+    if paused.kind is Paused.NONE:
+        return []
+    held = pause.hold(paused, current, replicas)
+    return [_Rung(Rung.PAUSE, held, pause.reason(paused), LimitedBy.PAUSED)]
 
 
 def _holding(spec: PoolSpec, llm: LlmDecision | None, replicas: int) -> LlmDecision | None:

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
     NOT_MEASURED = "NotMeasured"
+    PAUSED = "Paused"
     # The pool or what it names.
     INVALID_SPEC = "InvalidSpec"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -103,6 +104,7 @@ class LimitedBy(StrEnum):
     MEMORY = "Memory", Reason.MEMORY_CEILING
     QUOTA = "Quota", Reason.QUOTA_EXHAUSTED
     FALLBACK = "Fallback"
+    PAUSED = "Paused", Reason.PAUSED
 
 
 def _message_is_same(new: str, old: str, around: Around) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scanpool.models.conditions import Reason
+from scanpool.models.pause import Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
 
@@ -16,13 +17,17 @@ DEFAULT_INTERVAL_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An object of the API. `spec` says what is wrong with it where it is not valid."""
+    """An object of the API. `spec` says what is wrong with it where it is not valid.
+
+    `pause` is what its annotations say.
+    """
 
     namespace: str
     name: str
     uid: str
     generation: int
     spec: PoolSpec | Unavailable
+    pause: Pause
     status: Mapping[str, Any]
 
     @classmethod
@@ -35,6 +40,7 @@ class Pool:
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             spec=parse(body.get("spec") or {}),
+            pause=Pause.from_annotations(metadata.get("annotations") or {}),
             status=body.get("status") or {},
         )
 

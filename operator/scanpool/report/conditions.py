@@ -5,10 +5,12 @@ from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
+from scanpool.decide import pause
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
+from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.units import SECONDS_PER_MINUTE
@@ -22,7 +24,9 @@ MAX_MESSAGE_CHARACTERS = 1000
 TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
 
 # What else decides while these do: the ceilings and the floor have had no say.
-NOT_BY_THE_LADDER = frozenset({LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA})
+NOT_BY_THE_LADDER = frozenset(
+    {LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA, LimitedBy.PAUSED}
+)
 
 
 class ConditionState(NamedTuple):
@@ -144,6 +148,9 @@ def _active(
         return _false(Reason.OBSERVE_MODE, observed)
     if refusal is not None:
         return _failed([refusal])
+    if (paused := decision.pause).kind is not Paused.NONE:
+        scales = paused.scales_in or paused.scales_out
+        return (_true if scales else _false)(Reason.PAUSED, pause.reason(paused))
     if gaps:
         return _failed(gaps, f"held at {decision.desired} replicas: ")
     return _true(Reason.SCALING_ENABLED, "replicas follow the decisions")

@@ -29,6 +29,7 @@ from scanpool.models.figures import (
     of_itself,
     shown,
 )
+from scanpool.models.pause import Paused
 from scanpool.models.units import WHOLE_PERCENT
 from scanpool.report.zone import Zone
 
@@ -264,6 +265,8 @@ class PoolStatus(Model):
     """Replicas decided on."""
     limited_by: LimitedBy | None = figure("limited_by", by="limit")
     """The rule that kept the pool from what its queues ask for."""
+    paused: Paused | None = figure("paused", by="direction")
+    """What an annotation pauses: scaling in, out, both, or both at a number of replicas."""
     backlog: Tokens | None = figure("backlog_messages", is_same=OF_ITSELF)
     """Messages, ready and unacked, in all queues."""
     backlog_source: str | None = None

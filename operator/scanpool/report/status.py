@@ -62,6 +62,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         ready_replicas=workers.ready,
         desired_replicas=decision.desired,
         limited_by=decision.limited_by,
+        paused=decision.pause.kind,
         backlog=backlog and backlog.messages,
         backlog_source=backlog and (AMQP_NOTE if backlog.source == "amqp" else backlog.source),
         ceilings={limit: most for limit, most in ceilings.items() if most is not None},

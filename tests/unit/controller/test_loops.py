@@ -160,6 +160,23 @@ async def test_a_new_spec_is_acted_on_at_once(loops: Loops, ticks: Ticks) -> Non
     assert ticks.seen[-1][0].generation == 2
 
 
+@pytest.mark.parametrize(
+    ("annotations", "ticked"),
+    [({"scan.eco2.io/paused": "true"}, True), ({"kubectl.kubernetes.io/note": "x"}, False)],
+)
+async def test_a_pause_is_acted_on_at_once_and_no_other_annotation(
+    loops: Loops, ticks: Ticks, annotations: dict[str, str], ticked: bool
+) -> None:
+    await loops.update(body())
+    await ticks.reach(1)
+    await settle()
+    changed = body()
+    changed["metadata"]["annotations"] = annotations
+    await loops.update(changed)
+    await settle()
+    assert len(ticks.seen) == (2 if ticked else 1)
+
+
 async def test_a_new_spec_during_a_tick_is_acted_on_after_it(loops: Loops, ticks: Ticks) -> None:
     go_on = asyncio.Event()
 

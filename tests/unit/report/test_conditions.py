@@ -28,6 +28,7 @@ from scanpool.decide.memory import Memory
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
 from scanpool.models.llm import OnQuotaExhausted, Probe
 from scanpool.models.observation import Observation, ProviderState
+from scanpool.models.pause import Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Fallback, Mode, PoolSpec
 from scanpool.report import conditions
@@ -136,6 +137,29 @@ def test_observing_is_a_choice_and_no_fault() -> None:
     assert state(ConditionType.SCALING_ACTIVE, spec=spec) == ("False", Reason.OBSERVE_MODE)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value", "status"),
+    [
+        ("paused", "true", "False"),
+        ("paused-replicas", "3", "False"),
+        ("paused", "perhaps", "False"),
+        ("paused-scale-in", "true", "True"),
+        ("paused-scale-out", "true", "True"),
+        ("paused", "false", None),
+    ],
+)
+def test_a_pause_names_its_annotation(annotation: str, value: str, status: str | None) -> None:
+    pause = Pause.from_annotations({f"scan.eco2.io/{annotation}": value})
+
+    found = found_of(ConditionType.SCALING_ACTIVE, decision=decision(pause=pause))
+
+    if status is None:
+        assert (found.status, found.reason) == ("True", Reason.SCALING_ENABLED)
+    else:
+        assert (found.status, found.reason) == (status, Reason.PAUSED)
+        assert f"scan.eco2.io/{annotation}" in found.message
+
+
 LIMITS = {
     LimitedBy.NONE: ("False", Reason.DESIRED_WITHIN_RANGE),
     LimitedBy.HOLD: ("False", Reason.DESIRED_WITHIN_RANGE),
@@ -148,6 +172,7 @@ LIMITS = {
     LimitedBy.REQUESTS: ("True", Reason.REQUEST_CEILING),
     LimitedBy.MEMORY: ("True", Reason.MEMORY_CEILING),
     LimitedBy.QUOTA: ("True", Reason.QUOTA_EXHAUSTED),
+    LimitedBy.PAUSED: ("True", Reason.PAUSED),
 }
 
 

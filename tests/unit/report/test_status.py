@@ -34,6 +34,7 @@ from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.error_codes import Refusals
 from scanpool.models.figures import shown
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.pause import NO_PAUSE, SCALE_IN, Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec
 from scanpool.models.units import MEBIBYTE, timestamp
@@ -147,13 +148,21 @@ def after_tick(
     previous: PoolStatus | None = None,
     scaled: Scaled | None = None,
     peers: Sequence[Claim] = (),
+    pause: Pause = NO_PAUSE,
 ) -> PoolStatus:
-    signals, memory, decision = think(spec, observation, memory, peers=peers)
+    signals, memory, decision = think(spec, observation, memory, peers=peers, pause=pause)
     outcome = Outcome(signals, decision, scaled)
     return status.of_tick(Since(previous or PoolStatus(), 7), spec, outcome, checkpoint(memory))
 
 
-FULL = after_tick(FULL_SPEC, FULL_OBSERVATION, FULL_MEMORY, scaled=Scaled(3, 2), peers=(PEER,))
+FULL = after_tick(
+    FULL_SPEC,
+    FULL_OBSERVATION,
+    FULL_MEMORY,
+    scaled=Scaled(3, 2),
+    peers=(PEER,),
+    pause=Pause.from_annotations({SCALE_IN: "true"}),
+)
 
 
 def unset(value: Any, path: str = "status") -> list[str]:

@@ -16,7 +16,7 @@ from scanpool.report.pool_status import BudgetStatus, LlmStatus, PoolStatus, Ste
 
 UNKNOWN = "unknown"
 # Rungs that say something even where they change nothing.
-TELLING = frozenset({Rung.DEMAND, Rung.HOLD, Rung.BREAKER})
+TELLING = frozenset({Rung.DEMAND, Rung.HOLD, Rung.BREAKER, Rung.PAUSE})
 # Up to how many seconds an age is told in the unit, and how many make one of it.
 AGES = ((120, 1, "s"), (7200, 60, "min"), (float("inf"), 3600, "h"))
 
