@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.scene import PROVIDER, Scene, amqp, llm, open_scene
+from sandbox.scene import PROVIDER, Scene, amqp, llm, management, open_scene
 from scanpool_sandbox.openai_provider import Provider
 from scanpool_sandbox.openai_server import OpenAIServer
 
@@ -127,6 +127,22 @@ def test_a_pause_is_the_last_word_until_it_is_taken_back(scene, queues) -> None:
     scene.wait_status(NAME, replicas=5, limitedBy="None")
     scene.wait_condition(NAME, "ScalingActive", "True", "ScalingEnabled")
     assert scene.status(NAME)["paused"] == "None"
+
+
+def test_a_pool_starts_above_its_activation_and_ends_with_its_cooldown(scene, queues) -> None:
+    queues.publish(QUEUE, 5)
+    scene.create_deployment(NAME, 0)
+    asked = management(QUEUE)
+    asked["queues"][0]["activationMessages"] = 5
+    scene.create_pool(NAME, QUEUE, minReplicas=0, cooldownSeconds=2, rabbitmq=asked)
+    scene.wait_status(NAME, desiredReplicas=0, backlog=5, limitedBy="Activation")
+    scene.wait_condition(NAME, "Ready", "True")
+
+    queues.publish(QUEUE, 1)
+    scene.wait_status(NAME, replicas=1, backlog=6)
+    queues.purge(QUEUE)
+    scene.wait_status(NAME, replicas=0, backlog=0)
+    assert scene.stage.scales(scene.namespace, NAME) == [0, 1, 0]
 
 
 def test_the_token_ceiling_binds_and_follows_the_limit(capped) -> None:

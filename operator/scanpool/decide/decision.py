@@ -22,6 +22,7 @@ class Rung(StrEnum):
     TOLERANCE = "tolerance"
     STABILIZATION = "stabilization"
     POLICIES = "policies"
+    ACTIVATION = "activation"
     BOUNDS = "bounds"
     HOLD = "hold"
     FALLBACK = "fallback"

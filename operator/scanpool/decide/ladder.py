@@ -1,6 +1,6 @@
 """The third stride: the ladder from what the queues ask for to what the pool gets.
 
-demand -> tolerance -> stabilization -> scaling policies -> [minReplicas, maxReplicas]
+demand -> tolerance -> stabilization -> scaling policies -> activation -> [minReplicas, maxReplicas]
        -> ceilings: tokens, requests, memory -> minReplicas as the floor -> billing breaker
        -> pause
 
@@ -16,7 +16,7 @@ any, with an annotation that pauses| any     | what the pause leaves of the abov
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanpool.decide import behavior, breaker, ceilings, pause, probing
+from scanpool.decide import activation, behavior, breaker, ceilings, pause, probing
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
@@ -48,6 +48,8 @@ def decide(
         rungs = _hold(spec, signals, memory, met)
     else:
         rungs = [*_ask(backlog, signals.asked), *_pace(spec, signals, memory)]
+        rungs += _activation(spec, signals, memory, rungs[-1].replicas)
+        rungs.append(_bounds(spec, rungs[-1].replicas))
         # What a pause keeps from the pool is for others on the key.
         wanted = pause.hold(paused, current, rungs[-1].replicas)
         met = ceilings.measure(spec, signals, memory, peers, wanted)
@@ -108,8 +110,14 @@ def _pace(spec: PoolSpec, signals: Signals, memory: Memory) -> list[_Rung]:
             "as far as the scaling policies let it go at once",
             LimitedBy.SCALING_POLICY,
         ),
-        _bounds(spec, paced),
     ]
+
+
+def _activation(spec: PoolSpec, signals: Signals, memory: Memory, paced: int) -> list[_Rung]:
+    found = activation.turn(spec, memory.activity, signals.workers.replicas, paced, signals.now)
+    if found is None:
+        return []
+    return [_Rung(Rung.ACTIVATION, found.replicas, found.reason, LimitedBy.ACTIVATION)]
 
 
 def _bounds(spec: PoolSpec, replicas: int) -> _Rung:

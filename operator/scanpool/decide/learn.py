@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanpool.decide import backoff, breaker, cost, history, limits, probing, ramp
+from scanpool.decide import activation, backoff, breaker, cost, history, limits, probing, ramp
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.memory import Memory
@@ -17,10 +17,15 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     the reading of use and the bucket, beside the working sets.
     """
     known, llm, seen = memory.llm, spec.llm, signals.llm
-    past = history.step(memory.history, spec.behavior, signals)
+    own = replace(
+        memory,
+        history=history.step(memory.history, spec.behavior, signals),
+        working_sets=signals.working_sets,
+        activity=activation.step(memory.activity, signals),
+    )
     if llm is None or seen is None:
         known = replace(known, breaker=Breaker())
-        return Memory(past, signals.working_sets, known)
+        return replace(own, llm=known)
     now, window = signals.now, llm.usage.window_seconds
     paid = breaker.step(known.breaker, seen, window, now)
     has_opened = paid.state is Quota.OPEN and known.breaker.state is Quota.CLOSED
@@ -31,15 +36,14 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     )
     known_limits = limits.step(known.limits, llm, seen.told, now)
     held_back = backoff.step(known.backoff, seen, billing, now)
-    return Memory(
-        past,
-        signals.working_sets,
-        replace(
+    return replace(
+        own,
+        llm=replace(
             known,
             breaker=paid,
             backoff=held_back,
             limits=known_limits,
-            cost=cost.step(known.cost, llm, signals, held_back.refused_at, past.shrunk_at),
+            cost=cost.step(known.cost, llm, signals, held_back.refused_at, own.history.shrunk_at),
             bucket=seen.bucket,
             belief=seen.belief,
             uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),

@@ -6,6 +6,7 @@ What belongs to a provider's limit hangs together, so that a second limit is a s
 from dataclasses import dataclass, field, replace
 
 from scanpool.decide import backoff, breaker, bucket, cost, history, limits, working_sets
+from scanpool.decide.activation import Activity
 from scanpool.decide.backoff import Backoff, KeptBackoff
 from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, KeptBreaker
@@ -39,6 +40,7 @@ class Memory:
     history: History = field(default_factory=History)
     working_sets: WorkingSets = field(default_factory=WorkingSets)
     llm: LlmMemory = field(default_factory=LlmMemory)
+    activity: Activity = field(default_factory=Activity)
 
 
 class Checkpoint(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptWorkingSets):

@@ -33,7 +33,10 @@ class QueueDepth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in the pool's queues, as `source` shows it."""
+    """What waits in the pool's queues, as `source` shows it.
+
+    It `is_active` if a queue has more than starts a pool at zero.
+    """
 
     source: str
     queues: tuple[QueueDepth, ...]
@@ -41,6 +44,7 @@ class Backlog:
     ready: int
     demand: Demand
     is_near_target: bool
+    is_active: bool = True
 
 
 class Expiry(NamedTuple):

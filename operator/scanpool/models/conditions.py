@@ -96,6 +96,7 @@ class LimitedBy(StrEnum):
     NONE = "None"
     HOLD = "Hold"
     STABILIZATION = "Stabilization"
+    ACTIVATION = "Activation"
     SCALING_POLICY = "ScalingPolicy", Reason.SCALING_POLICY
     MIN_REPLICAS = "MinReplicas", Reason.TOO_FEW_REPLICAS
     MAX_REPLICAS = "MaxReplicas", Reason.TOO_MANY_REPLICAS

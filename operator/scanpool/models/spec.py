@@ -56,6 +56,8 @@ class Queue(Model):
     name: BrokerName
     messages_per_replica: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Messages, ready and unacked, that one replica is meant to have."""
+    activation_messages: Annotated[int, whole(0, 1_000_000)] = 0
+    """A pool at 0 replicas starts once a queue has more messages than this."""
     tokens_per_message: Annotated[int, Field(ge=0, le=10**9)] = 0
     """LLM tokens that one message costs; 0 where it calls no LLM."""
 
@@ -143,6 +145,9 @@ class PoolSpec(Model):
     """Observe decides and reports, and changes nothing."""
     min_replicas: Replicas = 1
     max_replicas: Annotated[int, whole(1, MOST_REPLICAS)]
+    cooldown_seconds: Annotated[int, whole(0, 86_400)] | None = None
+    """With minReplicas 0: seconds for which no queue has had more than its activationMessages until
+    the pool goes to 0. Without it the window of behavior.scaleDown decides."""
     polling_interval_seconds: Annotated[int, whole(1, 3600)] = 10
     rabbitmq: RabbitMQ
     llm: Llm | None = None

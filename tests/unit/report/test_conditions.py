@@ -164,6 +164,7 @@ LIMITS = {
     LimitedBy.NONE: ("False", Reason.DESIRED_WITHIN_RANGE),
     LimitedBy.HOLD: ("False", Reason.DESIRED_WITHIN_RANGE),
     LimitedBy.STABILIZATION: ("False", Reason.DESIRED_WITHIN_RANGE),
+    LimitedBy.ACTIVATION: ("False", Reason.DESIRED_WITHIN_RANGE),
     LimitedBy.FALLBACK: ("False", Reason.DESIRED_WITHIN_RANGE),
     LimitedBy.SCALING_POLICY: ("True", Reason.SCALING_POLICY),
     LimitedBy.MIN_REPLICAS: ("True", Reason.TOO_FEW_REPLICAS),

@@ -18,6 +18,7 @@ def backlog(
         return None
     depths, queues = found.value, spec.rabbitmq.queues
     wanted = demand(queues, {depth.name: depth for depth in depths})
+    activating = {queue.name: queue.activation_messages for queue in queues}
     prices = {queue.name: queue.tokens_per_message for queue in queues}
     return Backlog(
         source=found.source,
@@ -28,6 +29,7 @@ def backlog(
         messages=sum(one.messages for one in depths),
         ready=sum(one.ready for one in depths),
         demand=wanted,
+        is_active=any(one.messages > activating[one.name] for one in depths),
         is_near_target=within_tolerance(wanted, current, spec.behavior),
     )
 
