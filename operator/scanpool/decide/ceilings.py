@@ -8,7 +8,7 @@ from scanpool.decide import provider_ceiling, room_ceiling
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
-from scanpool.decide.watermarks import FALLS
+from scanpool.decide.watermarks import FALLS, State
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.spec import Mode, PoolSpec
@@ -37,6 +37,11 @@ class Ceilings:
     def runs_empty(self) -> bool:
         """Whether the provider's bucket is at its low mark, or below it."""
         return self.llm is not None and self.llm.level.state in FALLS
+
+    @property
+    def is_high(self) -> bool:
+        """Whether the provider's bucket is at its high mark."""
+        return self.llm is not None and self.llm.level.state is State.HIGH
 
 
 def measure(

@@ -25,6 +25,7 @@ class Rung(StrEnum):
     ACTIVATION = "activation"
     BOUNDS = "bounds"
     HOLD = "hold"
+    LEVEL = "level"
     FALLBACK = "fallback"
     FLOOR = "floor"
     BREAKER = "billing breaker"

@@ -1,14 +1,20 @@
 """What the pool asked for, what it was given, and who set it back."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from scanpool.decide import behavior
 from scanpool.decide.behavior import Recommendation, Scaling
 from scanpool.decide.signals import Signals
+from scanpool.models.base import Model
+from scanpool.models.figures import NEVER, Noise
 from scanpool.models.spec import Behavior
 
 # Replicas that someone else sets back within this time are contested, not adjusted.
 REVERT_WINDOW_SECONDS = 600
+# A pool that alternates around what its limit feeds has the larger number again within this time,
+# if the limit feeds a fifth of a replica beyond the smaller one; if less, waiting costs little.
+HAD_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,8 @@ class History:
 
     No recommendations: the first tick of a process, which none of this survives. Recommendations
     would cost a write per tick, and all that is lost is the time in which their window fills anew.
+    `had` is the most replicas that were ready within a quarter of an hour, and when they last were,
+    as far as the queues still asked for so many when they were last read.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -24,6 +32,7 @@ class History:
     failed_depth_readings: int = 0
     last_desired: int | None = None
     reverted_at: tuple[float, ...] = ()
+    had: Recommendation | None = None
 
     @property
     def shrunk_at(self) -> float | None:
@@ -47,10 +56,41 @@ def step(history: History, rules: Behavior, signals: Signals) -> History:
         failed_depth_readings=0 if signals.backlog else history.failed_depth_readings + 1,
         last_desired=None if is_set_back else history.last_desired,
         reverted_at=(*reverts, now) if is_set_back else reverts,
+        had=_had(history.had, signals),
     )
+
+
+def _had(known: Recommendation | None, signals: Signals) -> Recommendation:
+    """Return the most replicas of late; a tick that cannot read everything takes none off."""
+    now, ready = signals.now, min(signals.workers.ready, signals.workers.replicas)
+    if known is None or now - known.at > HAD_SECONDS or ready >= known.replicas:
+        known = Recommendation(now, ready)
+    if signals.holds:
+        return known
+    return known._replace(replicas=min(known.replicas, signals.asked))
 
 
 def scaled(history: History, before: int, after: int, now: float) -> History:
     """Return the history once the API server has taken a change of replicas."""
     scalings = (*history.scalings, Scaling(now, after - before))
     return replace(history, scalings=scalings, last_desired=after)
+
+
+class KeptHistory(Model):
+    """What of it survives the process."""
+
+    had_replicas: Annotated[int | None, Noise(NEVER)] = None
+    had_at: Annotated[float | None, Noise(NEVER)] = None
+
+
+def kept(history: History) -> KeptHistory:
+    """Return what the next process needs."""
+    had = history.had
+    return KeptHistory() if had is None else KeptHistory(had_replicas=had.replicas, had_at=had.at)
+
+
+def restored(kept: KeptHistory) -> History:
+    """Return what a process starts with: its window of recommendations is empty."""
+    if kept.had_replicas is None or kept.had_at is None:
+        return History()
+    return History(had=Recommendation(kept.had_at, kept.had_replicas))

@@ -6,7 +6,8 @@ demand -> tolerance -> stabilization -> scaling policies -> activation -> [minRe
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
-one unavailable                    | closed  | hold: nothing changes, but for the bounds
+one unavailable                    | closed  | hold: nothing changes, but for the bounds, and what
+                                   |         | the level of the bucket takes and gives back
 depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
@@ -151,7 +152,8 @@ def _capped(met: Mapping[LimitedBy, Ceiling], current: int, replicas: int) -> li
 def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> list[_Rung]:
     """Keep what is there; with a fallback and no depth for too long, have at least that.
 
-    A bucket that runs empty is known, whatever is not, and takes replicas all the same.
+    A bucket that runs empty is known, whatever is not, and takes replicas all the same. One that is
+    full again gives them back.
 
     Within the bounds, which the spec alone tells: minReplicas and maxReplicas hold whatever cannot
     be read, as the HPA's do.
@@ -173,8 +175,35 @@ def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> li
     if met.runs_empty and not signals.is_first_look:
         of_tokens = {LimitedBy.TOKENS: met.by_limit[LimitedBy.TOKENS]}
         rungs += _capped(of_tokens, current, rungs[-1].replicas)
+    elif met.is_high and not signals.is_first_look:
+        rungs += _given_back(spec, signals, memory, met, rungs[-1].replicas)
     bounds = _bounds(spec, rungs[-1].replicas)
     return rungs if bounds.replicas == rungs[-1].replicas else [*rungs, bounds]
+
+
+def _given_back(
+    spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings, replicas: int
+) -> list[_Rung]:
+    """Give back what the level took, as far as it and every ceiling that is known allow.
+
+    What cannot be read now let the pool have so many a short while ago; more than that it asks for
+    no longer. The provider has to tell the level: what is reckoned on rests on what is missing.
+    """
+    had, look = memory.history.had, signals.llm and signals.llm.bucket.latest
+    if had is None or not look or not look.is_told:
+        return []
+    known = {limit: one for limit, one in met.by_limit.items() if one.replicas is not None}
+    if LimitedBy.TOKENS not in known:
+        return []
+    past = memory.history.scalings
+    wanted = behavior.apply_policies(had.replicas, replicas, spec.behavior, past, signals.now)
+    lately = f"{had.replicas} replicas were ready {signals.now - had.at:.0f} s ago"
+    told = f"the bucket is high, and {lately}"
+    rungs = [
+        _Rung(Rung.LEVEL, max(wanted, replicas), told, LimitedBy.HOLD),
+        *_capped(known, signals.workers.replicas, max(wanted, replicas)),
+    ]
+    return rungs if rungs[-1].replicas > replicas else []
 
 
 def _breaker(verdict: Verdict, replicas: int) -> list[_Rung]:

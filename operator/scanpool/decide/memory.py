@@ -12,7 +12,7 @@ from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
-from scanpool.decide.history import History
+from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
@@ -43,7 +43,9 @@ class Memory:
     activity: Activity = field(default_factory=Activity)
 
 
-class Checkpoint(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptWorkingSets):
+class Checkpoint(
+    KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptWorkingSets, KeptHistory
+):
     """The part of a pool's memory that must survive the process, in the status."""
 
 
@@ -57,6 +59,7 @@ def checkpoint(memory: Memory) -> Checkpoint:
         backoff.kept(llm.backoff),
         breaker.kept(llm.breaker),
         working_sets.kept(memory.working_sets),
+        history.kept(memory.history),
     )
     return Checkpoint(**{name: value for part in parts for name, value in part})
 
@@ -66,6 +69,7 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
     if kept is None:
         return Memory()
     return Memory(
+        history=history.restored(kept),
         working_sets=working_sets.restored(kept, now),
         llm=LlmMemory(
             breaker=breaker.restored(kept),

@@ -13,6 +13,7 @@ from builders import (
     WHOLE_KEY,
     blinded,
     decided,
+    depth,
     follow,
     llm,
     node,
@@ -28,11 +29,22 @@ from builders import (
 from scanpool.decide import Memory, after_scaling, checkpoint, restore
 from scanpool.decide.behavior import Recommendation
 from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.bucket import Bucket, OthersUse
+from scanpool.decide.cost import Learned
 from scanpool.decide.decision import Rung, Step
+from scanpool.decide.looks import Look
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.llm import OnQuotaExhausted
-from scanpool.models.observation import KeyUsage, ProviderState
-from scanpool.models.spec import Fallback, MemoryTarget, PoolSpec
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.spec import (
+    Behavior,
+    Fallback,
+    MemoryTarget,
+    PoolSpec,
+    ScalingRules,
+    SelectPolicy,
+)
+from scanpool.models.units import MEBIBYTE
 
 ON_NODES = MemoryTarget()
 BILLED = seen(ProviderState(billing_code="insufficient_quota"))
@@ -126,6 +138,135 @@ def test_after_a_restart_nothing_goes_down_before_the_window_has_filled() -> Non
 
     assert {desired[second] for second in range(0, 300, 10)} == {9}
     assert desired[310] == 1
+
+
+# --- The level of the bucket, which takes replicas and gives them back all the same ---
+
+LIMIT = 2_000_000
+# The limit feeds 3.7 replicas.
+COST = 540_000
+LOOKED_AT = llm(tokens_per_replica_minute=COST, usage=WHOLE_KEY, api_key_secret_ref=API_KEY)
+
+
+def levelled(share: float, had: int | None = 4, seconds_ago: float = 300) -> Memory:
+    """Build the memory of a pool of three whose bucket held so much ten seconds ago."""
+    then = NOW - 10
+    look = Look(then, int(share * LIMIT), LIMIT, None, 3, 3)
+    nobody = OthersUse(then, 0.0)
+    known = settled(
+        3,
+        cost=Learned(float(COST), then, 600.0),
+        bucket=Bucket((look,), nobody, float(COST), 3, told_at=then, usual=nobody),
+    )
+    before = None if had is None else Recommendation(NOW - seconds_ago, had)
+    return replace(known, history=replace(known.history, had=before))
+
+
+def watched(share: float, replicas: int = 3, **changes: Any) -> Observation:
+    """Build what a pool sees that uses all of a limit, and that every reading is asked of."""
+    provider = ProviderState(LIMIT, tokens_remaining=int(share * LIMIT))
+    usual: dict[str, Any] = {
+        "queues": seen((depth(200),)),
+        "rates": seen((rates(9.0),)),
+        "provider": seen(provider),
+        "usage": seen(KeyUsage(3.0 * COST, 100)),
+        "nodes": seen((node(), node("node-b"))),
+    }
+    return observe(replicas, **{**usual, **changes})
+
+
+WATCHED = pool(llm=LOOKED_AT, memory=ON_NODES)
+READINGS = ("queues", "rates", "usage", "nodes")
+
+
+@pytest.mark.parametrize("missing", READINGS)
+@pytest.mark.parametrize(
+    ("share", "known", "desired"),
+    [
+        pytest.param(0.95, levelled(0.94), 4, id="it-has-filled-up"),
+        pytest.param(0.5, levelled(0.49), 3, id="not-yet"),
+        pytest.param(0.95, levelled(0.94, had=None), 3, id="it-has-taken-nothing"),
+        pytest.param(0.95, levelled(0.94, had=3), 3, id="no-more-than-that"),
+        pytest.param(0.95, levelled(0.94, had=9), 4, id="nor-than-is-fed"),
+        pytest.param(0.95, levelled(0.94, seconds_ago=901), 3, id="long-ago"),
+    ],
+)
+def test_a_level_that_is_high_gives_back_what_it_took_while_a_reading_fails(
+    missing: str, share: float, known: Memory, desired: int
+) -> None:
+    decision = decided(WATCHED, blinded(watched(share), missing), known)
+
+    assert (decision.desired, decision.limited_by) == (desired, LimitedBy.HOLD)
+    ceilings = ["tokens ceiling"] if missing == "nodes" else ["tokens ceiling", "memory ceiling"]
+    told = [Rung.HOLD, Rung.LEVEL, *ceilings] if desired > 3 else [Rung.HOLD]
+    assert [step.step for step in decision.steps] == told
+
+
+def test_what_a_level_gives_back_is_told_in_words() -> None:
+    decision = decided(WATCHED, blinded(watched(0.95), "nodes"), levelled(0.94))
+
+    assert decision.reason == "the bucket is high, and 4 replicas were ready 300 s ago"
+
+
+@pytest.mark.parametrize(
+    ("spec", "observation"),
+    [
+        pytest.param(WATCHED, blinded(watched(0.95), "provider", "usage"), id="no-level-is-told"),
+        pytest.param(
+            WATCHED,
+            blinded(watched(0.95, nodes=seen((node(memory_requested=4096 * MEBIBYTE),))), "queues"),
+            id="a-ceiling-that-is-known",
+        ),
+        pytest.param(
+            pool(
+                llm=LOOKED_AT,
+                memory=ON_NODES,
+                behavior=Behavior(scale_up=ScalingRules(select_policy=SelectPolicy.DISABLED)),
+            ),
+            blinded(watched(0.95), "queues"),
+            id="the-pool's-own-rules",
+        ),
+        pytest.param(
+            pool(llm=LOOKED_AT, memory=ON_NODES, max_replicas=3),
+            blinded(watched(0.95), "queues"),
+            id="maxReplicas",
+        ),
+    ],
+)
+def test_it_gives_back_no_more_than_what_is_known_allows(
+    spec: PoolSpec, observation: Observation
+) -> None:
+    assert decided(spec, observation, levelled(0.94)).desired == 3
+
+
+def test_the_first_look_gives_nothing_back() -> None:
+    known = levelled(0.94)
+    first = replace(known, history=replace(known.history, recommendations=()))
+
+    assert decided(WATCHED, blinded(watched(0.95), "nodes"), first).desired == 3
+
+
+@pytest.mark.parametrize("missing", READINGS)
+def test_while_a_reading_fails_the_level_takes_and_gives_by_turns(missing: str) -> None:
+    """So a pool keeps to both of the whole numbers that it had around what its limit feeds."""
+    known, replicas, level, course = levelled(0.5), 4, 0.5, []
+    for tick in range(150):
+        now = NOW + 10 * tick
+        level = min(level + (1 - replicas * COST / LIMIT) / 6, 1)
+        found = watched(level, replicas)
+        told = ProviderState(LIMIT, tokens_remaining=int(level * LIMIT))
+        # Some noise, or the reading would pass for one that is stuck.
+        used = KeyUsage(float(replicas * COST + tick), 100)
+        found = replace(found, provider=seen(told, now), usage=seen(used, now))
+        _, known, decision = think(WATCHED, blinded(found, missing), known, now)
+        if decision.desired != replicas:
+            known = after_scaling(known, replicas, decision.desired, now)
+            replicas = decision.desired
+            course.append(replicas)
+
+    assert course[:4] == [3, 4, 3, 4]
+    assert set(course) == {3, 4}
+    assert 0 < level < 1
 
 
 FALLBACK = Fallback(failure_threshold=3, replicas=4)

@@ -1,11 +1,13 @@
 """What a tick teaches, part by part, and what of it survives the process."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from builders import (
     NOW,
+    backlog,
     blinded,
     depth,
     llm,
@@ -103,6 +105,34 @@ def test_failed_readings_of_the_depth_are_counted_in_a_row() -> None:
     assert learn(SPEC, signals(), known).history.failed_depth_readings == 0
 
 
+@pytest.mark.parametrize(
+    ("had", "changes", "found"),
+    [
+        pytest.param(None, {}, (NOW, 2), id="nothing-known"),
+        pytest.param((NOW - 900, 4), {}, (NOW - 900, 4), id="a-quarter-of-an-hour-ago"),
+        pytest.param((NOW - 901, 4), {}, (NOW, 2), id="too-long-ago"),
+        pytest.param((NOW - 10, 2), {}, (NOW, 2), id="still-as-many"),
+        pytest.param((NOW - 10, 1), {}, (NOW, 2), id="now-more"),
+        pytest.param(
+            (NOW - 10, 1), {"workers": workers(1, starting=2)}, (NOW, 1), id="not-those-that-start"
+        ),
+        pytest.param(
+            (NOW - 10, 4), {"backlog": backlog(wanted=3)}, (NOW - 10, 3), id="fewer-are-asked-for"
+        ),
+        pytest.param(
+            (NOW - 10, 4), {"backlog": None}, (NOW - 10, 4), id="nobody-knows-what-is-asked-for"
+        ),
+    ],
+)
+def test_the_most_replicas_of_late_are_remembered_as_far_as_they_are_asked_for(
+    had: tuple[float, int] | None, changes: dict[str, Any], found: tuple[float, int]
+) -> None:
+    known = memory(History(had=None if had is None else Recommendation(*had)))
+
+    usual = {"backlog": backlog(wanted=9)}
+    assert learn(SPEC, signals(**{**usual, **changes}), known).history.had == found
+
+
 def test_working_sets_and_old_scalings_are_kept_up_to_date() -> None:
     old = memory(History(scalings=(Scaling(NOW - 1_800, 2), Scaling(NOW - 10, 1))))
     observation = observe(target=target(2, pods(2, memory_used=7)))
@@ -162,7 +192,8 @@ def test_a_pool_without_a_provider_learns_nothing_of_one() -> None:
 
     assert known.llm == LEARNING.llm
     assert known.working_sets == LEARNING.working_sets
-    assert known.history == History((Recommendation(NOW, 2),)), "the queues teach all the same"
+    there = Recommendation(NOW, 2)
+    assert known.history == History((there,), had=there), "the queues teach all the same"
 
 
 # --- 429s that are refusals to be paid ---
@@ -210,6 +241,7 @@ FULL = memory(
         failed_depth_readings=2,
         last_desired=3,
         reverted_at=(NOW,),
+        had=Recommendation(NOW - 100, 4),
     ),
     WorkingSets((WorkingSet(NOW, 700 * MEBIBYTE),)),
     cost=Learned(548_321.0, NOW - 50, 299.0, busy_since=NOW - 60, busy_replicas=3),
@@ -262,6 +294,8 @@ def test_a_checkpoint_has_what_must_survive_and_is_rounded() -> None:
             "quota_refusals": 4,
             "quota_closed_at": NOW - 3_600,
             "working_set_bytes": 704 * MEBIBYTE,
+            "had_replicas": 4,
+            "had_at": NOW - 100,
         }
     )
     assert checkpoint(Memory()) == Checkpoint()
@@ -269,6 +303,7 @@ def test_a_checkpoint_has_what_must_survive_and_is_rounded() -> None:
 
 def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window() -> None:
     assert restore(checkpoint(FULL), NOW + 60) == Memory(
+        history=History(had=Recommendation(NOW - 100, 4)),
         working_sets=WorkingSets((WorkingSet(NOW + 60, 704 * MEBIBYTE),)),
         llm=LlmMemory(
             cost=Learned(550_000, NOW + 60, 240.0),
