@@ -16,6 +16,9 @@ KEPT_SECONDS = 240.0
 # stands for what is not seen as long as neighbors commonly stay.
 WHOLE_SECONDS = 50.0
 USUAL_SECONDS = 300.0
+# Calls come in lumps, and what one minute tells of others is off by up to a tenth of the limit.
+# More than that, beyond what several minutes tell, is somebody.
+CLEARLY_SHARE = 0.1
 # A replica more is let in beside a bucket that is full, once it has been seen to be full for this
 # long beside the replicas that there are: two looks and the calls of the newest replica. Where it
 # only stays high, something is wrong with what it tells of others, and it takes longer.
@@ -99,7 +102,10 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
     if _is_content(seen.looks[-1], measured):
         seen = replace(seen, content_at=now)
     mean, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
-    told = _not_told(seen, measured) if mean is None else _told(seen, mean)
+    if not newest.is_told:
+        told = _in_silence(bucket, measured, newest)
+    else:
+        told = _not_told(seen, measured) if mean is None else _told(seen, mean)
     own = newest.own(measured.per_replica)
     if told is not None and own is not None and newest.is_full:
         told = max(min(told, newest.limit - own), 0.0)
@@ -172,6 +178,26 @@ def _not_told(bucket: Bucket, measured: Measured) -> float | None:
     if others is None or told is None:
         return told if others is None else others
     return max(others, told) if look is not None and look.is_full else told
+
+
+def _in_silence(before: Bucket, measured: Measured, look: Look) -> float | None:
+    """Return others' use while the provider tells no level, by what it told until then.
+
+    It may have to last for minutes, so all that was seen counts and not the last minute alone;
+    beyond that only who has clearly come since, by that minute or by a metric.
+    """
+    others = None if is_implausible(measured.whole, look) else measured.others
+    known = None if before.others is None else before.others.tokens
+    if before.latest is not None and before.latest.is_told:
+        mean = looks.others(before.looks, before.per_replica, KEPT_SECONDS)
+        if mean is not None and mean.seconds >= WHOLE_SECONDS:
+            known = _clearly(max(mean.tokens, 0.0), known, look)
+    return others if known is None else _clearly(known, others, look)
+
+
+def _clearly(known: float, other: float | None, look: Look) -> float:
+    """Return a use that is known, or another one that is clearly more."""
+    return other if other is not None and other > known + CLEARLY_SHARE * look.limit else known
 
 
 def _is_content(look: Look, measured: Measured) -> bool:

@@ -82,17 +82,17 @@ class Mean(NamedTuple):
     seconds: float
 
 
-def others(looks: Looks, per_replica: float | None) -> Mean | None:
-    """Return others' mean use over what the level tells of the last minute; None: too little.
+def others(looks: Looks, per_replica: float | None, seconds: float = MEAN_SECONDS) -> Mean | None:
+    """Return others' mean use over what the level tells of the last seconds; None: too little.
 
     `per_replica` is what a busy replica uses, in tokens per minute.
     """
-    begin = looks[-1].at - MEAN_SECONDS
-    spans = [(seconds, use) for at, seconds, use in _spans(looks, per_replica) if at > begin]
-    covered = fsum(seconds for seconds, _ in spans)
+    begin = looks[-1].at - seconds
+    spans = [(length, use) for at, length, use in _spans(looks, per_replica) if at > begin]
+    covered = fsum(length for length, _ in spans)
     if covered < LEAST_SECONDS:
         return None
-    return Mean(fsum(seconds * use for seconds, use in spans) / covered, covered)
+    return Mean(fsum(length * use for length, use in spans) / covered, covered)
 
 
 def carried_on(tokens: float, change: float, seconds: float, limit: int) -> float:

@@ -23,7 +23,7 @@ from scanpool.decide import looks
 from scanpool.decide.bucket import Bucket
 from scanpool.decide.limits import SPEC, Limit
 from scanpool.decide.looks import EMPTY_SHARE
-from scanpool.models.units import WHOLE_PERCENT
+from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT
 
 # The high mark, as a share of the limit: what flows into a full bucket is lost.
 HIGH_SHARE = 0.9
@@ -35,8 +35,11 @@ APART_SHARE = 0.05
 # A change of replicas takes a look at the level (10 s), a tick (10 s) and a pod's end (5 s).
 DELAY_SECONDS = 25.0
 # A level that was told longer ago tells nothing: reckoned on for so long, it is off by three tenths
-# of the bucket where use is known to 3%.
+# of the bucket.
 LOST_SECONDS = 600.0
+# Use is known to so much of the limit: a level that is only reckoned on is off by this much more
+# with each minute, and the marks close in by as much.
+UNSURE_SHARE = 0.03
 # Growth waits for no pod that takes longer: the level would be reckoned on too far.
 LONGEST_START_SECONDS = 30.0
 # In replicas. One more is worth it where at least three tenths of it are fed; where less is, the
@@ -158,8 +161,9 @@ def level(
     if told_at is None or now - told_at > LOST_SECONDS:
         return Level(State.STALE)
     reserve = limit * reserve_percent / WHOLE_PERCENT
-    low = min(reserve + ABOVE_RESERVE_SHARE * limit, (HIGH_SHARE - APART_SHARE) * limit)
-    high = HIGH_SHARE * limit
+    unsure = 0.0 if look.is_told else UNSURE_SHARE * limit * (now - told_at) / SECONDS_PER_MINUTE
+    high = HIGH_SHARE * limit - unsure
+    low = min(reserve + ABOVE_RESERVE_SHARE * limit + unsure, high - APART_SHARE * limit)
     change = 0.0 if bucket.use is None else limit - bucket.use
     tokens = looks.carried_on(look.tokens, change, now - look.at, limit)
     later = looks.carried_on(tokens, min(change, 0.0), DELAY_SECONDS, limit)

@@ -138,6 +138,41 @@ def test_between_answers_the_level_is_reckoned_on_and_told_to_be() -> None:
     assert looked(guess, known=found).told_at == NOW + 30
 
 
+def silent(known: Bucket, measured: Measured, *, seconds: float = 10) -> Bucket:
+    """Return what is known once the provider has been silent for so long."""
+    latest = known.latest
+    assert latest is not None
+    guess = reckoned(known, latest.at + seconds)
+    assert guess is not None
+    return step(known, guess, measured, guess.at)
+
+
+@pytest.mark.parametrize(
+    ("last", "measured", "found"),
+    [
+        # Two replicas use 1 M of 2 M TPM: the level of a pool that is alone rises by 1/12 in 10 s.
+        pytest.param(1 / 12, None, 0, id="nobody"),
+        pytest.param(1 / 14, None, 71_429, id="a-minute-that-tells-a-little-more"),
+        pytest.param(1 / 30, None, 600_000, id="somebody-has-come"),
+        pytest.param(1 / 14, 0.0, 71_429, id="a-metric-that-shows-nobody"),
+        pytest.param(1 / 12, 190_000.0, 0, id="a-metric-that-shows-hardly-anybody"),
+        pytest.param(1 / 12, 210_000.0, 210_000, id="a-metric-that-shows-somebody"),
+    ],
+)
+def test_in_silence_others_use_is_that_of_minutes_unless_somebody_has_clearly_come(
+    last: float, measured: float | None, found: float
+) -> None:
+    """What one minute tells is too rough to reckon on for minutes."""
+    alone = [look(one / 24, 5.0 * one) for one in range(13)]
+    told = looked(*alone, *(look(0.5 + last * one, 60 + 10.0 * one) for one in range(1, 7)))
+    known = silent(told, replace(STEADY, others=measured))
+
+    assert others(known) == pytest.approx(found, abs=1)
+    # And so it stays, however long.
+    later = silent(known, replace(STEADY, others=measured))
+    assert others(later) == others(known)
+
+
 def test_a_use_that_the_level_contradicts_for_minutes_is_said_to_be_wrong() -> None:
     jumps = replace(STEADY, whole=3_100_000.0, others=2_100_000.0)
     looks = [look(0.9, 10.0 * one) for one in range(13)]
