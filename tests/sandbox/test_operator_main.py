@@ -145,6 +145,21 @@ def test_a_pool_starts_above_its_activation_and_ends_with_its_cooldown(scene, qu
     assert scene.stage.scales(scene.namespace, NAME) == [0, 1, 0]
 
 
+def test_a_schedule_in_force_has_the_bounds(scene, queues) -> None:
+    queues.publish(QUEUE, 60)
+    scene.create_deployment(NAME)
+    # It begins every minute, and ends with the year.
+    always = {"name": "always", "start": "* * * * *", "end": "0 0 1 1 *", "timeZone": "Asia/Seoul"}
+    scene.create_pool(NAME, QUEUE, schedules=[{**always, "minReplicas": 2, "maxReplicas": 3}])
+    scene.wait_status(NAME, replicas=3, limitedBy="MaxReplicas", schedule="always")
+
+    queues.purge(QUEUE)
+    scene.wait_status(NAME, replicas=2, limitedBy="MinReplicas", schedule="always")
+    scene.change_pool(NAME, schedules=[])
+    scene.wait_status(NAME, replicas=1, limitedBy="MinReplicas")
+    assert "schedule" not in scene.status(NAME)
+
+
 def test_the_token_ceiling_binds_and_follows_the_limit(capped) -> None:
     scene, provider = capped
     status = scene.status(NAME)

@@ -15,6 +15,7 @@ from scanpool.decide import (
     learn,
     probe_age,
     restore,
+    schedules,
 )
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
@@ -66,9 +67,10 @@ class Reconciler:
         Returns the pool with the status that it now has, and the memory for its next tick; None
         before the first decision of this process.
         """
-        since, spec = Since(_previous(pool), pool.generation), pool.spec
-        if isinstance(spec, Unavailable):
-            return await self._give_up(pool, since, spec), memory
+        since = Since(_previous(pool), pool.generation)
+        if isinstance(pool.spec, Unavailable):
+            return await self._give_up(pool, since, pool.spec), memory
+        spec = schedules.under(pool.spec, schedules.in_force(pool.spec, self._clock()))
         target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
         if isinstance(target, Unavailable):
             return await self._give_up(pool, since, target), memory

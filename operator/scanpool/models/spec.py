@@ -8,6 +8,7 @@ from pydantic import Field
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
 from scanpool.models.llm import Llm
+from scanpool.models.schedule import MAX_SCHEDULES, Schedule
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
 BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
@@ -148,6 +149,8 @@ class PoolSpec(Model):
     cooldown_seconds: Annotated[int, whole(0, 86_400)] | None = None
     """With minReplicas 0: seconds for which no queue has had more than its activationMessages until
     the pool goes to 0. Without it the window of behavior.scaleDown decides."""
+    schedules: Annotated[tuple[Schedule, ...], Field(max_length=MAX_SCHEDULES)] = ()
+    """Other bounds at times; the last one that began counts until it ends."""
     polling_interval_seconds: Annotated[int, whole(1, 3600)] = 10
     rabbitmq: RabbitMQ
     llm: Llm | None = None
@@ -176,5 +179,21 @@ class PoolSpec(Model):
             "self.minReplicas <= self.maxReplicas",
             "minReplicas must not be larger than maxReplicas",
             lambda m: m.min_replicas <= m.max_replicas,
+        ),
+        Rule(
+            "self.schedules.all(s, self.schedules.exists_one(r, r.name == s.name))",
+            "schedule names must be unique",
+            lambda m: len({one.name for one in m.schedules}) == len(m.schedules),
+        ),
+        Rule(
+            "self.schedules.all(s, (has(s.minReplicas) ? s.minReplicas : self.minReplicas) <= "
+            "(has(s.maxReplicas) ? s.maxReplicas : self.maxReplicas))",
+            "under a schedule, too, minReplicas must not be larger than maxReplicas: it has the "
+            "pool's own where it sets none",
+            lambda m: all(
+                (m.min_replicas if one.min_replicas is None else one.min_replicas)
+                <= (m.max_replicas if one.max_replicas is None else one.max_replicas)
+                for one in m.schedules
+            ),
         ),
     )

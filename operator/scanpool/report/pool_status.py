@@ -267,6 +267,8 @@ class PoolStatus(Model):
     """The rule that kept the pool from what its queues ask for."""
     paused: Paused | None = figure("paused", by="direction")
     """What an annotation pauses: scaling in, out, both, or both at a number of replicas."""
+    schedule: str | None = None
+    """The schedule whose bounds hold, if any does."""
     backlog: Tokens | None = figure("backlog_messages", is_same=OF_ITSELF)
     """Messages, ready and unacked, in all queues."""
     backlog_source: str | None = None

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import NamedTuple
 
+from scanpool.decide import schedules
 from scanpool.decide.decision import Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.decide.signals import Room, Signals
@@ -63,6 +64,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         desired_replicas=decision.desired,
         limited_by=decision.limited_by,
         paused=decision.pause.kind,
+        schedule=schedules.in_force(spec, signals.now),
         backlog=backlog and backlog.messages,
         backlog_source=backlog and (AMQP_NOTE if backlog.source == "amqp" else backlog.source),
         ceilings={limit: most for limit, most in ceilings.items() if most is not None},

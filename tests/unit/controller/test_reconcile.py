@@ -33,11 +33,14 @@ from scanpool.models.llm import Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.schedule import Schedule
 from scanpool.models.spec import Fallback, MemoryTarget, Mode, PoolSpec
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
 LIMIT = 2_000_000
+# Begun every minute, and ended with the year.
+ALWAYS = {"name": "always", "start": "* * * * *", "end": "0 0 1 1 *"}
 
 
 @dataclass
@@ -176,6 +179,17 @@ async def test_a_tick_goes_from_top_to_bottom() -> None:
         "write_status scan/pool",
     ]
     assert operator.world.scalings == [("scan", "scan-worker", 2, 5)]
+
+
+async def test_a_schedule_in_force_has_the_bounds() -> None:
+    always = Schedule.model_validate({**ALWAYS, "maxReplicas": 3})
+    operator = started(Operator(World(observe(2, 50)), pool(schedules=(always,))), 2)
+
+    await operator.tick()
+
+    assert operator.world.scalings == [("scan", "scan-worker", 2, 3)]
+    assert operator.world.status.schedule == "always"
+    assert operator.world.status.limited_by is LimitedBy.MAX_REPLICAS
 
 
 async def test_the_first_tick_of_a_process_changes_nothing() -> None:

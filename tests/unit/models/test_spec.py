@@ -16,6 +16,7 @@ from scanpool.models.base import Model, Rule
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.http_access import Header
 from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Prometheus, Provider, Ramp, Usage
+from scanpool.models.schedule import Schedule
 from scanpool.models.spec import (
     Behavior,
     Fallback,
@@ -268,6 +269,27 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
             "rabbitmq": st.just(BROKER),
         },
         minReplicas=st.integers(0, 5),
+        schedules=st.lists(
+            objects(
+                {
+                    "name": st.sampled_from("abc"),
+                    "start": st.just("0 8 * * *"),
+                    "end": st.just("0 9 * * *"),
+                    "minReplicas": st.integers(0, 5),
+                },
+                maxReplicas=st.integers(1, 5),
+            ),
+            max_size=3,
+        ),
+    ),
+    Schedule: objects(
+        {
+            "name": st.sampled_from("abc"),
+            "start": st.sampled_from(["0 8 * * *", "0 9 * * *"]),
+            "end": st.sampled_from(["0 9 * * *", "0 10 * * *"]),
+        },
+        minReplicas=st.integers(0, 5),
+        maxReplicas=st.integers(1, 5),
     ),
     RabbitMQ: objects(
         {"queues": st.lists(objects({"name": st.sampled_from("abcd")}), min_size=1, max_size=4)},

@@ -36,6 +36,7 @@ from scanpool.models.figures import shown
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.pause import NO_PAUSE, SCALE_IN, Pause
 from scanpool.models.reading import Unavailable
+from scanpool.models.schedule import Schedule
 from scanpool.models.spec import MemoryTarget, PoolSpec
 from scanpool.models.units import MEBIBYTE, timestamp
 from scanpool.report import status
@@ -91,6 +92,8 @@ FULL_SPEC = pool(
     queue(),
     llm=llm(api_key_secret_ref=API_KEY, requests_per_minute=10_000, usage=WHOLE_KEY),
     memory=MemoryTarget(),
+    # Begun every minute, and ended with the year.
+    schedules=(Schedule(name="always", start="* * * * *", end="0 0 1 1 *", max_replicas=10),),
 )
 FULL_OBSERVATION = observe(
     3,

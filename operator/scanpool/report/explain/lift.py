@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import ceil, inf
 
+from scanpool.decide import schedules
 from scanpool.decide.backoff import RECOVERY_PER_SECOND
 from scanpool.decide.breaker import SLOW_START_STEP_SECONDS, Quota
 from scanpool.decide.decision import Rung
@@ -25,6 +26,7 @@ def lift(spec: PoolSpec, status: PoolStatus) -> str | None:
     demand = next((step.after for step in status.steps if step.step == Rung.DEMAND), None)
     if demand is None:
         return None
+    spec = schedules.under(spec, status.schedule)
     wanted = min(max(demand, spec.min_replicas), spec.max_replicas)
     if any(one.reason is Reason.FLOOR_ABOVE_CEILING for one in status.conditions):
         return _instead_of_the_floor(spec, status, wanted)
@@ -42,19 +44,25 @@ def _of_the_rule(spec: PoolSpec, status: PoolStatus, demand: int, wanted: int) -
             # Where there is room, what is wrong is in the rung.
             return room if missing > 0 else None
         case LimitedBy.MIN_REPLICAS:
-            return f"spec.minReplicas of {demand}"
+            return f"{_bounds(status)}.minReplicas of {demand}"
         case LimitedBy.MAX_REPLICAS:
-            return f"spec.maxReplicas of {demand}"
+            return f"{_bounds(status)}.maxReplicas of {demand}"
         case LimitedBy.QUOTA if status.llm is not None:
             return _breaker(status.llm)
         case _:
             return None
 
 
+def _bounds(status: PoolStatus) -> str:
+    """Name the part of the spec that has the bounds in force."""
+    return "spec" if status.schedule is None else f"spec.schedules[{status.schedule}]"
+
+
 def _instead_of_the_floor(spec: PoolSpec, status: PoolStatus, wanted: int) -> str:
     ceilings = status.ceilings or {}
     fed = min((ceilings[limit] for limit in ("tokens", "requests") if limit in ceilings), default=0)
-    lower = f"spec.minReplicas of {fed}, so that {spec.min_replicas} replicas buy no more 429s"
+    kept = f"so that {spec.min_replicas} replicas buy no more 429s"
+    lower = f"{_bounds(status)}.minReplicas of {fed}, {kept}"
     higher = _limit(spec, status, wanted)
     return lower if higher is None else f"{higher}; or {lower}"
 

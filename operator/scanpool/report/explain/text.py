@@ -41,6 +41,7 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
         f"{pool.key}: {_figure(status.replicas)} replicas, "
         f"{_figure(status.ready_replicas)} ready, {_figure(status.desired_replicas)} desired"
         f"{'' if unlimited else f', limited by {status.limited_by}'}"
+        f"{'' if status.schedule is None else f', under schedule {status.schedule}'}"
     )
     if status.backlog is not None:
         yield f"  backlog      {status.backlog:,} messages ({status.backlog_source})"
