@@ -45,6 +45,10 @@ LONGEST_START_SECONDS = 30.0
 # In replicas. One more is worth it where at least three tenths of it are fed; where less is, the
 # bucket has to be seen to stay full (`Bucket.has_spare`).
 APART = 0.7
+# Where the limit feeds many, the bucket lasts for one more for longer, and so less is enough. A
+# tenth of a replica may be an error of its cost.
+MOST_APART = 0.9
+LASTS_MINUTES = 5.0
 # Beside somebody who takes much at once others' use is known to half a replica only.
 APART_BESIDE_BURSTS = 0.3
 # Between the marks a replica is given only where it is fed for certain, and beside a cost that is a
@@ -202,8 +206,7 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
         case State.HIGH:
             # Beside a cost that is a guess only what is fed: the first calls of all that start take
             # what the bucket could give one more.
-            apart = APART_BESIDE_BURSTS if level.is_taken_at_once else APART
-            plan = limit + (apart * per_replica if cost.is_learned else 0.0)
+            plan = limit + (_apart(level, per_replica) * per_replica if cost.is_learned else 0.0)
             if level.has_spare and not level.is_taken_at_once and level.use is not None:
                 plan = max(plan, level.use + per_replica)
             return Allowance(plan, inf)
@@ -224,3 +227,11 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
     is_too_large = level.use is not None and level.use - level.others > limit
     is_certain = is_too_large and level.tokens is not None and level.tokens < EMPTY_SHARE * limit
     return found if cost.is_settled or is_certain else replace(found, keep=inf)
+
+
+def _apart(level: Level, per_replica: float) -> float:
+    """Return how many replicas beyond what the limit feeds a key may have at the high mark."""
+    if level.is_taken_at_once:
+        return APART_BESIDE_BURSTS
+    lasts = ((level.high or 0.0) - (level.low or 0.0)) / (LASTS_MINUTES * per_replica)
+    return min(max(APART, lasts), MOST_APART)

@@ -170,6 +170,24 @@ def test_what_the_level_allows(found: Level, replica: Replica, allowed: Allowanc
     assert allowance(found, LIMIT, replica) == allowed
 
 
+@pytest.mark.parametrize(
+    ("feeds", "apart"),
+    [(2.5, 0.7), (5.0, 0.7), (6.0, 0.78), (6.9, 0.897), (7.0, 0.9), (40.0, 0.9)],
+)
+def test_where_the_limit_feeds_many_one_more_is_worth_it_for_less(
+    feeds: float, apart: float
+) -> None:
+    """The bucket lasts for longer: 65% of six replicas' minute is five minutes of 0.78 of one."""
+    cost = LIMIT / feeds
+    many = KNOWN._replace(tokens=cost)
+    high = Level(State.HIGH, 1_900_000, 500_000, 1_800_000)
+
+    assert allowance(high, LIMIT, many).plan == pytest.approx(LIMIT + apart * cost)
+    assert allowance(replace(high, is_taken_at_once=True), LIMIT, many).plan == pytest.approx(
+        LIMIT + 0.3 * cost
+    )
+
+
 # --- In a closed loop with a bucket, of pools that are as busy as they can be ---
 
 
@@ -271,7 +289,7 @@ def play(world: World, *players: Busy, minutes: int = 30) -> None:
                 one.tick(world, others, now)
 
 
-@pytest.mark.parametrize("ratio", [1.4, 2.5, 3.2, 3.5, 3.8, 7.3])
+@pytest.mark.parametrize("ratio", [1.4, 2.5, 3.2, 3.5, 3.8, 7.2, 15.2])
 def test_a_pool_uses_all_of_the_limit_and_nothing_is_refused(ratio: float) -> None:
     world, alone = World(LIMIT, LIMIT / ratio), busy_pool(cost=LIMIT / ratio)
 
