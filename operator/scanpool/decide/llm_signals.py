@@ -117,7 +117,8 @@ class LlmSignals:
     `start_seconds` is how long a pod takes. `teaches` is whether the readings can teach what a
     replica costs. `contradiction` is what is wrong with a reading of use that counts as none,
     though it is there, `bridged` why the provider is silent where the pool goes on without its
-    answer. `belief` and `bucket` are what the next tick has to compare with.
+    answer. `own_unknown` is why nobody can tell the pool's part of the use from others', where the
+    level does not either. `belief` and `bucket` are what the next tick has to compare with.
     """
 
     use: Use
@@ -134,3 +135,4 @@ class LlmSignals:
     teaches: bool = True
     contradiction: str | None = None
     bridged: Unavailable | None = None
+    own_unknown: Unavailable | None = None

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     USAGE_IMPLAUSIBLE = "UsageImplausible"
     USAGE_PARTIAL = "UsagePartial"
     USAGE_FROZEN = "UsageFrozen"
+    OWN_USE_UNKNOWN = "OwnUseUnknown"
     # Any source.
     TLS_FAILED = "TLSFailed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"

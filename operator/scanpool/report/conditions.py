@@ -126,6 +126,8 @@ def _measured(signals: Signals) -> ConditionState:
     wrong, silent = signals.llm.contradiction, signals.llm.bridged
     if silent is not None:
         return _failed([silent], "decided by what it told last: ")
+    if signals.llm.own_unknown is not None:
+        return _failed([signals.llm.own_unknown], "no growth: ")
     if wrong is None:
         return _EVERY_READING
     return _false(

@@ -4,15 +4,31 @@ from typing import Any
 
 import pytest
 
-from builders import API_KEY, NOW, WHOLE_KEY, llm, memory, observe, pool, seen, think, unseen
+from builders import (
+    API_KEY,
+    NOW,
+    WHOLE_KEY,
+    llm,
+    memory,
+    observe,
+    pool,
+    queue,
+    rates,
+    seen,
+    think,
+    unseen,
+)
 from scanpool.decide import Memory, assess
 from scanpool.decide.behavior import Recommendation
+from scanpool.decide.bucket import Bucket, OthersUse
+from scanpool.decide.cost import Learned
 from scanpool.decide.history import History
+from scanpool.decide.looks import Look
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.llm import Admin
-from scanpool.models.observation import ConfiguredLimits, Observation, ProviderState
+from scanpool.models.observation import ConfiguredLimits, KeyUsage, Observation, ProviderState
 from scanpool.models.reading import Unavailable
-from scanpool.models.spec import PoolSpec
+from scanpool.models.spec import PoolSpec, RabbitMQ
 
 SPEC = pool(min_replicas=0, llm=llm(usage=WHOLE_KEY))
 
@@ -131,3 +147,92 @@ def test_an_unknown_limit_says_what_to_set() -> None:
         "https://api.openai.com/v1 tells no tokens-per-minute limit for model gpt-5.2: "
         "set llm.tokensPerMinute"
     )
+
+
+# --- The pool's own part of a use that is measured ---
+
+CANNOT = "what the pool itself uses of the key cannot be told from what others do, as "
+SET = "llm.usage.prometheus.ownLabels"
+BY_AMQP = pool(
+    llm=llm(usage=WHOLE_KEY, tokens_per_replica_minute=None),
+    rabbitmq=RabbitMQ(url_secret_ref=API_KEY, queues=(queue(),)),
+)
+BY_API = pool(llm=llm(usage=WHOLE_KEY))
+PRICELESS = pool(queue(tokens=0), llm=llm(usage=WHOLE_KEY))
+OFF = (
+    f"{CANNOT}RabbitMQ shows no rates for queue scan.vision: switch its statistics on "
+    f"(management.disable_stats, management_agent.disable_metrics_collector) or set {SET}"
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "readings", "message"),
+    [
+        pytest.param(
+            BY_AMQP,
+            {},
+            f"{CANNOT}AMQP tells no rates: set rabbitmq.managementUrlSecretRef or {SET}",
+            id="amqp",
+        ),
+        pytest.param(BY_API, {"rates": seen(())}, OFF, id="statistics-are-off"),
+        pytest.param(
+            PRICELESS,
+            {"rates": seen((rates(2.0),))},
+            f"{CANNOT}no queue says what a message costs: set tokensPerMessage or {SET}",
+            id="no-price",
+        ),
+    ],
+)
+@pytest.mark.parametrize("neighbors", [0.0, 1_900_000.0])
+def test_beside_an_own_part_that_is_unknown_a_pool_does_not_grow_and_says_what_is_missing(
+    spec: PoolSpec, readings: dict[str, Any], message: str, neighbors: float
+) -> None:
+    """Whoever uses the key, be it the pool alone: nobody can tell."""
+    busy = observe(1, 300, usage=seen(KeyUsage(neighbors, 10)), **readings)
+
+    found = think(spec, busy, remembering(1))
+    assert found.decision.desired == 1
+    assert found.decision.ceilings[LimitedBy.TOKENS].replicas is None
+    assert found.signals.gaps == ()
+    assert found.signals.llm is not None
+    assert found.signals.llm.own_unknown == Unavailable(Reason.OWN_USE_UNKNOWN, message)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        pytest.param(
+            {"usage": seen(KeyUsage(1e6, own_tokens_per_minute=1e6))}, id="by-the-workers-series"
+        ),
+        pytest.param(
+            {
+                "usage": seen(KeyUsage(1e6)),
+                "provider": seen(ProviderState(2_000_000, tokens_remaining=1_800_000)),
+            },
+            id="by-the-level",
+        ),
+    ],
+)
+def test_what_tells_it_lets_the_pool_grow(readings: dict[str, Any]) -> None:
+    known = memory(
+        History((Recommendation(NOW - 10, 1),)),
+        bucket=Bucket(
+            (Look(NOW - 20, 1_800_000, 2_000_000),), OthersUse(NOW - 20, 0.0), told_at=NOW - 20
+        ),
+        cost=Learned(500_000.0, NOW - 20, 600.0),
+    )
+    spec = pool(
+        llm=llm(usage=WHOLE_KEY, api_key_secret_ref=API_KEY),
+        rabbitmq=RabbitMQ(url_secret_ref=API_KEY, queues=(queue(),)),
+    )
+    found = think(spec, observe(1, 300, **readings), known)
+    assert found.decision.desired > 1
+    assert found.signals.llm is not None
+    assert found.signals.llm.own_unknown is None
+
+
+def test_it_keeps_a_pool_from_neither_its_first_replica_nor_from_shrinking() -> None:
+    quiet = {"usage": seen(KeyUsage(0.0, 0)), "rates": seen(())}
+
+    assert think(BY_API, observe(0, 300, **quiet), remembering(0)).decision.desired == 3
+    assert think(BY_API, observe(3, 0, **quiet), remembering(1)).decision.desired == 1

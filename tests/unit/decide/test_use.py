@@ -94,8 +94,22 @@ def measured(observation: Observation, level: Bucket | None = None) -> Use:
             observe(usage=seen(KeyUsage(1_000_000, 500))),
             Flow(1_000_000, 500),
             Flow(1_000_000, 500),
+            Flow(None, 500),
+            id="unknown-where-our-own-is-not-seen",
+        ),
+        pytest.param(
+            observe(rates=seen(()), usage=seen(KeyUsage(1_000_000, 500))),
+            Flow(1_000_000, 500),
+            Flow(1_000_000, 500),
+            Flow(None, 500),
+            id="unknown-while-the-broker-shows-no-rates",
+        ),
+        pytest.param(
+            observe(0, usage=seen(KeyUsage(1_000_000, 500))),
+            Flow(1_000_000, 500),
             Flow(0, 0),
-            id="all-use-is-ours-where-our-own-is-not-seen",
+            Flow(1_000_000, 500),
+            id="without-a-pod-our-own-is-nothing",
         ),
         pytest.param(
             observe(rates=seen(WORKING), usage=seen(KeyUsage(1_000_000, 500, 0, 900_000, 450))),
@@ -276,6 +290,14 @@ def test_where_a_metric_does_not_answer_the_level_still_tells_others() -> None:
     found = measured(observe(usage=unseen(), rates=seen(WORKING)), LEVEL)
 
     assert found.others.tokens == 1_780_000
+
+
+def test_where_nothing_tells_the_pools_part_the_level_tells_the_others() -> None:
+    usage = seen(KeyUsage(2_600_000.0))
+    found = measured(observe(usage=usage), LEVEL)
+
+    assert (found.others.tokens, found.others_are_told) == (1_780_000, True)
+    assert (found.whole.tokens, found.own_is_told) == (2_600_000, False)
 
 
 def test_where_nothing_tells_the_pools_part_all_that_the_level_tells_is_the_pools() -> None:

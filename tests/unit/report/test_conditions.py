@@ -11,6 +11,7 @@ from builders import (
     NOW,
     depth,
     llm,
+    llm_signals,
     memory,
     observe,
     pool,
@@ -113,6 +114,16 @@ def test_whatever_is_missing_is_the_reason_of_the_conditions_it_touches(reason: 
         found = found_of(kind, signals=held)
         assert (found.status, found.reason) == ("False", reason)
         assert unseen(reason).message in found.message
+
+
+def test_an_own_part_that_is_unknown_is_told_though_nothing_is_held_for_it() -> None:
+    missing = unseen(Reason.OWN_USE_UNKNOWN)
+    seen_now = signals(llm=llm_signals(own_unknown=missing))
+
+    found = found_of(ConditionType.METRICS_AVAILABLE, signals=seen_now)
+    assert (found.status, found.reason) == ("False", Reason.OWN_USE_UNKNOWN)
+    assert found.message == f"no growth: {missing.message}"
+    assert state(ConditionType.READY, signals=seen_now) == ("True", Reason.RECONCILED)
 
 
 def test_one_problem_of_several_readings_is_told_once() -> None:

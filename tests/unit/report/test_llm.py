@@ -306,7 +306,12 @@ def test_every_figure_has_its_source_and_time() -> None:
         pytest.param(observe(), set(), id="nothing-is-seen"),
         pytest.param(observe(rates=seen(WORKING)), {"used"}, id="alone"),
         pytest.param(observe(usage=unseen(), provider=unseen()), set(), id="all-fails"),
-        pytest.param(observe(usage=seen(KeyUsage(1.0))), {"used", "others"}, id="no-refusals"),
+        pytest.param(observe(usage=seen(KeyUsage(1.0))), {"used"}, id="neither-own-nor-refusals"),
+        pytest.param(
+            observe(usage=seen(KeyUsage(1.0, own_tokens_per_minute=1.0))),
+            {"used", "others"},
+            id="no-refusals",
+        ),
         pytest.param(
             replace(calling(360, 0), rates=unseen()), {"used", "others"}, id="no-tasks-to-divide-by"
         ),

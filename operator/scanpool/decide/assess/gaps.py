@@ -1,7 +1,7 @@
 """Which of the readings that a pool asks for are missing: while any is, the pool holds."""
 
 from scanpool.decide.limits import TOKEN_UNITS, KnownLimits
-from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.llm_signals import LlmSignals, Use
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
@@ -74,4 +74,34 @@ def awaits_first_call(observation: Observation) -> bool:
         observation.target.replicas == 0
         and isinstance(usage, Unavailable)
         and usage.reason is Reason.USAGE_NOT_FOUND
+    )
+
+
+def own_unknown(spec: PoolSpec, observation: Observation, use: Use) -> Unavailable | None:
+    """Return why the key's use cannot be split into the pool's part and others'; None if it can.
+
+    No reading has failed, so nothing is held for it: the pool only does not grow into what others
+    may use. Its workers' series tell the part, else acknowledged messages.
+    """
+    rates, queues = observation.rates, spec.rabbitmq.queues
+    if not isinstance(observation.usage, Available) or isinstance(rates, Unavailable):
+        return None
+    if use.own_is_told or use.others.tokens is not None:
+        return None
+    priced = [queue.name for queue in queues if queue.tokens_per_message]
+    rated = {rate.name for rate in rates.value} if isinstance(rates, Available) else set()
+    missing = [name for name in priced if name not in rated]
+    if rates is None:
+        why = "AMQP tells no rates: set rabbitmq.managementUrlSecretRef or"
+    elif missing:
+        why = (
+            f"RabbitMQ shows no rates for queue {missing[0]}: switch its statistics on "
+            "(management.disable_stats, management_agent.disable_metrics_collector) or set"
+        )
+    else:
+        why = "no queue says what a message costs: set tokensPerMessage or"
+    return Unavailable(
+        Reason.OWN_USE_UNKNOWN,
+        "what the pool itself uses of the key cannot be told from what others do, as "
+        f"{why} llm.usage.prometheus.ownLabels",
     )

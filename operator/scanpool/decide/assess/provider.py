@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from scanpool.decide import belief, bucket, limits
 from scanpool.decide.assess import level, use
-from scanpool.decide.assess.gaps import awaits_first_call, bridged
+from scanpool.decide.assess.gaps import awaits_first_call, bridged, own_unknown
 from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
 from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused
 from scanpool.decide.memory import LlmMemory
@@ -62,6 +62,7 @@ def assess(
             and not isinstance(usage, Unavailable)
             and not bucket.is_implausible(measured.whole.tokens, seen_level.latest),
             bridged=bridged(vetted, memory.limits),
+            own_unknown=own_unknown(spec, vetted, told),
             contradiction=bucket.contradiction(seen_level, measured.whole.tokens, now),
         ),
         vetted,

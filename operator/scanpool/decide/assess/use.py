@@ -58,7 +58,7 @@ def measure(observation: Observation, acked: Acknowledged) -> Use:
     """Return the use as far as metrics and acknowledgements show it."""
     own, usage = acked.flow, observation.usage
     if isinstance(usage, Available):
-        return _by_prometheus(usage, acked, observation.rates)
+        return _by_prometheus(usage, acked, observation)
     source = ACKNOWLEDGED if own.tokens is not None else None
     if usage is not None:
         return Use(own, own, Flow(), source, acked.at, acked.at, others_are_told=False)
@@ -87,10 +87,11 @@ def by_level(measured: Use, seen: Bucket) -> Use:
         own, whole = look.own(seen.per_replica), None
     if own is None:
         return measured
+    used = own if measured.own_is_told else look.own(seen.per_replica) or 0.0
     source = LEVEL if measured.source is None else f"{measured.source} and {LEVEL}"
     return replace(
         measured,
-        whole=replace(measured.whole, tokens=max(whole or 0.0, own + others)),
+        whole=replace(measured.whole, tokens=max(whole or 0.0, used + others)),
         own=replace(measured.own, tokens=own),
         others=replace(measured.others, tokens=others),
         source=source,
@@ -101,9 +102,7 @@ def by_level(measured: Use, seen: Bucket) -> Use:
 
 
 def _by_prometheus(
-    usage: Available[KeyUsage],
-    acked: Acknowledged,
-    rates: Reading[tuple[QueueRates, ...]] | None,
+    usage: Available[KeyUsage], acked: Acknowledged, observation: Observation
 ) -> Use:
     seen, source, at = usage.value, usage.source, usage.at
     whole = Flow(seen.tokens_per_minute, seen.requests_per_minute, seen.output_tokens_per_minute)
@@ -115,11 +114,16 @@ def _by_prometheus(
             seen.own_output_tokens_per_minute,
         )
         return Use(whole, own, _rest(whole, own), source, at, at)
-    if isinstance(rates, Unavailable):
+    if isinstance(observation.rates, Unavailable):
         # All may be others'. For the cost of a replica all is ours: it comes out high, never low.
         return Use(whole, whole, whole, source, at, at, own_is_told=False)
+    if acked.flow.tokens is None and not observation.target.pods:
+        # Nobody works for the pool.
+        return Use(whole, Flow(0.0, 0.0), whole, source, at, at)
     if acked.flow.tokens is None:
-        return Use(whole, whole, _rest(whole, whole), source, at, at, own_is_told=False)
+        # Nor are others' tokens known, then. Of requests, which are seldom what binds, all may be.
+        others = Flow(requests=whole.requests or 0.0)
+        return Use(whole, whole, others, source, at, at, own_is_told=False, others_are_told=False)
     return Use(whole, acked.flow, _rest(whole, acked.flow), source, at, acked.at)
 
 
