@@ -13,6 +13,7 @@ from scanpool.decide.ceilings import measure
 from scanpool.decide.cost import Learned
 from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.history import History
+from scanpool.decide.limits import KnownLimits
 from scanpool.decide.llm_signals import Flow, LlmSignals, Probed, Refused, Use
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Backlog, Demand, Signals, Workers
@@ -180,6 +181,7 @@ def llm_signals(**changes: Any) -> LlmSignals:
     usual: dict[str, Any] = {
         "use": Use(nobody, nobody, Flow(0.0, 0.0, 0.0), "test", NOW, NOW),
         "told": {},
+        "limits": KnownLimits(),
         "probed": Probed(is_asked=True, at=NOW, source="probe"),
         "refused": Refused(per_minute=0.0, source="test", at=NOW),
         "hold_seconds": 90.0,

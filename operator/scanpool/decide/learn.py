@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanpool.decide import activation, backoff, breaker, cost, history, limits, probing, ramp
+from scanpool.decide import activation, backoff, breaker, cost, history, probing, ramp
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.memory import Memory
@@ -13,8 +13,8 @@ from scanpool.models.spec import PoolSpec
 def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     """Return the memory with all that this tick teaches, before anything is decided.
 
-    Two parts have stepped while the signals were made, because those rest on them: the belief in
-    the reading of use and the bucket, beside the working sets.
+    Some parts have stepped while the signals were made, because those rest on them: the limits, the
+    belief in the reading of use and the bucket, beside the working sets.
     """
     known, llm, seen = memory.llm, spec.llm, signals.llm
     own = replace(
@@ -34,7 +34,6 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
         # What the workers met between the last good answer and now was no limit.
         forgive_since=seen.answered_at if has_opened else None,
     )
-    known_limits = limits.step(known.limits, llm, seen.told, now)
     held_back = backoff.step(known.backoff, seen, billing, now)
     return replace(
         own,
@@ -42,11 +41,11 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
             known,
             breaker=paid,
             backoff=held_back,
-            limits=known_limits,
+            limits=seen.limits,
             cost=cost.step(known.cost, llm, signals, held_back.refused_at, own.history.shrunk_at),
             bucket=seen.bucket,
             belief=seen.belief,
             uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
-            probing=probing.step(seen, known_limits, now),
+            probing=probing.step(seen, seen.limits, now),
         ),
     )

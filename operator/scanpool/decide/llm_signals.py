@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scanpool.decide.belief import Belief
 from scanpool.decide.bucket import Bucket
-from scanpool.decide.limits import Told
+from scanpool.decide.limits import KnownLimits, Told
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import Refusals
 from scanpool.models.reading import Unavailable
@@ -110,10 +110,11 @@ class Ratio(NamedTuple):
 class LlmSignals:
     """What is known of one provider's limit and its use.
 
-    `told` are the limits that the provider tells now; None where nobody is asked. `hold_seconds` is
-    how long a back-off must stand until its effect can be measured. `answered_at` is the last
-    answer with limits before this tick's. `calls_per_task` are the LLM calls for one message: more
-    than one are retries. `awaits_first_call`: use is unknown only because no replica runs.
+    `told` are the limits that the provider tells now; None where nobody is asked. `limits` are
+    those that are believed with them. `hold_seconds` is how long a back-off must stand until its
+    effect can be measured. `answered_at` is the last answer with limits before this tick's.
+    `calls_per_task` are the LLM calls for one message: more than one are retries.
+    `awaits_first_call`: use is unknown only because no replica runs.
     `start_seconds` is how long a pod takes. `teaches` is whether the readings can teach what a
     replica costs. `contradiction` is what is wrong with a reading of use that counts as none,
     though it is there, `bridged` why the provider is silent where the pool goes on without its
@@ -123,6 +124,7 @@ class LlmSignals:
 
     use: Use
     told: Told | None
+    limits: KnownLimits
     probed: Probed
     refused: Refused
     hold_seconds: float

@@ -38,8 +38,8 @@ def assess(
     window = llm.usage.window_seconds
     measured = use.measure(vetted, acked)
     limits_told = _told(seen)
-    believed = replace(memory, limits=limits.step(memory.limits, llm, limits_told, now))
-    seen_level = level.look(spec, seen, measured, believed, workers, now)
+    believed = limits.step(memory.limits, llm, limits_told, now)
+    seen_level = level.look(spec, seen, measured, replace(memory, limits=believed), workers, now)
     told = use.by_level(measured, seen_level)
     usage = vetted.usage
     delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
@@ -47,6 +47,7 @@ def assess(
         LlmSignals(
             use=told,
             told=limits_told,
+            limits=believed,
             probed=_probed(seen),
             refused=replace(_refused(vetted), for_billing=for_billing),
             # The rates are averages over the usage window, their newest sample is some seconds old,
