@@ -138,11 +138,11 @@ def _url(
 ) -> SecretKeyRef:
     """Return the Secret that holds the URL, and say what to put into it where it is a new one."""
     path, name = (*RABBITMQ, FIELDS[protocol]), scaled.metadata.name
-    namespace = scaled.metadata.namespace
+    place = scaled.metadata.place
     new = parameters.secret_key(f"{name}-rabbitmq", NEW_KEYS[protocol])
     separate = {"usernameFromEnv", "passwordFromEnv"} & trigger.metadata.keys()
     separate |= {"username", "password"} & told.by_name.keys()
-    missing = f"make Secret {new.name}, key {new.key}, in namespace {namespace}: "
+    missing = f"make Secret {new.name}, key {new.key}, in {place}: "
     if told.identity != NO_IDENTITY or TOKENS & told.by_name.keys():
         notes.ask(
             path,
@@ -165,7 +165,7 @@ def _url(
         notes.ask(
             path,
             f"copy key {host.ref.key} of Secret {host.ref.name} from KEDA's own namespace into a "
-            f"Secret of that name in {namespace}: a pool reads Secrets of its own namespace only",
+            f"Secret of that name in {place}: a pool reads Secrets of its own namespace only",
         )
     return host.ref
 

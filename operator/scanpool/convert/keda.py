@@ -56,6 +56,23 @@ class Metadata(KedaModel):
     # The one of `kubectl apply` holds the whole object, its URLs included.
     annotations: Annotated[Texts, Field(repr=False)] = {}
 
+    @property
+    def has_namespace(self) -> bool:
+        """Tell whether the file names the namespace; else kustomize or `kubectl -n` does."""
+        return "namespace" in self.model_fields_set
+
+    @property
+    def place(self) -> str:
+        """The namespace, in words."""
+        if self.has_namespace:
+            return f"namespace {self.namespace}"
+        return "the namespace that the pool is applied to"
+
+    @property
+    def full_name(self) -> str:
+        """Namespace and name, as far as the file names them."""
+        return f"{self.namespace}/{self.name}" if self.has_namespace else self.name
+
     def is_on(self, annotation: str) -> bool:
         """Tell whether an annotation is there and not false; what is no boolean counts as true."""
         value = self.annotations.get(annotation)

@@ -129,7 +129,7 @@ def _listed(
         yield one.parameter, Parameter(f"ConfigMap {one.name}, key {one.key}", text=text)
     for one in found.spec.secret_target_ref:
         text = _text(given.secrets, one.name, one.key, None if is_cluster else namespace)
-        where = "KEDA's own namespace" if is_cluster else f"namespace {namespace}"
+        where = "KEDA's own namespace" if is_cluster else scaled.metadata.place
         yield (
             one.parameter,
             Parameter(

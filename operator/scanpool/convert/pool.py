@@ -50,7 +50,7 @@ def convert(scaled: ScaledObject, given: Given, mode: Mode | None = None) -> Con
 
     `mode` is the pool's, whatever the ScaledObject's annotations say.
     """
-    name = f"{scaled.metadata.namespace}/{scaled.metadata.name}"
+    name = scaled.metadata.full_name
     notes = Notes()
     try:
         spec = _spec(scaled, given, mode, notes)
@@ -60,10 +60,9 @@ def convert(scaled: ScaledObject, given: Given, mode: Mode | None = None) -> Con
     if isinstance(parsed, Unavailable):
         told = f"the pool would not be valid: {parsed.message}"
         return Converted(printable(name), None, (), printable(told))
-    metadata: dict[str, Any] = {
-        "name": scaled.metadata.name,
-        "namespace": scaled.metadata.namespace,
-    }
+    metadata: dict[str, Any] = {"name": scaled.metadata.name}
+    if scaled.metadata.has_namespace:
+        metadata["namespace"] = scaled.metadata.namespace
     labels = {
         name: value
         for name, value in scaled.metadata.labels.items()
