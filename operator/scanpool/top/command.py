@@ -14,7 +14,7 @@ from scanpool.models.reading import Reading, Unavailable
 from scanpool.top.rows import History, remember, row
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 DEFAULT_INTERVAL_SECONDS = 5.0
 LEAST_INTERVAL_SECONDS = 1.0
@@ -25,7 +25,7 @@ A COLUMNS of the shell is the width of its terminal, and says nothing about a pi
 
 Body = Mapping[str, Any]
 Read = Callable[[], Awaitable[Reading[tuple[Body, ...]]]]
-Show = Callable[["Table"], None]
+Show = Callable[["RenderableType"], None]
 Pause = Callable[[], Awaitable[None]]
 
 
@@ -91,13 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _once(read: Read, namespace: str | None, show: Show) -> int:
-    from scanpool.top.table import table  # noqa: PLC0415 - as above: rich
+    from scanpool.top.table import PoolTable  # noqa: PLC0415 - as above: rich
 
     found = await read()
     if isinstance(found, Unavailable):
         return _fail(refusal(found, namespace))
     if found.value:
-        show(table([row(body) for body in found.value], {}))
+        show(PoolTable([row(body) for body in found.value], {}))
     else:
         _say(_none(namespace))
     return 0
@@ -109,7 +109,7 @@ async def watch(read: Read, namespace: str | None, show: Show, pause: Pause) -> 
     An API server that goes away is waited for, with what it said last on show. One that never
     answered, or refuses, is not.
     """
-    from scanpool.top.table import table  # noqa: PLC0415 - as above: rich
+    from scanpool.top.table import PoolTable  # noqa: PLC0415 - as above: rich
 
     history: History = {}
     shown: list[Body] | None = None
@@ -126,7 +126,7 @@ async def watch(read: Read, namespace: str | None, show: Show, pause: Pause) -> 
         else:
             rows = [row(body) for body in shown]
             caption = f"{refusal(found, namespace)}. This is how it was; trying again"
-        show(table(rows, history, caption))
+        show(PoolTable(rows, history, caption))
         await pause()
 
 

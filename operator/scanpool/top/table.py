@@ -1,7 +1,10 @@
 """Rows as a table for the terminal."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,11 +16,40 @@ THOUSAND = 1_000
 MILLION = 1_000_000
 
 
-def table(rows: Sequence[Row], history: History, caption: str = "") -> Table:
-    """Return the table of all pools, the ones that a limit holds back or that have trouble marked.
+UNBOUNDED = 10_000
+"""Columns of a terminal that cuts off nothing: to measure in."""
+SPARKLINES = 3
 
-    `history` may lack a pool; `caption` stands below the table.
+
+@dataclass(frozen=True, slots=True)
+class PoolTable:
+    """The table of all pools, the ones that a limit holds back or that have trouble marked.
+
+    `history` may lack a pool; `caption` stands below the table. Where the terminal is narrow, the
+    sparklines get what the figures leave: the newest looks of each.
     """
+
+    rows: Sequence[Row]
+    history: History
+    caption: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table for a terminal of this width."""
+        figures = Measurement.get(
+            console, options.update(max_width=UNBOUNDED), self._table(looks=0)
+        ).maximum
+        left = (options.max_width - figures) // SPARKLINES
+        yield self._table(looks=max(0, min(HISTORY_LENGTH, left)))
+
+    def _table(self, looks: int) -> Table:
+        return _table(
+            self.rows,
+            {key: samples[len(samples) - looks :] for key, samples in self.history.items()},
+            self.caption,
+        )
+
+
+def _table(rows: Sequence[Row], history: History, caption: str) -> Table:
     found = Table(box=None, pad_edge=False, caption=Text(caption), caption_justify="left")
     for heading in ("NAMESPACE", "POOL"):
         found.add_column(heading, no_wrap=True)

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from scanpool.models.conditions import LimitedBy
-from scanpool.top.rows import Row, Sample
-from scanpool.top.table import table, tokens
+from scanpool.top.rows import HISTORY_LENGTH, Row, Sample
+from scanpool.top.table import PoolTable, tokens
 
 ROWS = [
     Row("scan", "worker", Sample(1_700_000, 812, 4), 3, 4, LimitedBy.TOKENS, 2_000_000, 300_000),
@@ -15,9 +15,9 @@ ROWS = [
 ]
 
 
-def printed(rows: list[Row], history: dict, caption: str = "") -> list[str]:
-    console = Console(file=io.StringIO(), width=200, highlight=False, color_system=None)
-    console.print(table(rows, history, caption))
+def printed(rows: list[Row], history: dict, caption: str = "", width: int = 200) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
+    console.print(PoolTable(rows, history, caption))
     return console.file.getvalue().splitlines()
 
 
@@ -48,6 +48,20 @@ def test_a_change_on_its_way_is_shown() -> None:
 
 def test_the_caption_stands_below() -> None:
     assert printed(ROWS, {}, "gone [bold]")[-1].strip() == "gone [bold]"
+
+
+@pytest.mark.parametrize(("width", "looks"), [(200, 24), (152, 17), (120, 6), (105, 1)])
+def test_a_narrow_terminal_shows_fewer_looks_and_all_figures(width: int, looks: int) -> None:
+    rising = tuple(Sample(80_000 * n, n, n) for n in range(HISTORY_LENGTH + 1))[1:]
+    heading, first, second = printed(ROWS, {row.key: rising for row in ROWS}, width=width)
+    for figure in ("NAMESPACE", "LIMITED BY", "BACKLOG", "HEADROOM", "TROUBLE"):
+        assert figure in heading
+    assert "[red]worker" in first
+    assert first.endswith("BrokerUnreachable")
+    assert "…" not in heading + first + second
+    lines = [word for word in second.split() if set(word) <= set("▁▂▃▄▅▆▇█")]
+    assert [len(line) for line in lines] == [looks] * 3
+    assert all(line.endswith("█") for line in lines[:2]), "the newest looks are kept"
 
 
 @pytest.mark.parametrize(
