@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from documents import CODE, DOCUMENTS, FENCE, ROOT, anchors, label, slug, spans
 from promql import alert_rules
 from scanpool.crd import PRINTER_COLUMNS, structural_schema
 from scanpool.dashboard.grafana import dashboard
@@ -18,27 +19,21 @@ from scanpool.models.spec import PoolSpec
 from scanpool.report.metrics import Metrics
 from scanpool.report.zone import Zone
 
-ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+POOL = ROOT / "docs" / "pool.md"
+WHY_NOT = ROOT / "docs" / "why-not-scaling.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+SAMPLES = ROOT / "manifests" / "samples"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-DOCUMENTS = (
-    *sorted(ROOT.glob("*.md")),
-    *(
-        path
-        for room in ("docs", "charts", "examples")
-        for path in sorted((ROOT / room).rglob("*.md"))
-    ),
-)
 
 RUNBOOK = "https://github.com/eco2-team/scanpool/blob/main/docs/operations.md"
 """Where OPERATIONS is read from an alert."""
 MAX_DECISION_LINES = 40
-LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)", re.DOTALL)
+MOST_README_LINES = 100
+"""What it is, why, a try, an install and a first pool: what somebody in a hurry reads."""
+FIRST_SCREEN_LINES = 12
 RULE = re.compile(r"\|[-|]+$")
 """The line below the headings of a table."""
-FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
-CODE = re.compile(r"`([^`\n]+)`")
 MAKE = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
 ABSOLUTE_PATH = re.compile(r"(?<![\w./:}-])/(?:work|tmp|home|root|usr|opt|var|etc|mnt|srv)\b")
 
@@ -65,17 +60,6 @@ def first_cells(text: str) -> list[str]:
 def named(text: str) -> list[str]:
     """Return the names in code quotes that a text's tables are about."""
     return [name for cell in first_cells(text) for name in CODE.findall(cell)]
-
-
-def slug(heading: str) -> str:
-    """Return the anchor that GitHub gives a heading."""
-    kept = "".join(each for each in heading.lower() if each.isalnum() or each in "-_ ")
-    return kept.strip().replace(" ", "-")
-
-
-def anchors(path: Path) -> set[str]:
-    text = FENCE.sub("", path.read_text())
-    return {slug(line.lstrip("#")) for line in text.splitlines() if line.startswith("#")}
 
 
 def metric_names() -> list[str]:
@@ -157,24 +141,48 @@ def test_the_narrowed_roles_grant_what_the_base_grants_but_the_sight_of_crds() -
     assert grants(rules) == grants(base["rules"]) - crds
 
 
-def test_the_readme_shows_the_sample_pool() -> None:
-    shown = re.search(r"^```yaml\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+def test_the_readme_is_short_and_begins_with_a_picture() -> None:
+    lines = README.read_text().splitlines()
+    assert len(lines) <= MOST_README_LINES
+    assert "](docs/replay.svg)" in "\n".join(lines[:FIRST_SCREEN_LINES])
+    headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert headings == ["Why", "Try it", "Install", "A first pool", "Questions"]
+
+
+def test_the_picture_has_what_somebody_in_a_hurry_looks_for() -> None:
+    text = (ROOT / "docs" / "replay.svg").read_text()
+    for words in ("keda max 10", "scanpool", "replicas", "tokens per minute", "429s"):
+        assert words in text
+
+
+def first_yaml(path: Path) -> str:
+    shown = re.search(r"^```yaml\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
     assert shown is not None
-    assert shown[1] == (ROOT / "manifests" / "samples" / "pool.yaml").read_text()
+    return shown[1]
 
 
-def test_the_readme_explains_fields_that_exist() -> None:
+def test_the_readme_shows_the_shortest_pool() -> None:
+    comment, _, rest = (SAMPLES / "pool-minimal.yaml").read_text().partition("\n")
+    assert comment.startswith("#")
+    assert first_yaml(README) == rest
+
+
+def test_the_page_of_the_pool_shows_the_sample() -> None:
+    assert first_yaml(POOL) == (SAMPLES / "pool.yaml").read_text()
+
+
+def test_the_page_of_the_pool_explains_fields_that_exist() -> None:
     fields = leaves(structural_schema(PoolSpec))
-    explained = named(section(README, "## The pool"))
+    explained = named(section(POOL, "## Fields"))
     assert not set(explained) - set(fields)
     assert {field.partition(".")[0] for field in explained} == {
         field for field in fields if "." not in field
     }
 
 
-def test_the_readme_says_the_defaults_of_the_schema() -> None:
+def test_the_page_of_the_pool_says_the_defaults_of_the_schema() -> None:
     fields = leaves(structural_schema(PoolSpec))
-    rows = (line for line in section(README, "## The pool").splitlines() if "default" in line)
+    rows = (line for line in section(POOL, "## Fields").splitlines() if "default" in line)
     told = 0
     for row in rows:
         name, number = CODE.findall(row)[0], re.search(r"default (\d+)|(\d+), the default", row)
@@ -184,39 +192,34 @@ def test_the_readme_says_the_defaults_of_the_schema() -> None:
     assert told > 0
 
 
-def test_the_readme_explains_every_column() -> None:
-    told = ", ".join(first_cells(section(README, "### `kubectl get swp`"))).split(", ")
+def test_every_column_is_explained() -> None:
+    told = ", ".join(first_cells(section(WHY_NOT, "## `kubectl get swp`"))).split(", ")
     assert told == [column[0].upper() for column in PRINTER_COLUMNS]
 
 
-@pytest.mark.parametrize("word", [*Zone, *UsagePreset])
-def test_the_readme_names_every_zone_and_preset(word: str) -> None:
-    assert re.search(rf"\b{re.escape(word)}\b", README.read_text())
+@pytest.mark.parametrize(
+    ("path", "word"), [*((WHY_NOT, one) for one in Zone), *((POOL, one) for one in UsagePreset)]
+)
+def test_every_zone_and_preset_is_named(path: Path, word: str) -> None:
+    assert re.search(rf"\b{re.escape(word)}\b", path.read_text())
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_relative_links_lead_somewhere(path: Path) -> None:
-    text = FENCE.sub("", path.read_text())
-    for link in LINK.finditer(text):
-        target, _, anchor = link["target"].partition("#")
-        if target.startswith(("http://", "https://")):
-            continue
-        found = (path.parent / target).resolve() if target else path
-        assert found.exists(), f"{path.name} links to {target}"
-        assert found.is_relative_to(ROOT), f"{path.name} links out of the repository: {target}"
-        if anchor:
-            assert anchor in anchors(found), f"{path.name} links to {link['target']}"
+def test_why_it_does_not_scale_names_limits_that_exist() -> None:
+    cells = first_cells(WHY_NOT.read_text().partition("\n## ")[0])
+    values = {one for cell in cells for one in CODE.findall(cell)} - {"mode: Observe"}
+    assert values >= {"Hold", "Tokens", "Memory", "Quota"}
+    assert values <= set(map(str, LimitedBy))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
 def test_make_targets_exist(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(" ".join(re.findall(r"^([a-z][a-z0-9 -]*):", makefile, re.MULTILINE)).split())
-    code = " ".join((*CODE.findall(path.read_text()), *map(str, _fences(path))))
+    code = " ".join((*spans(path), *(one["text"] for one in FENCE.finditer(path.read_text()))))
     assert set(MAKE.findall(code)) <= targets
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
 def test_no_path_of_somebodys_machine(path: Path) -> None:
     assert not ABSOLUTE_PATH.findall(path.read_text())
 
@@ -241,7 +244,3 @@ def test_the_picture_shows_its_meaning_in_words_too() -> None:
     picture = (ROOT / "docs" / "loop.svg").read_text()
     assert "<title" in picture
     assert "<desc" in picture
-
-
-def _fences(path: Path) -> list[str]:
-    return [fence[0] for fence in FENCE.finditer(path.read_text())]
