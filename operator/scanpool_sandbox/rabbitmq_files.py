@@ -1,7 +1,8 @@
 """The configuration and the environment that keep a private RabbitMQ to one directory."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanpool_sandbox.tls import Certificates
@@ -28,19 +29,40 @@ class Ports:
     management_tls: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a broker has beyond the usual: lines of its rabbitmq.conf, and more plugins."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The broker's first user, an administrator."""
+
+    user: str
+    password: str
+
+
 def write_configuration(
-    directory: Path, ports: Ports, user: str, password: str, certificates: Certificates | None
+    directory: Path,
+    ports: Ports,
+    account: Account,
+    certificates: Certificates | None,
+    extras: Extras,
 ) -> None:
     """Write the configuration files that `environment` names."""
-    (directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    plugins = ", ".join(("rabbitmq_management", *extras.plugins))
+    (directory / "enabled_plugins").write_text(f"[{plugins}].\n")
     # A machine's own /etc/rabbitmq/rabbitmq-env.conf would override the environment.
     (directory / "env.conf").write_text("")
     settings = {
         "listeners.tcp.local": f"127.0.0.1:{ports.amqp}",
         "management.tcp.ip": "127.0.0.1",
         "management.tcp.port": str(ports.management),
-        "default_user": user,
-        "default_pass": password,
+        "default_user": account.user,
+        "default_pass": account.password,
         "log.console": "false",
         "log.file.level": "warning",
         # By default it stops taking messages below 50 MB, on a disk that is not its to guard.
@@ -48,6 +70,7 @@ def write_configuration(
     }
     if certificates is not None:
         settings |= _tls_settings(ports, certificates)
+    settings |= extras.settings
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     (directory / "rabbitmq.conf").write_text("".join(lines))
 

@@ -14,7 +14,13 @@ from urllib.parse import quote
 import httpx
 
 from scanpool_sandbox.processes import ChildProcess, StartError, free_port
-from scanpool_sandbox.rabbitmq_files import Ports, environment, write_configuration
+from scanpool_sandbox.rabbitmq_files import (
+    Account,
+    Extras,
+    Ports,
+    environment,
+    write_configuration,
+)
 from scanpool_sandbox.tls import Certificates, create_certificates
 
 DEBIAN_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -37,25 +43,38 @@ class RabbitMQServer:
     Args:
         directory: an existing directory for all its files; the caller removes it.
         tls: also listen with TLS, with a certificate of an authority made for it.
+        extras: lines of its configuration and plugins beyond the usual.
+        peer: a broker that runs, whose cluster this one joins at its first start; it has that
+            one's user, and its vhosts and queues.
 
     Use as a context manager, or call `start` and `stop` or `kill`; all block.
 
     """
 
-    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        tls: bool = False,
+        extras: Extras | None = None,
+        peer: "RabbitMQServer | None" = None,
+    ) -> None:
         self._directory = directory
+        self._extras = extras or Extras()
+        self._peer = peer
         self._ports = Ports(
             amqp=free_port(),
             management=free_port(),
             distribution=free_port(),
-            epmd=free_port(),
+            epmd=free_port() if peer is None else peer.ports.epmd,
             amqps=free_port() if tls else 0,
             management_tls=free_port() if tls else 0,
         )
         self._certificates: Certificates | None = None
         self._tls = tls
         self._node = f"scanpool-{secrets.token_hex(4)}@localhost"
-        self._password = secrets.token_urlsafe(12)
+        self._password = secrets.token_urlsafe(12) if peer is None else peer.password
+        self._cookie: str = secrets.token_hex(10) if peer is None else peer.cookie
         self._epmd: ChildProcess | None = None
         self._broker: ChildProcess | None = None
 
@@ -68,6 +87,16 @@ class RabbitMQServer:
     def password(self) -> str:
         """The user's password, made for this broker."""
         return self._password
+
+    @property
+    def cookie(self) -> str:
+        """The secret that the nodes of a cluster share."""
+        return self._cookie
+
+    @property
+    def node(self) -> str:
+        """The name of its node."""
+        return self._node
 
     @property
     def ports(self) -> Ports:
@@ -115,7 +144,8 @@ class RabbitMQServer:
         try:
             if self._tls:
                 self._certificates = create_certificates(self._directory / "tls")
-            self._start_epmd()
+            if self._peer is None:
+                self._start_epmd()
             self._start_broker()
             self.create_vhost(VHOST)
         except BaseException:
@@ -193,7 +223,14 @@ class RabbitMQServer:
         )
 
     def _start_broker(self) -> None:
-        write_configuration(self._directory, self._ports, USER, self._password, self._certificates)
+        account = Account(USER, self._password)
+        write_configuration(
+            self._directory, self._ports, account, self._certificates, self._clustered()
+        )
+        cookie = self._directory / ".erlang.cookie"
+        cookie.unlink(missing_ok=True)
+        cookie.write_text(self._cookie)
+        cookie.chmod(0o400)
         script = DEBIAN_SCRIPT if DEBIAN_SCRIPT.exists() else _command("rabbitmq-server")
         self._broker = ChildProcess(
             [script],
@@ -201,6 +238,17 @@ class RabbitMQServer:
             environment=environment(self._directory, self._ports, self._node),
         )
         self._broker.wait_until_ready(self._is_ready, timeout_seconds=BROKER_START_SECONDS)
+
+    def _clustered(self) -> Extras:
+        """Return its extras with the nodes to look for at its first start."""
+        if self._peer is None:
+            return self._extras
+        formation = {
+            "cluster_formation.peer_discovery_backend": "classic_config",
+            "cluster_formation.classic_config.nodes.1": self._peer.node,
+            "cluster_formation.classic_config.nodes.2": self._node,
+        }
+        return Extras({**formation, **self._extras.settings}, self._extras.plugins)
 
     def _is_ready(self) -> bool:
         """Ask the broker itself: another process may hold the port."""

@@ -8,6 +8,7 @@ import pytest
 from pika.exceptions import ProbableAuthenticationError
 
 from scanpool_sandbox.processes import StartError
+from scanpool_sandbox.rabbitmq_files import Extras
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
 
@@ -83,3 +84,25 @@ def test_a_broker_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
             server.start()
 
     assert not listens(server.ports.epmd)
+
+
+def test_a_second_node_joins_and_settings_count(tmp_path: Path) -> None:
+    directories = [tmp_path / name for name in ("first", "second")]
+    for directory in directories:
+        directory.mkdir()
+    extras = Extras({"management.rates_mode": "none"}, ("rabbitmq_top",))
+    with (
+        RabbitMQServer(directories[0], extras=extras) as first,
+        RabbitMQServer(directories[1], peer=first) as second,
+        httpx.Client(base_url=first.management_url, trust_env=False) as client,
+    ):
+        nodes = {node["name"]: node for node in client.get("/api/nodes").json()}
+        assert nodes.keys() == {first.node, second.node}
+        assert client.get("/api/overview").json()["rates_mode"] == "none"
+        assert client.get(f"/api/top/{first.node}").is_success
+
+        connection = pika.BlockingConnection(pika.URLParameters(second.amqp_url()))
+        connection.channel().queue_declare("shared")
+        queues = client.get("/api/queues/eco2").json()
+        assert [(queue["name"], queue["node"]) for queue in queues] == [("shared", second.node)]
+        connection.close()
