@@ -30,6 +30,9 @@ LIMITS: Final = httpx.Limits(
     max_keepalive_connections=100,
     keepalive_expiry=30.0,
 )
+MOST_STALE_CONNECTIONS: Final = 4
+"""Idle connections that may turn out to be closed in a row, of the few requests that one reading
+makes at once; the server closes them all at about the same time."""
 MAX_BODY_BYTES: Final = 16 * 2**20
 """The totals of some 50,000 queues. More would fill the operator's memory."""
 
@@ -113,21 +116,14 @@ class Request(NamedTuple):
 
 
 async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
-    """Send one request and read the whole answer, whatever its status, or raise SourceError."""
-    url, origin, unreachable, method, auth, headers, json = request
+    """Send one request and read the whole answer, whatever its status, or raise SourceError.
+
+    What only reads is asked again on a new connection, where the server or a proxy closed an idle
+    one just as it was used.
+    """
+    origin, unreachable = request.origin, request.unreachable
     try:
-        async with http.stream(method, url, auth=auth, headers=headers, json=json) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    break
-            else:
-                return Answer(response.status_code, response.headers, bytes(body))
-        told = (
-            f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; check that the URL "
-            "is that of the right service"
-        )
+        return await _send(http, request)
     except httpx.PoolTimeout:
         told = f"{origin} was not asked: too many of the operator's requests are under way"
     except httpx.ProxyError:
@@ -139,3 +135,44 @@ async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
         is_late = isinstance(error, httpx.TimeoutException)
         raise connection_failure(error, origin, unreachable, timeout=is_late) from None
     raise SourceError(unreachable, told)
+
+
+class _Opened:
+    """Notices whether a connection was opened for a request, or one that was idle had to do."""
+
+    def __init__(self) -> None:
+        self.is_new = False
+
+    async def __call__(self, event: str, _: object) -> None:
+        self.is_new |= event.startswith("connection.connect_")
+
+
+async def _send(http: httpx.AsyncClient, request: Request) -> Answer:
+    for _ in range(MOST_STALE_CONNECTIONS):
+        opened = _Opened()
+        try:
+            return await _send_once(http, request, opened)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if opened.is_new or request.method != "GET":
+                raise
+    return await _send_once(http, request, _Opened())
+
+
+async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened) -> Answer:
+    url, origin, unreachable, method, auth, headers, json = request
+    traced = {"trace": opened}
+    async with http.stream(
+        method, url, auth=auth, headers=headers, json=json, extensions=traced
+    ) as response:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                break
+        else:
+            return Answer(response.status_code, response.headers, bytes(body))
+    raise SourceError(
+        unreachable,
+        f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; check that the URL is "
+        "that of the right service",
+    )

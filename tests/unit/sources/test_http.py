@@ -2,7 +2,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -140,6 +140,76 @@ async def test_a_redirect_is_not_followed_and_a_cookie_not_kept() -> None:
     await clients.aclose()
     assert len(heads) == 2
     assert not any("cookie" in head.lower() for head in heads)
+
+
+class Idle:
+    """Serves one request a connection, and closes it as the next one arrives on it."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.closed: list[str] = []
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.answered += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        with suppress(asyncio.IncompleteReadError):
+            again = await reader.readuntil(b"\r\n\r\n")
+            self.closed.append(again.split(b" ")[0].decode())
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def closing_idle_connections() -> AsyncIterator[tuple[str, Idle]]:
+    idle = Idle()
+    server = await asyncio.start_server(idle.handle, "127.0.0.1")
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", idle
+
+
+async def test_what_an_idle_connection_loses_is_read_again_on_a_new_one() -> None:
+    clients = HttpClients()
+    async with closing_idle_connections() as (url, idle):
+        # As many connections as a reading makes requests at once, all idle and all stale.
+        await asyncio.gather(*(get(clients.get(None), url) for _ in range(3)))
+        for _ in range(3):
+            assert (await get(clients.get(None), url)).status == 200
+        await clients.aclose()
+    assert idle.closed
+    assert set(idle.closed) == {"GET"}
+    assert idle.answered == 6
+
+
+async def test_what_is_no_reading_is_never_sent_twice() -> None:
+    clients = HttpClients()
+    async with closing_idle_connections() as (url, idle):
+        post = Request(url, ORIGIN, Reason.PROVIDER_UNREACHABLE, method="POST")
+        await exchange(clients.get(None), post)
+        with pytest.raises(SourceError):
+            await exchange(clients.get(None), post)
+        await clients.aclose()
+    assert (idle.answered, idle.closed) == (1, ["POST"])
+
+
+async def test_a_new_connection_that_breaks_is_not_tried_for_ever() -> None:
+    asked = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    clients = HttpClients()
+    async with await asyncio.start_server(hang_up, "127.0.0.1") as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(SourceError):
+            await get(clients.get(None), url)
+        await clients.aclose()
+    assert asked == 1
 
 
 async def test_a_client_is_shared_by_all_who_trust_the_same() -> None:
