@@ -341,9 +341,45 @@ def gemini(quota: str, delay: str | None = None, value: str | None = None) -> li
     return [error(GEMINI_QUOTA, code=429, status="RESOURCE_EXHAUSTED", details=details)]
 
 
+def google_cloud(limit: str, value: str) -> dict[str, Any]:
+    """Return the detail of an error of Google Cloud, Vertex AI's among them."""
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "RATE_LIMIT_EXCEEDED",
+        "domain": "googleapis.com",
+        "metadata": {
+            "quota_limit_value": value,
+            "quota_limit": limit,
+            "service": "aiplatform.googleapis.com",
+        },
+    }
+
+
+VERTEX_DAY = (
+    "Quota exceeded for quota metric 'Gemini 2.5 Pro Requests' and limit 'Gemini 2.5 Pro Requests "
+    "per day per user per tier' of service 'cloudcode-pa.googleapis.com' for consumer 'x'."
+)
+VERTEX_SHARED = (
+    "Resource exhausted. Please try again later. Please refer to "
+    "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."
+)
 PACIFIC_MIDNIGHT = datetime(2026, 1, 16, 8, 0, tzinfo=UTC).timestamp() - NOW
 """In winter it is eight hours earlier in California."""
 PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+GEMINI_AS_TEXT = f"""429 {GEMINI_QUOTA}
+Please retry in 31.9s. [violations {{
+  quota_metric: "generativelanguage.googleapis.com/generate_content_free_tier_requests"
+  quota_id: "{PER_DAY}"
+  quota_dimensions {{
+    key: "model"
+    value: "gemini-2.5-pro"
+  }}
+  quota_value: 50
+}}
+, retry_delay {{
+  seconds: 31
+}}
+]"""
 DAY_BUCKET = {
     "x-ratelimit-limit-requests": "200",
     "x-ratelimit-remaining-requests": "0",
@@ -362,16 +398,23 @@ RPD = "Rate limit reached on requests per day (RPD): Limit 200, Used 200, Reques
         ),
         pytest.param(
             Reply(429, "", {"Retry-After": format_datetime(
-                datetime.fromtimestamp(NOW + 90, UTC), usegmt=True)}),
-            90, None, id="a date",
+                datetime.fromtimestamp(NOW + 50, UTC), usegmt=True)}),
+            50, None, id="a date",
         ),
         pytest.param(Reply(503, error(code="slow_down"), {"Retry-After": "900"}), 900, None,
                      id="slow down"),
         pytest.param(Reply(429, error(RATE_LIMIT)), 20, None, id="a sentence of OpenAI's"),
         pytest.param(Reply(429, error("Please retry after 54 seconds.")), 54, None,
                      id="a sentence of Azure's"),
-        pytest.param(Reply(429, error("Your quota will reset after 5h59m59s.")), 21_599, None,
-                     id="a sentence of Google's"),
+        pytest.param(Reply(429, error("Your quota will reset after 5h59m59s.")), 21_599,
+                     "rate limit", id="a sentence of Google's"),
+        pytest.param(Reply(429, "", {"Retry-After": "3600"}), 3_600, "rate limit",
+                     id="longer than a minute"),
+        pytest.param(Reply(429, "", {"Retry-After": "60"}), 60, None, id="a minute"),
+        pytest.param(Reply(429, "", DAY_BUCKET), 25_920, "rate limit", id="an empty day, no words"),
+        pytest.param(Reply(429, error("Rate limit of 50 per 86400s exceeded for UserByModelByDay. "
+                                      "Please wait 5000 seconds before retrying.")),
+                     5_000, "rate limit", id="GitHub's"),
         pytest.param(Reply(429, error(f"{RPD} Please try again in 7m12s.")), 432,
                      "requests per day", id="a day's, in a sentence"),
         pytest.param(Reply(429, error(RPD), DAY_BUCKET), 25_920, "requests per day",
@@ -390,6 +433,25 @@ RPD = "Rate limit reached on requests per day (RPD): Limit 200, Used 200, Reques
             Reply(429, error(f"geminiException - {json.dumps(gemini(PER_DAY, '38s'))}", code=429)),
             PACIFIC_MIDNIGHT, PER_DAY, id="in LiteLLM's words",
         ),
+        pytest.param(Reply(429, gemini(PER_DAY, "38s")[0]), PACIFIC_MIDNIGHT, PER_DAY,
+                     id="Gemini's own API, without a list"),
+        pytest.param(Reply(429, error(json.dumps(gemini(PER_DAY, "38s")[0]), code=429,
+                                      status="Too Many Requests")),
+                     PACIFIC_MIDNIGHT, PER_DAY, id="Gemini's, in its own message once more"),
+        pytest.param(Reply(500, error(GEMINI_AS_TEXT)), PACIFIC_MIDNIGHT, PER_DAY,
+                     id="as a client library prints it"),
+        pytest.param(Reply(429, [error(VERTEX_DAY, code=429, status="RESOURCE_EXHAUSTED")]),
+                     PACIFIC_MIDNIGHT, "Gemini 2.5 Pro Requests per day per user per tier",
+                     id="Google Cloud's, in a sentence"),
+        pytest.param(Reply(429, error(VERTEX_DAY, details=[google_cloud(
+                         "Gemini25ProRequestsPerDay", "100")])),
+                     PACIFIC_MIDNIGHT, "Gemini 2.5 Pro Requests per day per user per tier",
+                     id="Google Cloud's"),
+        pytest.param(Reply(429, error("Quota exceeded for metric: generativelanguage.googleapis."
+                                      "com/generate_requests_per_model_per_day, limit: 250")),
+                     PACIFIC_MIDNIGHT, "generate_requests_per_model_per_day", id="by the metric"),
+        pytest.param(Reply(429, error(VERTEX_SHARED, code=429, status="RESOURCE_EXHAUSTED")),
+                     None, None, id="Vertex AI's shared capacity"),
         pytest.param(
             Reply(403, {"statusCode": 403, "message":
                         "Out of call volume quota. Quota will be replenished in 5.03:23:11."}),
@@ -442,6 +504,18 @@ async def test_when_a_refusal_ends(
          ProviderState(requests_per_minute=15, rate_limited=True)),
         (Reply(429, gemini("GenerateContentInputTokensPerModelPerMinute", value="250000")),
          ProviderState(input_tokens_per_minute=250_000, rate_limited=True)),
+        (Reply(429, gemini("GenerateContentPaidTierInputTokensPerModelPerMinute-PaidTier1",
+                           value="1000000")[0]),
+         ProviderState(input_tokens_per_minute=1_000_000, rate_limited=True)),
+        (Reply(429, gemini(PER_DAY, "38s", value="20")),
+         ProviderState(rate_limited=True, requests_per_day=20, used_up_quota=PER_DAY,
+                       refused_until=NOW + PACIFIC_MIDNIGHT)),
+        (Reply(429, error("Quota exceeded.", details=[google_cloud(
+            "GenerateContentRequestsPerMinutePerProjectPerRegion", "60")])),
+         ProviderState(requests_per_minute=60, rate_limited=True)),
+        (Reply(429, error(GEMINI_AS_TEXT)),
+         ProviderState(rate_limited=True, requests_per_day=50, used_up_quota=PER_DAY,
+                       refused_until=NOW + PACIFIC_MIDNIGHT)),
     ],
 )  # fmt: skip
 async def test_limits_that_are_no_tokens_of_a_minute(

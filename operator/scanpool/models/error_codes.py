@@ -70,8 +70,9 @@ WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 STATUS_402: Final = re.compile(r"\D{0,20}\b402\b")
 """Payment Required, at the beginning: in a sentence 402 may be any figure."""
 STATUS_429: Final = re.compile(r"\b429\b")
-QUOTA_ID: Final = re.compile(r"\w+Per(?:Day|Minute|Hour|Second)Per\w+")
-"""Google's name for a quota, such as GenerateRequestsPerDayPerProjectPerModel."""
+QUOTA_ID: Final = re.compile(r"\w+Per(?:Day|Minute|Hour|Second)(?![a-z])")
+"""Google's name for a quota, such as GenerateRequestsPerDayPerProjectPerModel, or one that ends so:
+GenerateContentInputTokensPerModelPerMinute-FreeTier."""
 
 
 class Refusals(NamedTuple):

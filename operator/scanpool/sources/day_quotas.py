@@ -1,23 +1,26 @@
 """What a refusal says about quotas of a day, and Google's about those of a minute, too.
 
 Headers tell them seldom: OpenAI and those who speak like it name them in the sentence, Google in
-the `details` of RESOURCE_EXHAUSTED, by the quota's id and value.
+the `details` of RESOURCE_EXHAUSTED: in a QuotaFailure by the quota's id and value, in an ErrorInfo
+by the name of the limit. Client libraries print the same as text of a protocol buffer.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, time, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
+from scanpool.models.googles_day import day_quota
 from scanpool.models.observation import ProviderState
 from scanpool.sources.buckets import plausible_limit
 from scanpool.sources.text import quoted
 
-GOOGLES_DAY: Final = ZoneInfo("America/Los_Angeles")
-"""Gemini's quotas of a day are new at midnight there, say its pages on rate limits."""
-GOOGLE_QUOTA: Final = re.compile(r"""["']quotaId["']\s*:\s*["'](?P<id>[\w-]{1,120})["']""")
-GOOGLE_VALUE: Final = re.compile(r"""["']quotaValue["']\s*:\s*["'](?P<limit>\d{1,20})["']""")
+GOOGLE_QUOTA: Final = re.compile(
+    r"""\bquota(?:_?id|_limit)["']?\s*:\s*["'](?P<id>[\w-]{1,120})["']""", re.IGNORECASE
+)
+GOOGLE_VALUE: Final = re.compile(
+    r"""\bquota(?:_limit)?_?value["']?\s*:\s*["']?(?P<limit>\d{1,20})\b""", re.IGNORECASE
+)
 GOOGLE_LIMITS: Final = (
     (re.compile(r"Requests\w*PerDay"), "requests_per_day"),
     (re.compile(r"Requests\w*PerMinute"), "requests_per_minute"),
@@ -25,7 +28,6 @@ GOOGLE_LIMITS: Final = (
     (re.compile(r"InputTokens\w*PerMinute"), "input_tokens_per_minute"),
 )
 """What a quota's id counts; Gemini limits no output tokens."""
-GOOGLE_ID_OF_A_DAY: Final = re.compile(r"\w*PerDay[\w-]*")
 
 IN_A_SENTENCE: Final = re.compile(
     # OpenAI, Groq: `on requests per day (RPD): Limit 200, Used 200`
@@ -46,14 +48,10 @@ def in_refusal(text: str) -> ProviderState:
     """Return the limits that a refusal tells by Google's ids or of a day, and what is used up."""
     state = ProviderState(used_up_quota=_used_up(text))
     limits: dict[str, Any] = {}
-    for found in GOOGLE_QUOTA.finditer(text):
-        # A violation's value stands before the next one's id.
-        following = GOOGLE_QUOTA.search(text, found.end())
-        end = len(text) if following is None else following.start()
-        value = GOOGLE_VALUE.search(text, found.end(), end)
+    for quota, value in _googles(text):
         for names, field in GOOGLE_LIMITS:
-            if value is not None and names.search(found["id"]):
-                limits[field] = plausible_limit(value["limit"])
+            if names.search(quota):
+                limits[field] = plausible_limit(value)
     sentence = IN_A_SENTENCE.search(text)
     if sentence is not None and sentence["limit"]:
         # What a sentence calls "tokens per day" is here tokens_per_day.
@@ -61,23 +59,23 @@ def in_refusal(text: str) -> ProviderState:
     return replace(state, **limits)
 
 
-def is_googles(used_up_quota: str) -> bool:
-    """Return whether it is Google's id of a quota of a day."""
-    return GOOGLE_ID_OF_A_DAY.fullmatch(used_up_quota) is not None
+def _googles(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the ids of Google's quotas, each with its value, where that is told.
 
-
-def googles_next_day(now: float) -> float:
-    """Return when Google's quotas of a day are new, in seconds since the epoch like `now`."""
-    here = datetime.fromtimestamp(now, GOOGLES_DAY)
-    midnight = datetime.combine(here.date() + timedelta(days=1), time(), GOOGLES_DAY)
-    return midnight.timestamp()
+    A violation's value stands between its id and the next one's; that of an ErrorInfo, which has
+    one quota only, anywhere.
+    """
+    quotas = list(GOOGLE_QUOTA.finditer(text))
+    ends = [*(quota.start() for quota in quotas[1:]), len(text)]
+    for quota, end in zip(quotas, ends, strict=False):
+        value = GOOGLE_VALUE.search(text, 0 if len(quotas) == 1 else quota.end(), end)
+        if value is not None:
+            yield quota["id"], value["limit"]
 
 
 def _used_up(text: str) -> str | None:
-    ids = (found["id"] for found in GOOGLE_QUOTA.finditer(text))
-    of_a_day = next((one for one in ids if is_googles(one)), None)
-    if of_a_day is not None:
-        return of_a_day
+    if (googles := day_quota(text)) is not None:
+        return quoted(googles)
     sentence = IN_A_SENTENCE.search(text)
     if sentence is None:
         return None

@@ -19,7 +19,7 @@ from scanpool.sources.error_body import Refusal, body_of, is_refused, refusal_of
 from scanpool.sources.failures import reading
 from scanpool.sources.http import Answer, Request, exchange
 from scanpool.sources.openai import OPENAI
-from scanpool.sources.refusal_end import refused_until
+from scanpool.sources.refusal_end import with_end
 from scanpool.sources.refused import over
 from scanpool.sources.text import mapping, quoted
 from scanpool.sources.ways import Way, is_closed, other_way
@@ -169,9 +169,8 @@ def _state(dialect: Dialect, exchanged: _Exchanged, now: float) -> ProviderState
     if not is_refused(answer):
         return replace(limits, tokens_spent=dialect.spent(mapping(body_of(answer).get("usage"))))
     if (refused := dialect.refused(refusal)) is not None:
-        until = refused_until(refused, answer.headers, refusal.text, now)
         # The limits of the headers count over those of the message.
-        return replace(over(refused, limits), refused_until=until)
+        return with_end(over(refused, limits), answer.headers, refusal.text, now)
     if answer.status == httpx.codes.BAD_REQUEST and limits != ProviderState():
         # Some models refuse so small a completion, yet only after they looked at the limits.
         return limits

@@ -3,28 +3,36 @@
 Headers count first, then the `retryDelay` of Google's errors, then the sentence. For a quota of a
 day Google tells a delay of seconds all the same: there its next day counts. A bucket of a day that
 is empty tells its reset where nothing else does.
+
+An end that is further away than a minute's limit can be tells of a longer one, whatever it is.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from scanpool.models.googles_day import day_quota, used_up_until
 from scanpool.models.observation import ProviderState
-from scanpool.sources.buckets import DAY_SECONDS
-from scanpool.sources.day_quotas import googles_next_day, is_googles
+from scanpool.sources.buckets import DAY_SECONDS, MINUTE_SECONDS, RESET_SLACK_SECONDS
 from scanpool.sources.openai_headers import SECONDS, empty_day_reset, parse_duration
 
 LONGEST_SECONDS: Final = 31 * DAY_SECONDS
 """A month's budget is the longest there is; more is a mistake, or an epoch read as a duration."""
 LONG_DELAY_SECONDS: Final = 3600.0
 """A delay of more than that is meant for a quota of a day; less is the usual one of a minute's."""
+LONGER_LIMIT: Final = "rate limit"
+"""What is used up where an answer tells nothing but that it takes longer than a minute."""
 EPOCH_MILLISECONDS: Final = 10**11
 """From here on an epoch is in milliseconds: in seconds it would be the year 5138."""
 
-RETRY_DELAY: Final = re.compile(r"""["']retryDelay["']\s*:\s*["'](?P<wait>\d+(?:\.\d+)?)s["']""")
-IN: Final = r"(?:try again|retry|retrying|reset|resets) (?:in|after) "
+RETRY_DELAY: Final = re.compile(
+    r"""["']retryDelay["']\s*:\s*["'](?P<wait>\d+(?:\.\d+)?)s["']"""
+    r"|\bretry_delay\s*\{\s*seconds: (?P<text>\d+)"
+)
+IN: Final = r"(?:(?:try again|retry|retrying|reset|resets) (?:in|after)|please wait) "
 GO_DURATION: Final = re.compile(
     IN + r"(?P<wait>(?:\d+(?:\.\d+)?(?:h|ms|m|s))+)\b", re.ASCII | re.IGNORECASE
 )
@@ -49,19 +57,28 @@ RESET_EPOCH: Final = re.compile(
 """OpenRouter repeats headers in the error's metadata."""
 
 
-def refused_until(
+def with_end(
     state: ProviderState, headers: Mapping[str, str], text: str, now: float
-) -> float | None:
-    """Return when the refusal that `state` describes ends, in seconds since the epoch like `now`.
+) -> ProviderState:
+    """Return what a refusal says, with its end in seconds since the epoch like `now`.
 
     None where the answer does not tell, or nothing that can be meant.
     """
+    until = _refused_until(headers, text, now)
+    lasts = until is not None and until - now > MINUTE_SECONDS + RESET_SLACK_SECONDS
+    used_up = state.used_up_quota
+    if lasts and state.rate_limited and used_up is None:
+        used_up = LONGER_LIMIT
+    return replace(state, refused_until=until, used_up_quota=used_up)
+
+
+def _refused_until(headers: Mapping[str, str], text: str, now: float) -> float | None:
     wait = _in_headers(headers, now)
     for told in _IN_TEXT:
         wait = told(text, now) if wait is None else wait
-    if state.used_up_quota is not None and is_googles(state.used_up_quota):
+    if day_quota(text) is not None:
         if wait is None or wait < LONG_DELAY_SECONDS:
-            return googles_next_day(now)
+            return used_up_until(now)
     elif wait is None:
         wait = empty_day_reset(headers)
     return now + wait if wait is not None and 0 <= wait <= LONGEST_SECONDS else None
@@ -88,7 +105,7 @@ def _ahead(at: float, now: float) -> float | None:
 
 def _retry_delay(text: str, _: float) -> float | None:
     found = RETRY_DELAY.search(text)
-    return None if found is None else float(found["wait"])
+    return None if found is None else float(found["wait"] or found["text"])
 
 
 def _in_words(text: str, _: float) -> float | None:

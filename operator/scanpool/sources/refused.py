@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from scanpool.models.error_codes import is_rate_limit, is_slow_down
+from scanpool.models.error_codes import QUOTA_ID, is_rate_limit, is_slow_down
 from scanpool.models.observation import ProviderState
 from scanpool.sources import day_quotas
 from scanpool.sources.billing import billing_code
@@ -39,6 +39,7 @@ def refused(
     if (
         refusal.status == httpx.codes.TOO_MANY_REQUESTS
         or any(map(is_rate_limit, refusal.codes))
+        or QUOTA_ID.search(refusal.text) is not None
         or (refusal.status == httpx.codes.FORBIDDEN and quotas.used_up_quota is not None)
     ):
         return replace(over(limit_in_message(refusal.text), quotas), rate_limited=True)

@@ -44,6 +44,7 @@ RATE_LIMIT, REFUSED, FAILED = "rate limit", "refused", "failed"
         ("RESOURCE_EXHAUSTED", RATE_LIMIT),
         ("google.api_core.exceptions.ResourceExhausted", RATE_LIMIT),
         ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", RATE_LIMIT),
+        ("GenerateContentInputTokensPerModelPerMinute-FreeTier", RATE_LIMIT),
         ("throttling_error", RATE_LIMIT),
         ("429 server_is_overloaded", FAILED),
         ("503 overloaded", FAILED),
