@@ -5,7 +5,12 @@ Closed    | Open                | Closed                     | Closed           
 Open      | Open                | HalfOpen                   | Open               | Closed
 HalfOpen  | Open                | Closed, by the next probe  | HalfOpen           | Closed
 
-Without a probe, because the pool no longer asks for one, nothing could ever close it again.
+Without a probe, because the pool no longer asks for one, nothing could ever close it again, unless
+its end is known.
+
+Workers open it, too, where their exporter tells Google's name of a quota of a day that is used up,
+which ends at a known time. Without a probe it then half-opens, and closes once a whole window of
+the exporter's shows no such refusal.
 
 Each answer counts once, however many ticks see it. The more answers were refusals, the longer until
 the next probe while the breaker is open. Once closed it starts slowly: the cap of HalfOpen doubles
@@ -15,9 +20,10 @@ step by step. A refusal during that time opens it again, and the back-off goes o
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.llm_signals import LlmSignals, Probed, Refused
 from scanpool.models.base import Model
 from scanpool.models.llm import Llm, OnQuotaExhausted
+from scanpool.models.units import timestamp
 
 # Replicas that try the provider again before the breaker closes.
 HALF_OPEN_REPLICAS = 1
@@ -26,6 +32,9 @@ HALF_OPEN_REPLICAS = 1
 SLOW_START_STEP_SECONDS = 30.0
 SLOW_START_DOUBLINGS = 10
 SLOW_START_SECONDS = SLOW_START_STEP_SECONDS * SLOW_START_DOUBLINGS
+# An end that is told within a minute is the usual pause of a client, which gateways put beside
+# every refusal: it says nothing of an account that is empty.
+SHORTEST_END_SECONDS = 61.0
 
 
 class Quota(StrEnum):
@@ -45,7 +54,8 @@ class Breaker:
     """Its state `since` when, and the `code` that opened it.
 
     It was refused `refusals` times since it opened, last at `refused_at`, and closed at
-    `closed_at`; `suspected` while it is closed and the workers are refused for billing.
+    `closed_at`; `suspected` while it is closed and the workers are refused for billing. `until` is
+    when the refusal ends, where that is known.
     """
 
     state: Quota = Quota.CLOSED
@@ -55,6 +65,12 @@ class Breaker:
     refused_at: float | None = None
     closed_at: float | None = None
     suspected: bool = False
+    until: float | None = None
+
+    @property
+    def known_end(self) -> float | None:
+        """When the open breaker's refusal ends; None where nobody told."""
+        return self.until if self.state is Quota.OPEN else None
 
     def taints_refusals(self, window_seconds: float, now: float) -> bool:
         """Tell whether refused calls of the workers may be billing errors, whatever their name.
@@ -85,19 +101,23 @@ class Verdict:
     state: Quota
     code: str | None
     cap: Cap | None
+    until: float | None = None
 
 
 def step(breaker: Breaker, signals: LlmSignals, window_seconds: float, now: float) -> Breaker:
-    """Return the breaker, moved by the last probe's answer."""
+    """Return the breaker, moved by the last probe's answer, or by what the workers met."""
     probed = signals.probed
-    if not probed.is_asked:
-        return Breaker()
     if breaker.state is Quota.CLOSED and not breaker.starts_slowly(now):
-        breaker = replace(breaker, refusals=0)
+        breaker = replace(breaker, refusals=0, until=None)
+    breaker = _met_by_workers(breaker, signals.refused, window_seconds)
+    if not probed.is_asked:
+        return _by_time(breaker, signals.refused, window_seconds, now)
     if probed.at is not None and _is_new(breaker, probed.at):
         code = probed.billing_code
         breaker = (
-            _answered(breaker, probed.at) if code is None else _refused(breaker, code, probed.at)
+            _answered(breaker, probed.at)
+            if code is None
+            else _refused(breaker, code, probed.at, _end(probed))
         )
     is_known = breaker.taints_refusals(window_seconds, now)
     return replace(breaker, suspected=not is_known and signals.refused.for_billing)
@@ -112,11 +132,12 @@ def judge(breaker: Breaker, llm: Llm, current: int, min_replicas: int, now: floa
             OnQuotaExhausted.SCALE_TO_ZERO: 0,
             OnQuotaExhausted.SCALE_TO_MIN: min_replicas,
         }[choice]
-        refuses = f"the provider refuses every call ({breaker.code})"
+        until = "" if breaker.until is None else f" until {timestamp(breaker.until)}"
+        refuses = f"the provider refuses every call{until} ({breaker.code})"
         cap: Cap | None = Cap(replicas, f"{refuses}: onQuotaExhausted is {choice}")
     else:
         cap = _cap(breaker, choice, current, max(HALF_OPEN_REPLICAS, min_replicas), now)
-    return Verdict(breaker.state, breaker.code, cap)
+    return Verdict(breaker.state, breaker.code, cap, breaker.known_end)
 
 
 class KeptBreaker(Model):
@@ -127,6 +148,7 @@ class KeptBreaker(Model):
     quota_since: float | None = None
     quota_refusals: int | None = None
     quota_closed_at: float | None = None
+    quota_until: float | None = None
 
 
 def kept(breaker: Breaker) -> KeptBreaker:
@@ -137,6 +159,7 @@ def kept(breaker: Breaker) -> KeptBreaker:
         quota_since=breaker.since,
         quota_refusals=breaker.refusals or None,
         quota_closed_at=breaker.closed_at,
+        quota_until=breaker.until,
     )
 
 
@@ -148,6 +171,7 @@ def restored(kept: KeptBreaker) -> Breaker:
         since=kept.quota_since,
         refusals=kept.quota_refusals or 0,
         closed_at=kept.quota_closed_at,
+        until=kept.quota_until,
     )
 
 
@@ -171,8 +195,48 @@ def _cap(
     return Cap(max(first << steps, current), reason)
 
 
-def _refused(breaker: Breaker, code: str, at: float) -> Breaker:
-    counted = replace(breaker, refusals=breaker.refusals + 1, refused_at=at)
+def _met_by_workers(breaker: Breaker, refused: Refused, window: float) -> Breaker:
+    """Open it for a quota of a day that the workers' exporter tells, with its end.
+
+    Their refusals of before it closed, or half-opened, are still in the rates for a window.
+    """
+    met, at = refused.used_up, refused.at
+    if met is None or at is None or breaker.state is Quota.OPEN:
+        return breaker
+    since = max(breaker.since or 0.0, breaker.closed_at or 0.0)
+    return _refused(breaker, met.quota, at, met.until) if at - window >= since else breaker
+
+
+def _by_time(breaker: Breaker, refused: Refused, window: float, now: float) -> Breaker:
+    """Move a breaker that no probe moves, if its end is known; else nothing could close it."""
+    if breaker.until is None or (refused.at is None and not refused.is_lost):
+        return Breaker()
+    if breaker.state is Quota.OPEN:
+        return (
+            replace(breaker, state=Quota.HALF_OPEN, since=now) if now >= breaker.until else breaker
+        )
+    if breaker.state is Quota.CLOSED or refused.at is None or refused.used_up is not None:
+        return breaker
+    is_tried = refused.at - window >= (breaker.since or 0.0)
+    # Its end goes with it, so that it starts slowly without a probe, too.
+    return (
+        Breaker(refusals=breaker.refusals, closed_at=now, until=breaker.until)
+        if is_tried
+        else breaker
+    )
+
+
+def _end(probed: Probed) -> float | None:
+    at, until = probed.at, probed.refused_until
+    return (
+        until
+        if at is not None and until is not None and until - at >= SHORTEST_END_SECONDS
+        else None
+    )
+
+
+def _refused(breaker: Breaker, code: str, at: float, until: float | None) -> Breaker:
+    counted = replace(breaker, refusals=breaker.refusals + 1, refused_at=at, until=until)
     if breaker.state is Quota.OPEN and breaker.code == code:
         return counted
     return replace(counted, state=Quota.OPEN, code=code, since=at)
@@ -182,7 +246,7 @@ def _answered(breaker: Breaker, at: float) -> Breaker:
     if breaker.state is Quota.CLOSED:
         return breaker
     if breaker.state is Quota.OPEN:
-        return replace(breaker, state=Quota.HALF_OPEN, since=at)
+        return replace(breaker, state=Quota.HALF_OPEN, since=at, until=None)
     return Breaker(refusals=breaker.refusals, closed_at=at)
 
 

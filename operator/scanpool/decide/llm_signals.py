@@ -80,13 +80,21 @@ class Probed:
     refused_until: float | None = None
 
 
+class UsedUp(NamedTuple):
+    """A quota of a day that is used up, and until when (seconds since the epoch)."""
+
+    quota: str
+    until: float
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The calls that were refused, as exporters count them.
 
     `per_minute` are those that say that a limit is reached; None is not counted. `slowed_at` is
     when the probe or the workers were last told to slow down. `is_lost`: what the pool asks to
-    count them does not answer. `for_billing`: workers meet billing errors.
+    count them does not answer. `for_billing`: workers meet billing errors, or those of a limit of a
+    day; `used_up` is one of a day that ends at a known time.
     """
 
     per_minute: float | None = None
@@ -96,6 +104,7 @@ class Refused:
     slowed_at: float | None = None
     is_lost: bool = False
     for_billing: bool = False
+    used_up: UsedUp | None = None
 
 
 class Ratio(NamedTuple):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.limits import KnownLimits
-from scanpool.decide.llm_signals import LlmSignals, Probed
+from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.looks import FULL_SHARE
 from scanpool.models.claims import Unit
 from scanpool.models.llm import Llm
@@ -47,14 +47,10 @@ RAREST_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """Whether the level decides (`is_close`), and the least seconds between two probes.
-
-    A refusal that told when it ends lasts for `refused_seconds` from its answer on.
-    """
+    """Whether the level decides (`is_close`), and the least seconds between two probes."""
 
     is_close: bool = True
     least_seconds: float = 0.0
-    refused_seconds: float = 0.0
 
 
 def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
@@ -69,17 +65,19 @@ def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
     if (a_day := seen.probed.requests_per_day) is not None:
         least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * a_day))
     is_close = _is_close(seen, now) and not seen.probed.rate_limited
-    return Probing(is_close, least, _refused_seconds(seen.probed))
+    return Probing(is_close, least)
 
 
 def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     """Return how old the probe's answer may be, in seconds, before the provider is asked again."""
     interval = float(llm.probe.interval_seconds)
+    if breaker.known_end is not None and breaker.refused_at is not None:
+        # A refused call takes nothing of a quota that is used up.
+        return max(interval, breaker.known_end - breaker.refused_at)
     if breaker.state is Quota.OPEN:
         doublings = min(max(breaker.refusals - 1, 0), MOST_BACKOFF_DOUBLINGS)
         backoff = min(interval, FIRST_BACKOFF_SECONDS) * 2.0**doublings
-        known = min(backoff, LONGEST_BACKOFF_SECONDS) if not probing.refused_seconds else 0.0
-        return max(interval, known, probing.least_seconds, probing.refused_seconds)
+        return max(interval, min(backoff, LONGEST_BACKOFF_SECONDS), probing.least_seconds)
     if breaker.state is Quota.HALF_OPEN or breaker.refusals > 0:
         wanted = min(interval, FIRST_BACKOFF_SECONDS)
     elif breaker.suspected:
@@ -88,12 +86,6 @@ def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     else:
         wanted = min(interval, CLOSE_SECONDS) if probing.is_close else interval
     return max(wanted, probing.least_seconds)
-
-
-def _refused_seconds(probed: Probed) -> float:
-    if probed.billing_code is None or probed.at is None or probed.refused_until is None:
-        return 0.0
-    return max(probed.refused_until - probed.at, 0.0)
 
 
 def _is_close(seen: LlmSignals, now: float) -> bool:

@@ -73,6 +73,11 @@ STATUS_429: Final = re.compile(r"\b429\b")
 QUOTA_ID: Final = re.compile(r"\w+Per(?:Day|Minute|Hour|Second)(?![a-z])")
 """Google's name for a quota, such as GenerateRequestsPerDayPerProjectPerModel, or one that ends so:
 GenerateContentInputTokensPerModelPerMinute-FreeTier."""
+DAY_LIMIT: Final = re.compile(
+    r"per[ _-]?day(?![a-z])|daily[ _-](?:\w+[ _-])?(?:limit|quota)|(?<![a-z])[rt]pd(?![a-z])",
+    re.IGNORECASE,
+)
+"""A limit of a day by its name: requests per day, free-models-per-day, RPD, daily_limit_reached."""
 
 
 class Refusals(NamedTuple):
@@ -108,6 +113,11 @@ def is_overload(code: str) -> bool:
     return OVERLOAD_NAME in _letters(code)
 
 
+def is_day_limit(code: str) -> bool:
+    """Return whether a code says that a limit of a day is reached, which lasts."""
+    return DAY_LIMIT.search(code) is not None
+
+
 def is_rate_limit(code: str) -> bool:
     """Return whether a code says that a limit on calls or tokens is reached.
 
@@ -115,7 +125,7 @@ def is_rate_limit(code: str) -> bool:
     """
     if is_billing(code) or is_slow_down(code) or is_overload(code):
         return False
-    named = any(name in _letters(code) for name in LIMIT_NAMES)
+    named = any(name in _letters(code) for name in LIMIT_NAMES) or is_day_limit(code)
     return named or STATUS_429.search(code) is not None or QUOTA_ID.search(code) is not None
 
 

@@ -142,6 +142,11 @@ class ProviderState:
     used_up_quota: str | None = None
     refused_until: float | None = None
 
+    @property
+    def refused_with(self) -> str | None:
+        """Why calls are refused for longer than a minute: nobody pays, or a quota is used up."""
+        return self.billing_code or self.used_up_quota
+
     def limit(self, unit: Unit) -> int | None:
         """Return the limit per minute that it tells of a unit."""
         return {

@@ -157,7 +157,7 @@ class Observer:
         asked = (client, llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
         found = await self._read(ask.probe_age, probe.probe, *asked)
         written_at = self._secrets.written_at(ask.namespace, ref, version)
-        if isinstance(found, Unavailable) or not found.value.billing_code or found.at > written_at:
+        if isinstance(found, Unavailable) or not found.value.refused_with or found.at > written_at:
             return found
         # Whoever writes the Secret while nobody pays may say that it has been seen to.
         return await self._read(self._clock() - written_at, probe.probe, *asked)

@@ -13,7 +13,7 @@ from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reas
 from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
-from scanpool.models.units import SECONDS_PER_MINUTE
+from scanpool.models.units import SECONDS_PER_MINUTE, timestamp
 
 # Set back this often within ten minutes, replicas are fought over; once may be a person's hand.
 CONTESTED_REVERTS = 2
@@ -210,6 +210,14 @@ def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionSta
         waits = ""
         if (expiry := signals.first_expiry) is not None:
             waits = f"; messages of queue {expiry.queue} expire after {expiry.seconds:,.0f} s"
+        if verdict.until is not None:
+            is_probed = signals.llm is not None and signals.llm.probed.is_asked
+            sooner = "; it tries at once if the pool's spec or Secret changes" if is_probed else ""
+            return _true(
+                Reason.QUOTA_EXHAUSTED,
+                f"the provider refuses every call until {timestamp(verdict.until)} "
+                f"({verdict.code}): the pool resumes by itself then{choice}{sooner}{waits}",
+            )
         return _true(
             Reason.QUOTA_EXHAUSTED,
             f"the provider refuses every call with {verdict.code}: top up the account or "

@@ -32,12 +32,15 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
     found, seen = decision.llm, signals.llm
     if found is None or seen is None:
         return None
-    quota = decision.breaker and decision.breaker.state
+    quota, ends = decision.breaker and decision.breaker.state, None
+    if decision.breaker is not None and decision.breaker.until is not None:
+        ends = timestamp(decision.breaker.until)
     told = (
         _told(found, seen)
         | _bucket(found, seen)
         | {
             "quota": Told(quota, seen.probed.source, seen.probed.at),
+            "quota_ends_at": Told(ends),
             "probe_tokens_per_minute": Told(_probing(decision, seen)),
         }
     )

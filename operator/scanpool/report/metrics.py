@@ -174,6 +174,8 @@ def _of_figure(figure: Figure, metric: str, value: object, part: BaseModel) -> I
         case dict():
             for label, each in value.items():
                 yield _Sample(metric, each, (label,))
+        case str() if (at := seconds(value)) is not None:
+            yield _Sample(metric, at)
         case int() | float():
             labels = (getattr(part, figure.by),) if figure.by else ()
             yield _Sample(metric, figure.measured(value), labels)

@@ -210,6 +210,8 @@ class LlmStatus(Model):
     """Where each of these numbers came from, and when it was read."""
     quota: Quota | None = figure("breaker", NO_UNIT, "quota", by="state")
     """The billing breaker: Open while calls are refused unpaid, HalfOpen while a replica tries."""
+    quota_ends_at: str | None = figure("quota_ends_timestamp_seconds", NO_UNIT, "quotaEnds")
+    """When the refusal that the breaker is open for ends, where that is known."""
     observed_at: Annotated[str | None, Noise(NEVER)] = None
     """When these numbers were read; they are written only when they change."""
 

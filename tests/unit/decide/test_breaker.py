@@ -214,6 +214,47 @@ def test_the_backoff_is_within_bounds_and_never_shortens(interval: int, refusals
     assert seconds <= age(CALM, replace(opened, refusals=refusals + 1), spec)
 
 
+# --- a known end ---
+
+LATER = NOW + 7_200
+"""NOW is midnight in California, when a quota may still be yesterday's."""
+MIDNIGHT = NOW + 86_400
+PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (ProviderState(rate_limited=True, used_up_quota=PER_DAY), PER_DAY),
+        (ProviderState(rate_limited=True, used_up_quota="rate limit"), "rate limit"),
+        (ProviderState(billing_code="usage_limit_reached"), "usage_limit_reached"),
+    ],
+)
+@pytest.mark.parametrize(("wait", "known"), [(None, False), (30, False), (61, True), (9e4, True)])
+def test_a_refusal_that_tells_when_it_ends_is_waited_for(
+    state: ProviderState, code: str, wait: float | None, *, known: bool
+) -> None:
+    told = replace(state, refused_until=None if wait is None else LATER + wait)
+    refused = assessed(observe(provider=seen(told, LATER))).probed
+
+    opened = tripped(Breaker(), refused, LATER)
+
+    assert (opened.state, opened.code) == (Quota.OPEN, code)
+    assert opened.known_end == (LATER + (wait or 0) if known else None)
+    assert age(CALM, opened, probed_every(60)) == max(60, (wait or 0) if known else 0)
+
+
+def test_a_known_end_is_kept_while_the_provider_is_silent_and_gone_with_the_next_answer() -> None:
+    opened = tripped(Breaker(), replace(REFUSED, at=LATER, refused_until=MIDNIGHT), LATER)
+    assert tripped(opened, Probed(is_asked=True), LATER + 60) == opened
+    again = tripped(opened, replace(REFUSED, at=MIDNIGHT), MIDNIGHT)
+    assert (again.state, again.known_end) == (Quota.OPEN, None)
+    # The back-off goes on, since what was told was wrong.
+    assert age(CALM, again, probed_every(60)) == 120
+    trying = tripped(opened, replace(ANSWERED, at=MIDNIGHT), MIDNIGHT)
+    assert (trying.state, trying.known_end) == (Quota.HALF_OPEN, None)
+
+
 # --- what the workers tell ---
 
 
@@ -402,3 +443,81 @@ def test_the_verdict_tells_the_state_and_the_code(breaker: Breaker) -> None:
     found = judge(breaker, llm(), 0, 0, NOW)
 
     assert (found.state, found.code) == (breaker.state, breaker.code)
+
+
+# --- a quota of a day that only the workers meet ---
+
+
+def met(
+    breaker: Breaker, code: str | None, at: float, *, is_asked: bool = False, lost: bool = False
+) -> Breaker:
+    """Return the breaker after a tick whose exporter counts one code, or is away."""
+    refusals = () if code is None else (Refusals(code, 3.0),)
+    usage = unseen() if lost else seen(KeyUsage(1e6, refusals=refusals), at)
+    provider = unseen() if is_asked else None
+    return step(breaker, assessed(observe(provider=provider, usage=usage)), WINDOW, at)
+
+
+@pytest.mark.parametrize(
+    "code", [PER_DAY, f"429 RESOURCE_EXHAUSTED {PER_DAY}", "GenerateContentTokensPerModelPerDay"]
+)
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_quota_of_googles_day_opens_it_until_midnight_in_california(
+    code: str, *, is_asked: bool
+) -> None:
+    opened = met(Breaker(), code, LATER, is_asked=is_asked)
+
+    assert opened.state is Quota.OPEN
+    assert opened.code is not None
+    assert opened.code in code
+    assert opened.known_end == MIDNIGHT
+    assert met(opened, code, MIDNIGHT - 1, is_asked=is_asked).state is Quota.OPEN
+
+
+@pytest.mark.parametrize(
+    ("code", "at"),
+    [
+        ("429", LATER),
+        ("RESOURCE_EXHAUSTED", LATER),
+        ("GenerateRequestsPerMinutePerProjectPerModel", LATER),
+        ("requests per day", LATER),
+        (PER_DAY, NOW + 3_599),
+        (None, LATER),
+    ],
+)
+def test_nothing_else_does_without_a_probe(code: str | None, at: float) -> None:
+    assert met(Breaker(), code, at) == Breaker()
+
+
+def test_without_a_probe_it_closes_by_itself_once_a_window_shows_no_refusal() -> None:
+    opened = met(Breaker(), PER_DAY, LATER)
+    trying = met(opened, PER_DAY, MIDNIGHT)
+    assert (trying.state, trying.since) == (Quota.HALF_OPEN, MIDNIGHT)
+    # What is refused within the window may have been so before.
+    assert met(trying, PER_DAY, MIDNIGHT + WINDOW - 1) == trying
+    assert met(trying, None, MIDNIGHT + WINDOW - 1) == trying
+    assert met(trying, None, MIDNIGHT + WINDOW, lost=True) == trying
+    closed = met(trying, None, MIDNIGHT + WINDOW)
+    assert (closed.state, closed.closed_at) == (Quota.CLOSED, MIDNIGHT + WINDOW)
+    assert closed.starts_slowly(MIDNIGHT + WINDOW + 1)
+    assert met(closed, None, MIDNIGHT + WINDOW + 30) == closed
+    # In the first hour no end is known; after it there is one again.
+    assert met(closed, PER_DAY, MIDNIGHT + 1_800).state is Quota.CLOSED
+    assert met(closed, PER_DAY, MIDNIGHT + 3_600).known_end == MIDNIGHT + 86_400
+
+
+def test_a_pool_that_asks_nobody_any_more_has_no_breaker() -> None:
+    opened = met(Breaker(), PER_DAY, LATER)
+    found = llm_signals(probed=Probed(is_asked=False), refused=Refused())
+    assert step(opened, found, WINDOW, LATER) == Breaker()
+
+
+def test_the_probe_may_say_sooner_that_it_is_over() -> None:
+    opened = met(Breaker(), PER_DAY, LATER, is_asked=True)
+    assert tripped(opened, replace(ANSWERED, at=LATER), LATER).state is Quota.OPEN
+    assert tripped(opened, replace(ANSWERED, at=LATER + 1), LATER + 1).state is Quota.HALF_OPEN
+
+
+@pytest.mark.parametrize("code", ["requests per day", "free-models-per-day", "rpd_exceeded"])
+def test_other_limits_of_a_day_bring_the_next_probe_forward(code: str) -> None:
+    assert used(Refusals(code, 3.0)).suspected

@@ -133,7 +133,14 @@ def test_what_the_version_before_kept_is_kept_as_it_was(
         assert kept.model_dump(mode="json", by_alias=True, exclude_none=True) == written
 
 
-SINCE = ("bucket_tokens", "bucket_limit", "bucket_at", "had_replicas", "had_at")
+SINCE = (
+    "bucket_tokens",
+    "bucket_limit",
+    "bucket_at",
+    "had_replicas",
+    "had_at",
+    "quota_until",
+)
 """What it did not keep."""
 
 

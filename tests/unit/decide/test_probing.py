@@ -20,6 +20,8 @@ from scanpool.models.llm import Probe
 LIMIT = 2_000_000
 FULL = Bucket((Look(NOW, LIMIT, LIMIT),))
 
+USED_UP = Breaker(Quota.OPEN, "no_matter", refusals=9, refused_at=NOW)
+
 
 def seen(found: Bucket = FULL, used: float | None = 0.0, **probed: Any) -> LlmSignals:
     use = Use(Flow(used), Flow(used), Flow(0.0))
@@ -69,23 +71,6 @@ def test_probes_take_no_more_than_a_thousandth_of_a_limit_and_a_tenth_of_a_day(
 
 
 @pytest.mark.parametrize(
-    ("probed", "seconds"),
-    [
-        ({"billing_code": "GenerateRequestsPerDay", "refused_until": NOW + 30_000}, 30_000),
-        ({"billing_code": "insufficient_quota"}, 0),
-        ({"billing_code": "insufficient_quota", "refused_until": NOW - 1}, 0),
-        ({"rate_limited": True, "refused_until": NOW + 20}, 0),
-    ],
-)
-def test_a_refusal_that_tells_when_it_ends_is_waited_for(
-    probed: dict[str, Any], seconds: float
-) -> None:
-    found = step(seen(**probed), known(), NOW)
-
-    assert found.refused_seconds == seconds
-
-
-@pytest.mark.parametrize(
     ("probing", "breaker", "seconds"),
     [
         (Probing(is_close=True), Breaker(), 10),
@@ -96,9 +81,12 @@ def test_a_refusal_that_tells_when_it_ends_is_waited_for(
         (Probing(is_close=True), Breaker(Quota.OPEN, refusals=4), 480),
         (Probing(is_close=True, least_seconds=3_600), Breaker(Quota.OPEN, refusals=1), 3_600),
         (Probing(is_close=False), Breaker(suspected=True), 5),
-        (Probing(refused_seconds=30_000), Breaker(Quota.OPEN, refusals=1), 30_000),
-        (Probing(refused_seconds=90), Breaker(Quota.OPEN, refusals=9), 90),
-        (Probing(is_close=False, refused_seconds=90), Breaker(), 60),
+        (Probing(), replace(USED_UP, until=NOW + 30_000), 30_000),
+        (Probing(), replace(USED_UP, until=NOW + 90), 90),
+        (Probing(), replace(USED_UP, until=NOW + 30), 60),
+        # What a refused call takes of a quota that is used up is nothing.
+        (Probing(least_seconds=43_200), replace(USED_UP, until=NOW + 30_000), 30_000),
+        (Probing(is_close=False), Breaker(until=NOW + 90), 60),
     ],
 )
 def test_the_age_of_an_answer(probing: Probing, breaker: Breaker, seconds: float) -> None:

@@ -570,6 +570,12 @@ BACK_OFF = 900.0
     [
         pytest.param(REFUSED, "sk-test", [1, 1, 2, 2, 2], id="touched"),
         pytest.param(REFUSED, "sk-new", [1, 1, 2, 2, 2], id="another-key"),
+        pytest.param(
+            ProviderState(rate_limited=True, used_up_quota="requests per day"),
+            "sk-test",
+            [1, 1, 2, 2, 2],
+            id="touched-while-a-quota-is-used-up",
+        ),
         pytest.param(ProviderState(), "sk-test", [1, 1, 1, 1, 1], id="touched-while-paid"),
         pytest.param(REFUSED, None, [1, 1, 1, 1, 1], id="left-alone"),
     ],

@@ -27,8 +27,9 @@ from scanpool.decide.breaker import Breaker, Cap, Quota, Verdict
 from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.memory import Memory
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
+from scanpool.models.error_codes import Refusals
 from scanpool.models.llm import OnQuotaExhausted, Probe
-from scanpool.models.observation import Observation, ProviderState
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.pause import Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Fallback, Mode, PoolSpec
@@ -449,6 +450,24 @@ def test_an_open_breaker_tells_how_soon_it_tries_again(
 
     (message,) = messages
     assert f"next try within {time}, and at once if the pool's spec or Secret changes" in message
+
+
+@pytest.mark.parametrize("is_probed", [True, False])
+def test_an_open_breaker_tells_when_the_refusal_ends(*, is_probed: bool) -> None:
+    spec = pool(llm=llm(api_key_secret_ref=API_KEY, probe=Probe(enabled=is_probed)))
+    quota = "GenerateRequestsPerDayPerProjectPerModel"
+    used_up = seen(KeyUsage(1e6, refusals=(Refusals(quota, 3.0),)), NOW + 7_200)
+    at_work = observe(2, 20, usage=used_up, provider=unseen() if is_probed else None)
+    found, _, made = think(spec, at_work, Memory(), NOW + 7_200)
+
+    told = of_tick(spec, found, made, None)[ConditionType.QUOTA_EXHAUSTED]
+
+    assert (told.status, told.reason) == ("True", Reason.QUOTA_EXHAUSTED)
+    assert f"refuses every call until 2027-01-16T08:00:00Z ({quota})" in told.message
+    assert ("if the pool's spec or Secret changes" in told.message) is is_probed
+    assert "top up" not in told.message
+    assert "next try within" not in told.message
+    assert "until 2027-01-16T08:00:00Z" in made.steps[-1].reason
 
 
 def test_a_provider_that_has_not_answered_is_not_said_to_have_quota() -> None:

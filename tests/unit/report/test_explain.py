@@ -467,6 +467,16 @@ def test_a_breaker_says_what_would_close_it(quota: Quota, told: str) -> None:
     assert f"What would lift it: {told}" in text
 
 
+def test_a_refusal_that_ends_is_waited_for() -> None:
+    ends = {"quota": Quota.OPEN, "quota_ends_at": "2026-01-28T08:00:00Z"}
+    text = explained(
+        LimitedBy.QUOTA, llm=LLM.model_copy(update=ends), steps=steps(8, 1, "billing breaker")
+    )
+
+    assert "quota Open until 2026-01-28T08:00:00Z\n" in text
+    assert "What would lift it: time, until 2026-01-28T08:00:00Z; or a higher quota." in text
+
+
 def test_refused_calls_have_a_line_and_retries_are_a_figure() -> None:
     text = explained(
         LimitedBy.NONE,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from scanpool.crd import structural_schema
 from scanpool.models.conditions import Condition, ConditionType, Reason
 from scanpool.models.figures import Figure, figures, models_in, of_itself
+from scanpool.models.units import epoch
 from scanpool.report import metrics
 from scanpool.report.explain import explain, text
 from scanpool.report.metrics import Metrics
@@ -55,7 +56,14 @@ def sample(model: type[BaseModel], name: str) -> Any:
             return list(kind)[-1]
         if issubclass(kind, int | float):
             return kind(7)
+        if issubclass(kind, str):
+            return "2026-01-28T08:00:00Z"
     raise NotImplementedError(name)
+
+
+def as_number(value: float | str) -> float:
+    """Return a number as it is, and a time as seconds since the epoch."""
+    return epoch(value) if isinstance(value, str) else value
 
 
 def only(name: str) -> PoolStatus:
@@ -127,7 +135,7 @@ def test_every_figure_with_a_metric_is_measured(name: str) -> None:
     if isinstance(value, StrEnum):
         assert found == {(each,): float(each is value) for each in type(value)}
     else:
-        assert found == {(): value / 100 if figure.is_percent else value}
+        assert found == {(): as_number(value) / (100 if figure.is_percent else 1)}
     assert measured(PoolStatus(llm=LlmStatus()), figure.metric) == {}
 
 

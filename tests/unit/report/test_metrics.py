@@ -68,6 +68,7 @@ FULL = PoolStatus(
             FigureStatus(name="quota", source="probe", at="2026-01-28T05:07:00Z"),
         ),
         quota=Quota.HALF_OPEN,
+        quota_ends_at="2026-01-28T08:00:00Z",
     ),
     conditions=(CONDITION,),
 )
@@ -140,6 +141,18 @@ def test_what_limits_a_pool_is_one_of_all_limits(
     assert [value(registry, "ceiling_replicas", limit=limit) for limit in (
         "tokens", "requests", "memory",
     )] == [4, 9, 6]  # fmt: skip
+
+
+def test_an_end_is_shown_as_a_time_and_no_end_not_at_all(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record("scan", "scan-worker", FULL)
+    assert value(registry, "quota_ends_timestamp_seconds") == 1_769_587_200
+
+    for told in (None, "tomorrow"):
+        llm = FULL.llm.model_copy(update={"quota_ends_at": told})
+        metrics.record("scan", "scan-worker", FULL.model_copy(update={"llm": llm}))
+        assert value(registry, "quota_ends_timestamp_seconds") is None
 
 
 def test_the_zone_and_the_breaker_are_one_of_all_states(

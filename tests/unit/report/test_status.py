@@ -137,7 +137,7 @@ PEER = Claim(
 FULL_MEMORY = settled(
     3,
     breaker=Breaker(
-        Quota.OPEN, "insufficient_quota", NOW - 60, 2, refused_at=NOW - 60, closed_at=NOW - 120
+        Quota.OPEN, "insufficient_quota", NOW - 60, 2, NOW, closed_at=NOW - 120, until=NOW + 50
     ),
     cost=Learned(431_234.5, NOW - 5, 60.0),
     bucket=Bucket(others=OthersUse(NOW - 30, 383_000.0)),

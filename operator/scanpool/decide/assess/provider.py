@@ -7,14 +7,15 @@ from scanpool.decide import belief, bucket, limits
 from scanpool.decide.assess import level, use
 from scanpool.decide.assess.gaps import awaits_first_call, bridged, own_unknown
 from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
-from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused
+from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused, UsedUp
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
 from scanpool.models.claims import Unit
 from scanpool.models.conditions import Reason
-from scanpool.models.error_codes import SLOW_DOWN, is_billing
+from scanpool.models.error_codes import SLOW_DOWN, is_billing, is_day_limit
+from scanpool.models.googles_day import day_quota, used_up_until
 from scanpool.models.llm import Llm
-from scanpool.models.observation import Observation
+from scanpool.models.observation import KeyUsage, Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec, Queue
 from scanpool.models.units import SECONDS_PER_MINUTE
@@ -119,7 +120,7 @@ def _probed(seen: Observation) -> Probed:
         is_asked=True,
         at=answer.at,
         source=answer.source,
-        billing_code=answer.value.billing_code or answer.value.used_up_quota,
+        billing_code=answer.value.refused_with,
         rate_limited=answer.value.rate_limited and answer.value.used_up_quota is None,
         remaining=answer.value.tokens_remaining,
         tokens=answer.value.tokens_spent,
@@ -143,13 +144,22 @@ def _refused(seen: Observation) -> Refused:
         source=usage.source,
         at=usage.at,
         slowed_at=max(slowed, default=None),
+        used_up=_used_up(usage),
     )
+
+
+def _used_up(usage: Available[KeyUsage]) -> UsedUp | None:
+    quotas = sorted(filter(None, map(day_quota, usage.value.refused_codes)))
+    until = used_up_until(usage.at) if quotas else None
+    return None if until is None else UsedUp(quotas[0], until)
 
 
 def _for_billing(seen: Observation) -> bool:
     """Tell whether workers meet billing errors: also by a reading that shows no use any more."""
     usage = seen.usage
-    return isinstance(usage, Available) and any(map(is_billing, usage.value.refused_codes))
+    return isinstance(usage, Available) and any(
+        is_billing(code) or is_day_limit(code) for code in usage.value.refused_codes
+    )
 
 
 def _calls_per_task(queues: Sequence[Queue], seen: Observation) -> Ratio | None:

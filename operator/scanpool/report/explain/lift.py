@@ -183,6 +183,8 @@ def _breaker(llm: LlmStatus) -> str:
                 "time: after the provider's refusals the pool may have twice as many replicas "
                 f"every {SLOW_START_STEP_SECONDS:.0f} s"
             )
+        case _ if llm.quota_ends_at is not None:
+            return f"time, until {llm.quota_ends_at}; or a higher quota"
         case _:
             return "credit on the provider's account"
 

@@ -101,6 +101,7 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
         f"{f' ({learned}{sure})' if learned else ''}; "
         f"others on the key use {_figure(llm.others_tokens_per_minute)} TPM; "
         f"quota {llm.quota or UNKNOWN}"
+        f"{'' if llm.quota_ends_at is None else f' until {llm.quota_ends_at}'}"
     )
     if llm.bucket_tokens is not None:
         yield (
