@@ -22,7 +22,7 @@ from scanpool.decide.working_sets import WorkingSets
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.fields import SecretKeyRef
-from scanpool.models.llm import Llm, Prometheus, Usage, UsagePreset
+from scanpool.models.llm import ONLY, Llm, Prometheus, Usage, UsagePreset
 from scanpool.models.observation import (
     Node,
     Observation,
@@ -149,7 +149,8 @@ def memory(
     history: History | None = None, working_sets: WorkingSets | None = None, **llm_parts: Any
 ) -> Memory:
     """Build a memory of these parts; those of the provider's limit by their names in LlmMemory."""
-    return Memory(history or History(), working_sets or WorkingSets(), LlmMemory(**llm_parts))
+    llms = {ONLY: LlmMemory(**llm_parts)} if llm_parts else {}
+    return Memory(history or History(), working_sets or WorkingSets(), llms)
 
 
 def settled(replicas: int, at: float = NOW, **llm_parts: Any) -> Memory:
@@ -191,7 +192,7 @@ def llm_signals(**changes: Any) -> LlmSignals:
     return LlmSignals(**{**usual, **changes})
 
 
-def signals(**changes: Any) -> Signals:
+def signals(llm: LlmSignals | None = None, **changes: Any) -> Signals:
     """Build the signals of a pool of two ready replicas for which nothing waits."""
     usual: dict[str, Any] = {
         "now": NOW,
@@ -200,6 +201,7 @@ def signals(**changes: Any) -> Signals:
         "gaps": (),
         "is_first_look": False,
         "working_sets": WorkingSets(),
+        "llms": {} if llm is None else {ONLY: llm},
     }
     return Signals(**{**usual, **changes})
 
@@ -223,7 +225,8 @@ def think(
     """Assess, learn and decide, as a tick does."""
     found = assess(spec, observation, memory, now)
     learned = learn(spec, found, memory)
-    others = Peers("scan/pool", tuple(peers))
+    claims = {ONLY: tuple(peers)}
+    others = Peers("scan/pool", claims)
     return Thought(found, learned, decide(spec, found, learned, others, pause))
 
 
@@ -261,5 +264,5 @@ def token_ceiling(
     known = LlmMemory(backoff=Backoff(NOW, NOW, factor), cost=Learned(per_replica))
     use = Use(own, own, Flow(others), "test", NOW, NOW)
     seen_now = signals(workers=workers(current), llm=llm_signals(use=use))
-    found = measure(spec, seen_now, Memory(llm=known), Peers(), current)
+    found = measure(spec, seen_now, Memory(llms={ONLY: known}), Peers(), current)
     return found.by_limit[LimitedBy.TOKENS]

@@ -19,7 +19,7 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.working_sets import WorkingSet, WorkingSets
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import Reason
-from scanpool.models.llm import Llm, OnQuotaExhausted, Usage
+from scanpool.models.llm import ONLY, Llm, OnQuotaExhausted, Usage
 from scanpool.models.observation import (
     KeyUsage,
     Node,
@@ -280,11 +280,8 @@ def memories(
         factor = draw(st.floats(0.2, 1.0, exclude_max=True))
         backoff = replace(backoff, at=at, refused_at=draw(st.floats(at, NOW)), factor=factor)
     sets = WorkingSets(tuple(draw(st.lists(working_sets, max_size=4))))
-    return Memory(
-        history,
-        sets,
-        LlmMemory(breaker=draw(_breakers(quotas)), backoff=backoff, cost=learned),
-    )
+    known = LlmMemory(breaker=draw(_breakers(quotas)), backoff=backoff, cost=learned)
+    return Memory(history, sets, {ONLY: known})
 
 
 @st.composite

@@ -5,6 +5,7 @@ from math import inf
 from scanpool.controller.claims import Claims
 from scanpool.decide import Peers
 from scanpool.models.claims import Claim
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
 from scanpool_replay.pipeline import Pipeline
@@ -42,7 +43,7 @@ class Operator:
 
     def peers(self, pool: str, now: float) -> Peers:
         """Return a pool among the others and what they ask."""
-        return Peers(pool, self._claims.peers(KEY, pool, now))
+        return Peers(pool, {ONLY: self._claims.peers(KEY, pool, now)})
 
     def probe(self, pipeline: Pipeline, max_age: float) -> Available[ProviderState]:
         """Return the last probe's answer, or that of a new one if it is `max_age` seconds old."""

@@ -8,6 +8,7 @@ from secrets import token_bytes
 
 from scanpool.models.claims import Claim
 from scanpool.models.limit_names import limit_names
+from scanpool.models.llm import ONLY
 
 # 128 bits: no two keys of a process come to share a budget by chance.
 IDENTITY_BYTES = 16
@@ -33,7 +34,8 @@ class Claims:
 
     def __init__(self) -> None:
         self._salt = token_bytes(blake2b.MAX_KEY_SIZE)
-        self._entries: dict[str, _Entry] = {}
+        # By pool and by its name for the limit.
+        self._entries: dict[tuple[str, str], _Entry] = {}
 
     def identity(
         self, provider: str, api_key: str, model: str, shared_with: Iterable[str] = ()
@@ -55,7 +57,7 @@ class Claims:
         others = {
             name: entry
             for name, entry in sorted(self._entries.items())
-            if name != pool and now < entry.until
+            if name[0] != pool and now < entry.until
         }
         limit, known = identity, Identity()
         while limit != known:
@@ -63,13 +65,21 @@ class Claims:
             limit = known.union(*(e.identity for e in others.values() if e.identity & known))
         return tuple(entry.claim for entry in others.values() if entry.identity & limit)
 
-    def publish(self, identity: Identity, claim: Claim, now: float, lasts_seconds: float) -> None:
-        """Replace the claim of a pool, whichever limit it was on."""
-        self._entries[claim.pool] = _Entry(identity, claim, now + lasts_seconds)
+    def publish(
+        self,
+        identity: Identity,
+        claim: Claim,
+        now: float,
+        lasts_seconds: float,
+        limit: str = ONLY,
+    ) -> None:
+        """Replace a pool's claim on what it calls `limit`, whichever limit that was."""
+        self._entries[claim.pool, limit] = _Entry(identity, claim, now + lasts_seconds)
 
     def forget(self, pool: str) -> None:
-        """Drop the claim of a pool that is gone or shares no limit any more."""
-        self._entries.pop(pool, None)
+        """Drop the claims of a pool that is gone or shares no limit any more."""
+        for key in [key for key in self._entries if key[0] == pool]:
+            del self._entries[key]
 
     def _hash(self, *named: str) -> str:
         text = json.dumps(named).encode()

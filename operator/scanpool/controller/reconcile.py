@@ -1,10 +1,12 @@
 """One tick of one pool, from top to bottom: observe, assess, learn, decide, act, report."""
 
+import asyncio
 import logging
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from scanpool.controller.claims import Claims
+from scanpool.controller.claims import Claims, Identity
 from scanpool.decide import (
     Memory,
     Peers,
@@ -22,7 +24,7 @@ from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.kube.cluster import Cluster, Happening, Object
 from scanpool.models.conditions import Reason
-from scanpool.models.observation import Observation
+from scanpool.models.observation import Observation, Target, of_limits
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
@@ -77,10 +79,10 @@ class Reconciler:
 
         if memory is None:
             memory = restore(since.status.checkpoint, self._clock())
-        max_age = _probe_age(since, spec, memory)
-        seen = await self._observer.observe(pool.namespace, spec, target.value, max_age)
-        api_key = await self._observer.read_key(pool.namespace, spec.llm)
-        signals, memory, decision = self._think(pool, spec, seen, memory, api_key)
+        ages = _probe_ages(since, spec, memory)
+        seen = await self._observe(pool.namespace, spec, target.value, ages)
+        identities = await self._identities(pool.namespace, spec)
+        signals, memory, decision = self._think(pool, spec, seen, memory, identities)
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
@@ -92,29 +94,56 @@ class Reconciler:
         """Let go of a pool that was deleted: the others may have its share."""
         self._claims.forget(f"{namespace}/{name}")
 
+    async def _observe(
+        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: Mapping[str, float]
+    ) -> Observation:
+        """Read what the pool asks for beside each of its limits, all at once."""
+        if not probe_ages:
+            return await self._observer.observe(namespace, spec, target, 0.0)
+        reads = (
+            self._observer.observe(namespace, spec.only(name), target, age)
+            for name, age in probe_ages.items()
+        )
+        return of_limits(dict(zip(probe_ages, await asyncio.gather(*reads), strict=True)))
+
+    async def _identities(self, namespace: str, spec: PoolSpec) -> Mapping[str, Identity]:
+        """Return which limits the pool may share with others, by its names for them."""
+        found = {}
+        for name, llm in spec.limits.items():
+            api_key = await self._observer.read_key(namespace, llm)
+            if api_key is not None:
+                found[name] = self._claims.identity(
+                    llm.provider, api_key, llm.model, llm.shared_with
+                )
+        return found
+
     def _think(
-        self, pool: Pool, spec: PoolSpec, seen: Observation, memory: Memory, api_key: str | None
+        self,
+        pool: Pool,
+        spec: PoolSpec,
+        seen: Observation,
+        memory: Memory,
+        identities: Mapping[str, Identity],
     ) -> tuple[Signals, Memory, Decision]:
-        """Decide beside the pools of the same key and model.
+        """Decide beside the pools of the same keys and models.
 
         Nothing is awaited between reading their claims and publishing this one: no two pools take
         the same free share.
         """
-        now, llm = self._clock(), spec.llm
-        identity, peers = None, Peers(pool.key)
-        if llm is not None and api_key is not None:
-            identity = self._claims.identity(llm.provider, api_key, llm.model, llm.shared_with)
-            peers = Peers(pool.key, self._claims.peers(identity, pool.key, now))
-
+        now = self._clock()
+        claims = {
+            name: self._claims.peers(identity, pool.key, now)
+            for name, identity in identities.items()
+        }
         signals = assess(spec, seen, memory, now)
         memory = learn(spec, signals, memory)
-        decision = decide(spec, signals, memory, peers, pool.pause)
+        decision = decide(spec, signals, memory, Peers(pool.key, claims), pool.pause)
 
-        if identity is None or decision.claim is None:
-            self._claims.forget(pool.key)
-        else:
-            lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
-            self._claims.publish(identity, decision.claim, now, lasts)
+        self._claims.forget(pool.key)
+        lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
+        for name, claim in decision.claims.items():
+            if name in identities:
+                self._claims.publish(identities[name], claim, now, lasts, name)
         return signals, memory, decision
 
     async def _act(
@@ -165,15 +194,18 @@ class Reconciler:
             logger.warning("An Event was not written: %s", refusal.message)
 
 
-def _probe_age(since: Since, spec: PoolSpec, memory: Memory) -> float:
-    """Return how old the provider's answer may be, in seconds.
+def _probe_ages(since: Since, spec: PoolSpec, memory: Memory) -> Mapping[str, float]:
+    """Return how old the provider's answer may be, in seconds, for each limit.
 
     A change of the spec may be the remedy that an open breaker waits for: it is tried at once.
     """
-    breaker, is_changed = memory.llm.breaker, since.generation != since.status.observed_generation
-    if spec.llm is None or (is_changed and breaker.state is Quota.OPEN):
-        return 0.0
-    return probe_age(memory.llm.probing, breaker, spec.llm)
+    is_changed = since.generation != since.status.observed_generation
+    return {
+        name: 0.0
+        if is_changed and memory.of(name).breaker.state is Quota.OPEN
+        else probe_age(memory.of(name).probing, memory.of(name).breaker, llm)
+        for name, llm in spec.limits.items()
+    }
 
 
 def _previous(pool: Pool) -> PoolStatus:

@@ -17,8 +17,10 @@ the next probe while the breaker is open. Once closed it starts slowly: the cap 
 step by step. A refusal during that time opens it again, and the back-off goes on where it was.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from scanpool.decide.llm_signals import LlmSignals, Probed, Refused
 from scanpool.models.base import Model
@@ -138,6 +140,16 @@ def judge(breaker: Breaker, llm: Llm, current: int, min_replicas: int, now: floa
     else:
         cap = _cap(breaker, choice, current, max(HALF_OPEN_REPLICAS, min_replicas), now)
     return Verdict(breaker.state, breaker.code, cap, breaker.known_end)
+
+
+def strictest(verdicts: Mapping[str, Verdict]) -> str | None:
+    """Return whose verdict allows the fewest replicas; None where there are no breakers."""
+
+    def allowed(name: str) -> float:
+        cap = verdicts[name].cap
+        return inf if cap is None else cap.replicas
+
+    return min(verdicts, key=allowed, default=None)
 
 
 class KeptBreaker(Model):

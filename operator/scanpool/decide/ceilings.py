@@ -1,7 +1,7 @@
 """All ceilings of one tick: those of the pool alone, then those that it shares with others."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scanpool.decide import provider_ceiling, room_ceiling
@@ -11,37 +11,44 @@ from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import FALLS, State
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.llm import ONLY
 from scanpool.models.spec import Mode, PoolSpec
 
 Rule = Callable[[PoolSpec, Signals, Memory], Ceiling | None]
 
 OWN: tuple[tuple[LimitedBy, Rule], ...] = ((LimitedBy.MEMORY, room_ceiling.ceiling),)
 """The ceilings that a pool has for itself, in the order of the ladder. None does not apply."""
+OF_PROVIDER = (LimitedBy.TOKENS, LimitedBy.REQUESTS)
+"""Those that each limit of a provider may have, in the order of the ladder."""
 
 
 class Peers(NamedTuple):
-    """The pool among those of its key: its name, and the others' claims as of their last ticks."""
+    """The pool among those of its keys: its name, and the others' claims as of their last ticks.
+
+    `claims` are those on each of its limits, by the limit's name.
+    """
 
     pool: str = ""
-    claims: tuple[Claim, ...] = ()
+    claims: Mapping[str, tuple[Claim, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The ceilings that apply, in the order of the ladder, and what was made of the provider's."""
+    """The ceilings that apply, in the order of the ladder: of each kind the smallest.
+
+    `llms` is what was made of each limit of the provider, `tightest` names the one with the
+    smallest ceiling. `drained` is the smallest of those whose bucket is at its low mark or below.
+    """
 
     by_limit: Mapping[LimitedBy, Ceiling]
-    llm: LlmDecision | None
-
-    @property
-    def runs_empty(self) -> bool:
-        """Whether the provider's bucket is at its low mark, or below it."""
-        return self.llm is not None and self.llm.level.state in FALLS
+    llms: Mapping[str, LlmDecision] = field(default_factory=dict)
+    tightest: str = ONLY
+    drained: Mapping[LimitedBy, Ceiling] = field(default_factory=dict)
 
     @property
     def is_high(self) -> bool:
-        """Whether the provider's bucket is at its high mark."""
-        return self.llm is not None and self.llm.level.state is State.HIGH
+        """Whether the bucket of every limit of the provider is at its high mark."""
+        return bool(self.llms) and all(one.level.state is State.HIGH for one in self.llms.values())
 
 
 def measure(
@@ -49,23 +56,76 @@ def measure(
 ) -> Ceilings:
     """Return the ceilings of a pool that would have `wanted` replicas without them.
 
-    What the pool's own ceilings take from it, it does not claim of the limits that it shares.
+    What the pool's own ceilings take from it, it does not claim of the limits that it shares, nor
+    of one limit what another takes.
     """
     current = signals.workers.replicas
     found = ((limit, rule(spec, signals, memory)) for limit, rule in OWN)
     own = {limit: ceiling for limit, ceiling in found if ceiling is not None}
-    claim = Claim(
-        pool=peers.pool,
-        weight=1 if spec.llm is None else spec.llm.weight,
-        floor=min(spec.min_replicas, wanted),
-        # A pool that only observes takes no more than it has.
-        wanted=min([wanted, *(one.allows(current) for one in own.values())])
-        if spec.mode is Mode.ENFORCE
-        else current,
-        held=current,
-        needs={},
+    llms = {}
+    for name, llm in spec.limits.items():
+        claim = Claim(
+            pool=peers.pool,
+            weight=llm.weight,
+            floor=min(spec.min_replicas, wanted),
+            # A pool that only observes takes no more than it has.
+            wanted=min([wanted, *(one.allows(current) for one in own.values())])
+            if spec.mode is Mode.ENFORCE
+            else current,
+            held=current,
+            needs={},
+        )
+        made = provider_ceiling.measure(
+            spec.only(name),
+            signals.only(name),
+            memory.of(name),
+            claim,
+            peers.claims.get(name, ()),
+        )
+        if made is not None:
+            llms[name] = made
+    drained = {name: one for name, one in llms.items() if one.level.state in FALLS}
+    return Ceilings(
+        {**_smallest(llms, current), **own},
+        {name: _beside(name, llms, current) for name in llms},
+        min(llms, key=lambda name: _size(_tightest(llms[name], current), current), default=ONLY),
+        {
+            limit: ceiling
+            for limit, ceiling in _smallest(drained, current).items()
+            if limit is LimitedBy.TOKENS
+        },
     )
-    provided = provider_ceiling.measure(spec, signals, memory.llm, claim, peers.claims)
-    if provided is None:
-        return Ceilings(own, None)
-    return Ceilings({**provided.ceilings, **own}, provided.llm)
+
+
+def _smallest(llms: Mapping[str, LlmDecision], current: int) -> dict[LimitedBy, Ceiling]:
+    """Return the smallest ceiling of each kind; of several limits its reason names the one."""
+    found = {}
+    for limit in OF_PROVIDER:
+        known = {name: one.ceilings[limit] for name, one in llms.items() if limit in one.ceilings}
+        if known:
+            name = min(known, key=lambda name: _size(known[name], current))
+            told = f"{name}: " if name != ONLY else ""
+            found[limit] = replace(known[name], reason=f"{told}{known[name].reason}")
+    return found
+
+
+def _beside(name: str, llms: Mapping[str, LlmDecision], current: int) -> LlmDecision:
+    """Return what was made of one limit, whose claim leaves what the others do not allow."""
+    allowed = (
+        ceiling.allows(current)
+        for other, one in llms.items()
+        if other != name
+        for ceiling in one.ceilings.values()
+    )
+    made = llms[name]
+    claim = replace(made.claim, wanted=min([made.claim.wanted, *allowed]))
+    return replace(made, claim=claim)
+
+
+def _tightest(made: LlmDecision, current: int) -> Ceiling:
+    return min(made.ceilings.values(), key=lambda one: _size(one, current))
+
+
+def _size(ceiling: Ceiling, current: int) -> tuple[int, int]:
+    """Order ceilings by what they allow now, then by what they allow at all; unknown is least."""
+    return ceiling.allows(current), -1 if ceiling.replicas is None else ceiling.replicas

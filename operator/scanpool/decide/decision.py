@@ -1,9 +1,10 @@
 """What a tick decided, with every number that a person needs to follow it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import ceil
+from typing import Self
 
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.cost import Cost
@@ -12,6 +13,7 @@ from scanpool.decide.sharing import Entitlement
 from scanpool.decide.watermarks import NO_LEVEL, Level
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.llm import ONLY
 from scanpool.models.pause import NO_PAUSE, Pause
 
 
@@ -80,11 +82,15 @@ class Ceiling:
 class LlmDecision:
     """What was made of one provider's limit.
 
-    `limits` are those in force, and `binding` is the one on tokens whose ceiling is the smallest.
+    `ceilings` are those of this limit alone. `limits` are those in force, and `binding` is the one
+    on tokens whose ceiling is the smallest.
     `factor` is the back-off in force, since `backoff_at`. `claim` is what the pool asks of the
     limits that it shares, `level` where the bucket stands, and `shared` how the tightest limit on
-    tokens is split among the pools of the key.
+    tokens is split among the pools of the key. `breaker` is what its breaker makes of the pool, and
+    the next probe comes `next_probe_seconds` after the last one at the latest.
     """
+
+    ceilings: Mapping[LimitedBy, Ceiling]
 
     limits: Mapping[Unit, Limit]
     cost: Cost
@@ -94,6 +100,8 @@ class LlmDecision:
     level: Level = NO_LEVEL
     binding: Unit | None = None
     shared: Entitlement | None = None
+    breaker: Verdict | None = None
+    next_probe_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,9 @@ class Decision:
     """The outcome of one tick.
 
     `current` is what the Deployment asked for when it was observed, `reverts` how often someone
-    else has set it back lately. `ceilings` are those that apply. Without an `llm` in the spec there
-    is nothing of the last three; the next probe comes `next_probe_seconds` after the last one at
-    the latest.
+    else has set it back lately. `ceilings` are those that apply, the smallest of each kind. `llms`
+    is what was made of each of the provider's limits, and `tightest` the name of the one with the
+    smallest ceiling; `breaker` and `next_probe_seconds` are what their breakers come to.
     """
 
     current: int
@@ -113,10 +121,27 @@ class Decision:
     steps: tuple[Step, ...]
     ceilings: Mapping[LimitedBy, Ceiling]
     reverts: int = 0
-    llm: LlmDecision | None = None
+    llms: Mapping[str, LlmDecision] = field(default_factory=dict)
+    tightest: str = ONLY
     breaker: Verdict | None = None
     pause: Pause = NO_PAUSE
     next_probe_seconds: float | None = None
+
+    @property
+    def llm(self) -> LlmDecision | None:
+        """What was made of the limit with the smallest ceiling."""
+        return self.llms.get(self.tightest)
+
+    def only(self, name: str) -> Self:
+        """Return the decision with what was made of one limit in the place of all."""
+        one = self.llms[name]
+        return replace(
+            self,
+            llms={ONLY: one},
+            tightest=ONLY,
+            breaker=one.breaker,
+            next_probe_seconds=one.next_probe_seconds,
+        )
 
     @property
     def reason(self) -> str:
@@ -125,6 +150,6 @@ class Decision:
         return (changed or list(self.steps))[-1].reason
 
     @property
-    def claim(self) -> Claim | None:
-        """What the pool asks of the limits that it shares with others."""
-        return None if self.llm is None else self.llm.claim
+    def claims(self) -> Mapping[str, Claim]:
+        """What the pool asks of each limit that it shares with others, by its name."""
+        return {name: one.claim for name, one in self.llms.items()}

@@ -55,13 +55,26 @@ def decide(
         wanted = pause.hold(paused, current, rungs[-1].replicas)
         met = ceilings.measure(spec, signals, memory, peers, wanted)
         rungs += _below(spec, met.by_limit, current, rungs[-1].replicas)
-    verdict = None
-    if spec.llm is not None:
-        verdict = breaker.judge(
-            memory.llm.breaker, spec.llm, current, spec.min_replicas, signals.now
-        )
+    verdicts = {
+        name: breaker.judge(memory.of(name).breaker, llm, current, spec.min_replicas, signals.now)
+        for name, llm in spec.limits.items()
+    }
+    name = breaker.strictest(verdicts)
+    verdict = None if name is None else verdicts[name]
+    if verdict is not None:
         rungs += _breaker(verdict, rungs[-1].replicas)
     rungs += _paused(paused, current, rungs[-1].replicas)
+    probes = {
+        name: probing.age(memory.of(name).probing, memory.of(name).breaker, llm)
+        for name, llm in spec.limits.items()
+    }
+    held = max(current, rungs[-1].replicas)
+    llms = {
+        name: replace(
+            _holding(spec, one, held), breaker=verdicts[name], next_probe_seconds=probes[name]
+        )
+        for name, one in met.llms.items()
+    }
     return Decision(
         current=current,
         demand=None if backlog is None else backlog.demand.replicas,
@@ -70,12 +83,11 @@ def decide(
         steps=_steps(rungs, current),
         ceilings=met.by_limit,
         reverts=len(memory.history.reverted_at),
-        llm=_holding(spec, met.llm, max(current, rungs[-1].replicas)),
+        llms=llms,
+        tightest=met.tightest,
         breaker=verdict,
         pause=paused,
-        next_probe_seconds=None
-        if spec.llm is None
-        else probing.age(memory.llm.probing, memory.llm.breaker, spec.llm),
+        next_probe_seconds=None if name is None else probes[name],
     )
 
 
@@ -172,11 +184,10 @@ def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> li
         ]
         kept = max(rungs[-1].replicas, current)
         rungs.append(_Rung(Rung.FLOOR, kept, "a reading that fails lowers nothing"))
-    if met.runs_empty and not signals.is_first_look:
-        of_tokens = {LimitedBy.TOKENS: met.by_limit[LimitedBy.TOKENS]}
-        rungs += _capped(of_tokens, current, rungs[-1].replicas)
-    elif met.is_high and not signals.is_first_look:
-        rungs += _given_back(spec, signals, memory, met, rungs[-1].replicas)
+    if not signals.is_first_look:
+        rungs += _capped(met.drained, current, rungs[-1].replicas)
+        if met.is_high:
+            rungs += _given_back(spec, signals, memory, met, rungs[-1].replicas)
     bounds = _bounds(spec, rungs[-1].replicas)
     return rungs if bounds.replicas == rungs[-1].replicas else [*rungs, bounds]
 
@@ -189,8 +200,8 @@ def _given_back(
     What cannot be read now let the pool have so many a short while ago; more than that it asks for
     no longer. The provider has to tell the level: what is reckoned on rests on what is missing.
     """
-    had, look = memory.history.had, signals.llm and signals.llm.bucket.latest
-    if had is None or not look or not look.is_told:
+    had, looks = memory.history.had, [one.bucket.latest for one in signals.llms.values()]
+    if had is None or not all(look is not None and look.is_told for look in looks):
         return []
     known = {limit: one for limit, one in met.by_limit.items() if one.replicas is not None}
     if LimitedBy.TOKENS not in known:
@@ -220,9 +231,9 @@ def _paused(paused: Pause, current: int, replicas: int) -> list[_Rung]:
     return [_Rung(Rung.PAUSE, held, pause.reason(paused), LimitedBy.PAUSED)]
 
 
-def _holding(spec: PoolSpec, llm: LlmDecision | None, replicas: int) -> LlmDecision | None:
+def _holding(spec: PoolSpec, llm: LlmDecision, replicas: int) -> LlmDecision:
     """Let the claim say what the pool holds: what it is about to have, if it acts."""
-    if llm is None or spec.mode is not Mode.ENFORCE:
+    if spec.mode is not Mode.ENFORCE:
         return llm
     return replace(llm, claim=replace(llm.claim, held=replicas))
 

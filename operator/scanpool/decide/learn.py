@@ -5,7 +5,7 @@ from dataclasses import replace
 from scanpool.decide import activation, backoff, breaker, cost, history, probing, ramp
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
-from scanpool.decide.memory import Memory
+from scanpool.decide.memory import LlmMemory, Memory
 from scanpool.decide.signals import Signals
 from scanpool.models.spec import PoolSpec
 
@@ -16,16 +16,26 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     Some parts have stepped while the signals were made, because those rest on them: the limits, the
     belief in the reading of use and the bucket, beside the working sets.
     """
-    known, llm, seen = memory.llm, spec.llm, signals.llm
     own = replace(
         memory,
         history=history.step(memory.history, spec.behavior, signals),
         working_sets=signals.working_sets,
         activity=activation.step(memory.activity, signals),
     )
+    llms = {
+        name: _of_limit(spec.only(name), signals.only(name), memory.of(name), own.history)
+        for name in spec.limits
+    }
+    return replace(own, llms=llms)
+
+
+def _of_limit(
+    spec: PoolSpec, signals: Signals, known: LlmMemory, past: history.History
+) -> LlmMemory:
+    """Return what is remembered of the pool's only limit."""
+    llm, seen = spec.llm, signals.llm
     if llm is None or seen is None:
-        known = replace(known, breaker=Breaker())
-        return replace(own, llm=known)
+        return replace(known, breaker=Breaker())
     now, window = signals.now, llm.usage.window_seconds
     paid = breaker.step(known.breaker, seen, window, now)
     has_opened = paid.state is Quota.OPEN and known.breaker.state is Quota.CLOSED
@@ -36,16 +46,13 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     )
     held_back = backoff.step(known.backoff, seen, billing, now)
     return replace(
-        own,
-        llm=replace(
-            known,
-            breaker=paid,
-            backoff=held_back,
-            limits=seen.limits,
-            cost=cost.step(known.cost, llm, signals, held_back.refused_at, own.history.shrunk_at),
-            bucket=seen.bucket,
-            belief=seen.belief,
-            uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
-            probing=probing.step(seen, seen.limits, now),
-        ),
+        known,
+        breaker=paid,
+        backoff=held_back,
+        limits=seen.limits,
+        cost=cost.step(known.cost, llm, signals, held_back.refused_at, past.shrunk_at),
+        bucket=seen.bucket,
+        belief=seen.belief,
+        uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
+        probing=probing.step(seen, seen.limits, now),
     )

@@ -3,7 +3,9 @@
 What belongs to a provider's limit hangs together, so that a second limit is a second value.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from scanpool.decide import backoff, breaker, bucket, cost, history, limits, working_sets
 from scanpool.decide.activation import Activity
@@ -17,6 +19,7 @@ from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
+from scanpool.models.llm import ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +38,89 @@ class LlmMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """State between decisions; it lives in the process, except for what a checkpoint keeps."""
+    """State between decisions; it lives in the process, except for what a checkpoint keeps.
+
+    `llms` is what is remembered of each limit, by name.
+    """
 
     history: History = field(default_factory=History)
     working_sets: WorkingSets = field(default_factory=WorkingSets)
-    llm: LlmMemory = field(default_factory=LlmMemory)
+    llms: Mapping[str, LlmMemory] = field(default_factory=dict)
     activity: Activity = field(default_factory=Activity)
 
+    def of(self, name: str) -> LlmMemory:
+        """Return what is remembered of a limit: at first, nothing."""
+        return self.llms.get(name, LlmMemory())
 
-class Checkpoint(
-    KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptWorkingSets, KeptHistory
-):
-    """The part of a pool's memory that must survive the process, in the status."""
+    @property
+    def llm(self) -> LlmMemory:
+        """What is remembered of the pool's only limit."""
+        return self.of(ONLY)
+
+
+class KeptLlm(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker):
+    """What of a limit survives the process."""
+
+
+class KeptNamedLlm(KeptLlm):
+    """What of one of several limits survives the process."""
+
+    name: str
+
+
+class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory):
+    """The part of a pool's memory that must survive the process, in the status.
+
+    What is of its only limit stands beside the rest, what is of each of several in `llms`.
+    """
+
+    llms: tuple[KeptNamedLlm, ...] | None = None
 
 
 def checkpoint(memory: Memory) -> Checkpoint:
     """Return what the status keeps for the next process."""
-    llm = memory.llm
-    parts = (
-        cost.kept(llm.cost),
-        limits.kept(llm.limits),
-        bucket.kept(llm.bucket),
-        backoff.kept(llm.backoff),
-        breaker.kept(llm.breaker),
-        working_sets.kept(memory.working_sets),
-        history.kept(memory.history),
+    named = tuple(
+        KeptNamedLlm(name=name, **_kept(one)) for name, one in memory.llms.items() if name != ONLY
     )
-    return Checkpoint(**{name: value for part in parts for name, value in part})
+    return Checkpoint(
+        **_kept(memory.llm),
+        **dict(working_sets.kept(memory.working_sets)),
+        **dict(history.kept(memory.history)),
+        llms=named or None,
+    )
 
 
 def restore(kept: Checkpoint | None, now: float) -> Memory:
     """Return the memory that a process starts with."""
     if kept is None:
         return Memory()
+    named = {one.name: _restored(one, now) for one in kept.llms or ()}
+    named[ONLY] = _restored(kept, now)
     return Memory(
         history=history.restored(kept),
         working_sets=working_sets.restored(kept, now),
-        llm=LlmMemory(
-            breaker=breaker.restored(kept),
-            backoff=backoff.restored(kept),
-            limits=limits.restored(kept, now),
-            cost=cost.restored(kept, now),
-            bucket=bucket.restored(kept, now),
-        ),
+        llms={name: one for name, one in named.items() if one != LlmMemory()},
+    )
+
+
+def _kept(llm: LlmMemory) -> dict[str, Any]:
+    parts = (
+        cost.kept(llm.cost),
+        limits.kept(llm.limits),
+        bucket.kept(llm.bucket),
+        backoff.kept(llm.backoff),
+        breaker.kept(llm.breaker),
+    )
+    return {name: value for part in parts for name, value in part}
+
+
+def _restored(kept: KeptLlm, now: float) -> LlmMemory:
+    return LlmMemory(
+        breaker=breaker.restored(kept),
+        backoff=backoff.restored(kept),
+        limits=limits.restored(kept, now),
+        cost=cost.restored(kept, now),
+        bucket=bucket.restored(kept, now),
     )
 
 

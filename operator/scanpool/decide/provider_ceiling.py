@@ -1,7 +1,7 @@
-"""The ceilings of a provider: of all its limits together, beside the pools of the same key."""
+"""The ceilings of one of the provider's limits, in all its units, beside the pools of the key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from scanpool.decide import backoff, cost, limits, ramp, sharing, watermarks
@@ -31,18 +31,13 @@ NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 FIRST_REPLICA = Ceiling(1, 1, "no use of the key is measured until one replica calls the provider")
 
 
-@dataclass(frozen=True, slots=True)
-class Provided:
-    """What the provider's limits make of a pool: the ceilings, by name, and how they came about."""
-
-    ceilings: Mapping[LimitedBy, Ceiling]
-    llm: LlmDecision
-
-
 def measure(
     spec: PoolSpec, signals: Signals, memory: LlmMemory, claim: Claim, peers: tuple[Claim, ...]
-) -> Provided | None:
-    """Return the ceilings, beside the claims of the pools on the same key; None without an llm."""
+) -> LlmDecision | None:
+    """Return what the pool's only limit makes of it, beside the claims of the pools on its key.
+
+    None where it has none.
+    """
     llm, seen, current = spec.llm, signals.llm, signals.workers.replicas
     if llm is None or seen is None:
         return None
@@ -70,18 +65,16 @@ def measure(
     named = {LimitedBy.TOKENS: tokens}
     if Unit.REQUESTS in ceilings:
         named[LimitedBy.REQUESTS] = ceilings[Unit.REQUESTS]
-    return Provided(
+    return LlmDecision(
         named,
-        LlmDecision(
-            basis.limits,
-            basis.cost,
-            basis.factor,
-            memory.backoff.at,
-            replace(claim, is_idle=basis.level.decides and _is_idle(signals)),
-            basis.level,
-            binding,
-            _tightest(shares),
-        ),
+        basis.limits,
+        basis.cost,
+        basis.factor,
+        memory.backoff.at,
+        replace(claim, is_idle=basis.level.decides and _is_idle(signals)),
+        basis.level,
+        binding,
+        _tightest(shares),
     )
 
 

@@ -5,11 +5,13 @@ the readings: seconds since the epoch for times, bytes for memory, tokens and re
 for LLM rates. None is unknown, never zero. Those of a provider's limit are in `llm_signals`.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.working_sets import WorkingSets
+from scanpool.models.llm import ONLY
 from scanpool.models.reading import Unavailable
 
 
@@ -93,7 +95,7 @@ class Signals:
 
     `gaps` are the readings that failed: while there are any, the pool holds; also at the
     `is_first_look` of a process, which has nothing to compare with. `room` is None where no node
-    bounds the pool.
+    bounds the pool. `llms` are those of each limit, by name.
     """
 
     now: float
@@ -104,7 +106,16 @@ class Signals:
     working_sets: WorkingSets
     room: Room | None = None
     first_expiry: Expiry | None = None
-    llm: LlmSignals | None = None
+    llms: Mapping[str, LlmSignals] = field(default_factory=dict)
+
+    @property
+    def llm(self) -> LlmSignals | None:
+        """What is known of the pool's only limit."""
+        return self.llms.get(ONLY)
+
+    def only(self, name: str) -> Self:
+        """Return the signals as they would be with this limit only."""
+        return replace(self, llms={ONLY: self.llms[name]} if name in self.llms else {})
 
     @property
     def holds(self) -> bool:

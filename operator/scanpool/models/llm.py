@@ -25,6 +25,8 @@ BASE_URLS = {
 }
 
 
+ONLY = ""
+"""The name of a pool's limit where it has no other, and needs no name: `spec.llm`."""
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 PromQL = Annotated[str, Field(min_length=1, max_length=4096)]
 

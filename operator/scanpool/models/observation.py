@@ -5,7 +5,7 @@ per minute for LLM rates, messages per second for queue rates.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
@@ -198,7 +198,11 @@ class KeyUsage:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything that is read for one tick. None: the pool does not ask for this reading."""
+    """Everything that is read for one tick. None: the pool does not ask for this reading.
+
+    Beside each of several limits there is an observation of its own (`by_limit`): rates are
+    averages over its window.
+    """
 
     target: Target
     queues: Reading[tuple[QueueDepth, ...]]
@@ -207,3 +211,16 @@ class Observation:
     usage: Reading[KeyUsage] | None = None
     nodes: Reading[tuple[Node, ...]] | None = None
     configured: Reading[ConfiguredLimits] | None = None
+    by_limit: Mapping[str, "Observation"] = field(default_factory=dict)
+
+    def only(self, name: str) -> "Observation":
+        """Return what is seen beside one limit."""
+        return self.by_limit.get(name, self)
+
+
+def of_limits(seen: Mapping[str, Observation]) -> Observation:
+    """Return what is seen beside all limits of a pool, by their names."""
+    first = next(iter(seen.values()))
+    if len(seen) == 1:
+        return first
+    return replace(first, provider=None, usage=None, configured=None, by_limit=seen)

@@ -1,13 +1,14 @@
 """What a user writes: the `spec` of a ScanWorkerPool."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
-from scanpool.models.llm import Llm
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.schedule import MAX_SCHEDULES, Schedule
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
@@ -157,6 +158,15 @@ class PoolSpec(Model):
     memory: MemoryTarget = MemoryTarget()
     fallback: Fallback | None = None
     behavior: Behavior = Behavior()
+
+    @property
+    def limits(self) -> Mapping[str, Llm]:
+        """The provider's limits that the pool runs into, by name."""
+        return {} if self.llm is None else {ONLY: self.llm}
+
+    def only(self, name: str) -> Self:
+        """Return the pool as it would be with this limit only: what is of one limit sees that."""
+        return self.model_copy(update={"llm": self.limits[name]})
 
     @property
     def readings(self) -> frozenset[str]:

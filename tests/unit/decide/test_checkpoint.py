@@ -140,6 +140,7 @@ SINCE = (
     "had_replicas",
     "had_at",
     "quota_until",
+    "llms",
 )
 """What it did not keep."""
 

@@ -29,6 +29,7 @@ from scanpool.decide.cost import Learned
 from scanpool.decide.decision import Decision
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available
 from scanpool.models.spec import MemoryTarget, Mode, PoolSpec
@@ -46,7 +47,7 @@ def claimed(
     replicas: int, messages: int, /, observed: dict[str, Any] | None = None, **changes: Any
 ) -> Claim:
     spec = pool(**{"min_replicas": 2, "llm": llm(weight=3), **changes})
-    found = decided(spec, observe(replicas, messages, **(observed or {}))).claim
+    found = decided(spec, observe(replicas, messages, **(observed or {}))).claims.get(ONLY)
     assert found is not None
     return found
 
@@ -98,8 +99,7 @@ def test_of_a_limit_whose_cost_is_unknown_nothing_is_claimed() -> None:
     """Nobody knows how many requests go with tokens that no queue is said to cost."""
     unpriced = pool().rabbitmq.queues[0].model_copy(update={"tokens_per_message": 0})
     found = decided(pool(unpriced, llm=llm(requests_per_minute=500)), observe(1, 200))
-    assert found.claim is not None
-    assert set(found.claim.needs) == {Unit.TOKENS}
+    assert set(found.claims[ONLY].needs) == {Unit.TOKENS}
     assert LimitedBy.REQUESTS not in found.ceilings
 
     unlearned = claimed(1, 200, llm=llm(tokens_per_replica_minute=None))
@@ -107,7 +107,7 @@ def test_of_a_limit_whose_cost_is_unknown_nothing_is_claimed() -> None:
 
 
 def test_a_pool_without_a_provider_claims_nothing() -> None:
-    assert decided(pool(), observe(1, 200)).claim is None
+    assert decided(pool(), observe(1, 200)).claims == {}
 
 
 # --- Whatever the others claim ---
@@ -188,11 +188,11 @@ def turn(me: Worker, pools: Sequence[Worker], messages: int, now: float) -> Deci
     peers = tuple(one.claim for one in pools if one is not me and one.claim is not None)
     signals = assess(me.spec, observation, me.memory, now)
     me.memory = learn(me.spec, signals, me.memory)
-    decision = decide(me.spec, signals, me.memory, Peers(me.name, peers))
+    decision = decide(me.spec, signals, me.memory, Peers(me.name, {ONLY: peers}))
     if decision.desired != decision.current:
         me.memory = after_scaling(me.memory, decision.current, decision.desired, now)
         me.replicas = decision.desired
-    me.claim = decision.claim
+    me.claim = decision.claims.get(ONLY)
     return decision
 
 

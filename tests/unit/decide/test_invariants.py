@@ -15,7 +15,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.models.conditions import LimitedBy, Reason
-from scanpool.models.llm import OnQuotaExhausted
+from scanpool.models.llm import ONLY, OnQuotaExhausted
 from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import Behavior, Fallback, MemoryTarget, PoolSpec
@@ -66,7 +66,9 @@ def caught(scenario: Scenario, state: Quota) -> Scenario:
     """Let the breaker be in a state since after the last answer."""
     memory = scenario.memory
     breaker = replace(memory.llm.breaker, state=state, since=NOW + 1)
-    return scenario._replace(memory=replace(memory, llm=replace(memory.llm, breaker=breaker)))
+    return scenario._replace(
+        memory=replace(memory, llms={ONLY: replace(memory.llm, breaker=breaker)})
+    )
 
 
 def eager(scenario: Scenario) -> Scenario:

@@ -38,6 +38,7 @@ from scanpool.decide.memory import Checkpoint, LlmMemory
 from scanpool.decide.ramp import UseSample
 from scanpool.decide.working_sets import WorkingSet, WorkingSets
 from scanpool.models.claims import Unit
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.units import MEBIBYTE
 
@@ -190,7 +191,7 @@ def test_a_429_is_known_before_the_cost_is_learned() -> None:
 def test_a_pool_without_a_provider_learns_nothing_of_one() -> None:
     known = think(pool(), busy(), LEARNING).memory
 
-    assert known.llm == LEARNING.llm
+    assert known.llms == {}
     assert known.working_sets == LEARNING.working_sets
     there = Recommendation(NOW, 2)
     assert known.history == History((there,), had=there), "the queues teach all the same"
@@ -305,29 +306,31 @@ def test_a_process_starts_with_its_predecessors_checkpoint_and_an_empty_window()
     assert restore(checkpoint(FULL), NOW + 60) == Memory(
         history=History(had=Recommendation(NOW - 100, 4)),
         working_sets=WorkingSets((WorkingSet(NOW + 60, 704 * MEBIBYTE),)),
-        llm=LlmMemory(
-            cost=Learned(550_000, NOW + 60, 240.0),
-            limits=KnownLimits(
-                {
-                    Unit.REQUESTS: KnownLimit(10_000, "admin", NOW + 60),
-                    Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW + 60),
-                }
-            ),
-            bucket=Bucket(
-                (Look(NOW - 20, 1_000_000, 2_000_000),),
-                OthersUse(NOW - 20, 500_000),
-                told_at=NOW - 20,
-                usual=OthersUse(NOW - 20, 500_000),
-            ),
-            backoff=Backoff(NOW - 20, NOW - 30, 0.7, NOW + 800),
-            breaker=Breaker(
-                state=Quota.OPEN,
-                code="insufficient_quota",
-                since=NOW - 5,
-                refusals=4,
-                closed_at=NOW - 3_600,
-            ),
-        ),
+        llms={
+            ONLY: LlmMemory(
+                cost=Learned(550_000, NOW + 60, 240.0),
+                limits=KnownLimits(
+                    {
+                        Unit.REQUESTS: KnownLimit(10_000, "admin", NOW + 60),
+                        Unit.TOKENS: KnownLimit(2_000_000, "probe", NOW + 60),
+                    }
+                ),
+                bucket=Bucket(
+                    (Look(NOW - 20, 1_000_000, 2_000_000),),
+                    OthersUse(NOW - 20, 500_000),
+                    told_at=NOW - 20,
+                    usual=OthersUse(NOW - 20, 500_000),
+                ),
+                backoff=Backoff(NOW - 20, NOW - 30, 0.7, NOW + 800),
+                breaker=Breaker(
+                    state=Quota.OPEN,
+                    code="insufficient_quota",
+                    since=NOW - 5,
+                    refusals=4,
+                    closed_at=NOW - 3_600,
+                ),
+            )
+        },
     )
     assert restore(None, NOW) == restore(Checkpoint(), NOW) == Memory()
 
@@ -359,7 +362,9 @@ def test_noise_in_the_figures_does_not_change_the_checkpoint() -> None:
     noisy = replace(
         FULL,
         working_sets=WorkingSets((WorkingSet(NOW, 690 * MEBIBYTE),)),
-        llm=replace(FULL.llm, cost=replace(FULL.llm.cost, tokens=551_900.0, seconds=241.0)),
+        llms={
+            ONLY: replace(FULL.llm, cost=replace(FULL.llm.cost, tokens=551_900.0, seconds=241.0))
+        },
     )
 
     assert checkpoint(noisy) == checkpoint(FULL)

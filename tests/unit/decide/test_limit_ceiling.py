@@ -29,7 +29,7 @@ from scanpool.decide.provider_ceiling import smallest
 from scanpool.decide.ramp import UseSample
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import LimitedBy
-from scanpool.models.llm import Ramp
+from scanpool.models.llm import ONLY, Ramp
 from scanpool.models.observation import KeyUsage
 
 
@@ -157,8 +157,7 @@ def test_of_the_limits_on_tokens_the_one_that_allows_least_binds(
 
     assert found.by_limit[LimitedBy.TOKENS].replicas == tokens
     assert f" {binding}" in found.by_limit[LimitedBy.TOKENS].reason
-    assert found.llm is not None
-    assert found.llm.binding is binding
+    assert found.llms[ONLY].binding is binding
 
 
 @pytest.mark.parametrize("side", [Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS])

@@ -15,6 +15,7 @@ from scanpool.decide.limits import Limit
 from scanpool.decide.looks import Look
 from scanpool.decide.watermarks import DECIDES, Allowance, Level, Replica, State, allowance, level
 from scanpool.models.claims import Claim
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import KeyUsage, ProviderState
 
 LIMIT = 2_000_000
@@ -261,8 +262,8 @@ class Busy:
         )
         signals = assess(self.spec, observation, self.memory, now)
         self.memory = learn(self.spec, signals, self.memory)
-        decision = decide(self.spec, signals, self.memory, Peers(self.name, peers))
-        self.claim = decision.claim
+        decision = decide(self.spec, signals, self.memory, Peers(self.name, {ONLY: peers}))
+        self.claim = decision.claims.get(ONLY)
         if decision.desired != self.replicas:
             self.memory = after_scaling(self.memory, self.replicas, decision.desired, now)
             self.ready = (self.ready + [now + 30] * decision.desired)[: decision.desired]

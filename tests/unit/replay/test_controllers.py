@@ -4,6 +4,7 @@ import pytest
 
 from scanpool.decide import Peers
 from scanpool.models.claims import Claim
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool_replay.contenders import SAMPLE_POOL, Fixed, Keda, Scanpool
@@ -231,7 +232,7 @@ def test_an_operator_that_starts_again_knows_no_claims_and_probes_anew() -> None
     operator.probe(pipeline, 60.0)
     assert len(operator.peers("two", 0.0).claims) == 1
     operator.forget()
-    assert operator.peers("two", 0.0) == Peers("two")
+    assert operator.peers("two", 0.0) == Peers("two", {ONLY: ()})
     operator.probe(pipeline, 60.0)
     (probe,) = (one for one in pipeline.provider.accounts if one.caller is Caller.PROBE)
     assert probe.calls == 2

@@ -20,19 +20,21 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
     there = workers.workers(target, memory.history.scaled_at)
     used = [pod.memory_used for pod in target.pods if pod.memory_used is not None]
     sets = working_sets.step(memory.working_sets, max(used, default=None), now)
-    llm, vetted = None, observation
-    if spec.llm is not None:
-        llm, vetted = provider.assess(spec, observation, memory.llm, there, now)
+    llms, missing = {}, [] if spec.limits else list(gaps.find(spec, observation, None))
+    for name in spec.limits:
+        one, seen = spec.only(name), observation.only(name)
+        llms[name], vetted = provider.assess(one, seen, memory.of(name), there, now)
+        missing += gaps.find(one, vetted, llms[name])
     return Signals(
         now=now,
         workers=there,
         backlog=queues.backlog(spec, observation.queues, target.replicas),
-        gaps=gaps.find(spec, vetted, llm),
+        gaps=tuple(missing),
         is_first_look=not memory.history.recommendations,
         working_sets=sets,
         room=room.room(spec.memory, observation, sets.percentile or 0, now)
         if spec.memory.enabled
         else None,
         first_expiry=queues.first_expiry(observation.rates),
-        llm=llm,
+        llms=llms,
     )
