@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import NOW, blinded, follow, seen, settled, target, think, token_ceiling, unseen
 from scanpool.decide import Memory, after_scaling, checkpoint, restore
-from scanpool.decide.behavior import scale_down_window
+from scanpool.decide.behavior import Recommendation, scale_down_window
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.memory import Checkpoint
@@ -71,6 +71,15 @@ def caught(scenario: Scenario, state: Quota) -> Scenario:
     )
 
 
+def full(observation: Observation) -> Observation:
+    """Let the provider tell a full bucket, where it tells a limit."""
+    answer = observation.provider
+    if not isinstance(answer, Available) or answer.value.tokens_per_minute is None:
+        return observation
+    told = replace(answer.value, tokens_remaining=answer.value.tokens_per_minute)
+    return replace(observation, provider=replace(answer, value=told))
+
+
 def eager(scenario: Scenario) -> Scenario:
     """Give the pool a fallback that asks for as much as it can as soon as it may."""
     fallback = Fallback(failure_threshold=1, replicas=MOST_REPLICAS)
@@ -92,6 +101,24 @@ def test_a_reading_that_fails_raises_the_replicas_to_the_fallback_or_the_minimum
     scenario: Scenario,
 ) -> None:
     assert decided(scenario).desired <= most_by_fallback(scenario)
+
+
+@given(scenarios_with_gaps(), replicas)
+def test_while_a_reading_fails_the_level_gives_back_no_more_than_was_had(
+    scenario: Scenario, had: int
+) -> None:
+    """Whatever the bucket holds, the provider's word on it and every ceiling that is known."""
+    spec, observation, memory = scenario
+    past = replace(memory.history, had=Recommendation(NOW - 60, had))
+    lately = Scenario(spec, full(observation), replace(memory, history=past))
+
+    decision = decided(lately)
+    most = max(most_by_fallback(scenario), bounded(scenario, had))
+    assert bounded(scenario) <= decision.desired <= most
+    if decision.desired > most_by_fallback(scenario):
+        assert decision.desired <= min(
+            one.allows(decision.current) for one in known_ceilings(decision)
+        )
 
 
 @given(scenarios(is_paid=True))

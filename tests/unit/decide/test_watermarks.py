@@ -13,7 +13,16 @@ from scanpool.decide import Memory, Peers, after_scaling, assess, decide, learn,
 from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.limits import Limit
 from scanpool.decide.looks import Look
-from scanpool.decide.watermarks import DECIDES, Allowance, Level, Replica, State, allowance, level
+from scanpool.decide.watermarks import (
+    DECIDES,
+    FALLS,
+    Allowance,
+    Level,
+    Replica,
+    State,
+    allowance,
+    level,
+)
 from scanpool.models.claims import Claim
 from scanpool.models.llm import ONLY
 from scanpool.models.observation import KeyUsage, ProviderState
@@ -187,6 +196,56 @@ def test_where_the_limit_feeds_many_one_more_is_worth_it_for_less(
     assert allowance(replace(high, is_taken_at_once=True), LIMIT, many).plan == pytest.approx(
         LIMIT + 0.3 * cost
     )
+
+
+shares = st.floats(0, 1)
+uses = st.floats(0, 3 * LIMIT)
+reserves = st.integers(0, 99)
+silences = st.just(0.0) | st.floats(0, 600)
+RANKS = {State.RESERVE: 0, State.LOW: 1, State.BETWEEN: 2, State.HIGH: 3}
+
+
+def stood(share: float, use: float, reserve: int, silent_seconds: float) -> Level:
+    """Return where a level stands that has only been reckoned on for so long."""
+    told = bucket(share, use)
+    (look,) = told.looks
+    silent = replace(told, told_at=NOW - silent_seconds)
+    if silent_seconds:
+        silent = replace(silent, looks=(replace(look, is_told=False),))
+    return level(silent, IN_FORCE, reserve, 30, NOW)
+
+
+@given(shares, shares, uses, reserves, silences)
+def test_a_higher_level_never_stands_lower(
+    one: float, two: float, use: float, reserve: int, silent_seconds: float
+) -> None:
+    lower, higher = (stood(share, use, reserve, silent_seconds) for share in sorted((one, two)))
+
+    assert RANKS[lower.state] <= RANKS[higher.state]
+    assert lower.low is not None
+    assert lower.high is not None
+    assert lower.high - lower.low >= 0.05 * LIMIT - 1
+
+
+@given(shares, uses, reserves, silences, st.floats(1, 3 * LIMIT), st.booleans(), st.booleans())
+def test_no_level_lets_a_key_have_a_replica_beyond_what_is_fed_unless_the_bucket_stays_full(
+    share: float,
+    use: float,
+    reserve: int,
+    silent_seconds: float,
+    cost: float,
+    is_learned: bool,
+    is_settled: bool,
+) -> None:
+    found = stood(share, use, reserve, silent_seconds)
+    allowed = allowance(found, LIMIT, Replica(cost, is_learned, is_settled))
+
+    assert 0 < allowed.plan < LIMIT + cost
+    assert allowed.plan <= allowed.keep
+    if found.state in FALLS:
+        assert allowed.most == 0, "nobody grows while it falls"
+    else:
+        assert allowed.keep == inf, "and nothing is taken while it does not"
 
 
 # --- In a closed loop with a bucket, of pools that are as busy as they can be ---
