@@ -5,49 +5,24 @@ the HPA, and a whole pause deletes the HPA.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sandbox.kube_client import KubeClient, Obj
+from sandbox.foreign import definition
+from sandbox.kube_client import KubeClient
 from sandbox.patience import until
 from sandbox.scene import Scene
+from sandbox.shell import shell
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "migration.md"
-COMMAND_SECONDS = 180
 NAMESPACE, NAME, QUEUE = "shop", "orders", "orders"
 WAITING, PER_REPLICA = 25, 10
 PAUSED, PAUSED_IN = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-scale-in"
-ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-
-def definition(group: str, version: str, kind: str, plural: str) -> Obj:
-    """A kind that the stand-in does not have, with any fields."""
-    served = {
-        "name": version, "served": True, "storage": True,
-        "schema": {"openAPIV3Schema": {
-            "type": "object", "properties": {"spec": ANYTHING, "status": ANYTHING},
-        }},
-    }  # fmt: skip
-    short = ["hpa"] if plural.startswith("hor") else []
-    names = {"plural": plural, "singular": kind.lower(), "kind": kind, "shortNames": short}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{group}",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
-        },
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [served]},
-    }
-
 
 DEFINITIONS = (
     definition("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
@@ -113,23 +88,7 @@ class Move:
     def run(self, command: str) -> str:
         """Run one command of the document, as it stands there but for the namespace."""
         line = re.sub(rf"\b{NAMESPACE}\b", self.scene.namespace, command)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line],
-            cwd=self.directory,
-            env={
-                **os.environ,
-                "KUBECONFIG": str(self.kube.kubeconfig),
-                "HOME": str(self.directory),
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}: {done.stdout}"
-        return done.stdout
+        return shell(line, self.kube.kubeconfig, self.directory)
 
     def play_keda(self) -> None:
         """Do what KEDA does of its ScaledObject's annotations."""
