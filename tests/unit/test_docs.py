@@ -161,6 +161,14 @@ def first_yaml(path: Path) -> str:
     return shown[1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["11,251 of 16,684", "750", "1,706 of 1,706", "Numaflow", "llm-d-async", "Kubernetes 1.37"],
+)
+def test_the_comparison_cites_the_real_keda_and_what_is_near(words: str) -> None:
+    assert words in " ".join((ROOT / "docs" / "comparison.md").read_text().split())
+
+
 def test_the_readme_shows_the_shortest_pool() -> None:
     comment, _, rest = (SAMPLES / "pool-minimal.yaml").read_text().partition("\n")
     assert comment.startswith("#")
