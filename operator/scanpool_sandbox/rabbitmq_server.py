@@ -172,6 +172,10 @@ class RabbitMQServer:
         self.stop()
         self.start()
 
+    def configure(self, extras: Extras) -> None:
+        """Have other extras from its next start on."""
+        self._extras = extras
+
     def create_vhost(self, name: str) -> None:
         """Create a vhost and give the user all rights in it."""
         vhost = quote(name, safe="")

@@ -8,10 +8,10 @@ import pika
 import pytest
 
 from scanpool.models.conditions import Reason
-from scanpool.models.observation import QueueDepth
 from scanpool.models.reading import Available, Unavailable
+from scanpool.sources.broker_access import Access
 from scanpool.sources.http import HttpClients
-from scanpool.sources.management import read_depths, read_rates
+from scanpool.sources.management import read_queues, read_rates
 
 OTHER_NAME = "127.1"
 """Leads to 127.0.0.1, and stands in no certificate."""
@@ -54,18 +54,16 @@ async def test_ready_and_unacked_of_all_queues_in_one_call(vhost, clients) -> No
         # Counted by the queues themselves, yet a get without an answer may still be on its way.
         async with asyncio.timeout(SEEN_WITHIN_SECONDS):
             while True:
-                reading = await read_depths(
-                    clients.get(None), vhost.management_url, vhost.name, clock=time.time
-                )
+                access = Access(vhost.management_url, vhost.name)
+                reading = await read_queues(clients.get(None), access, clock=time.time)
                 assert isinstance(reading, Available)
                 if reading.value["scan.vision"].unacked == 3:
                     break
 
-    assert dict(reading.value) == {
-        "scan.vision": QueueDepth("scan.vision", ready=2, unacked=3),
-        "스캔/é ?#": QueueDepth("스캔/é ?#", ready=1, unacked=0),
-        "empty": QueueDepth("empty", ready=0, unacked=0),
-    }
+    counts = {name: (one.ready, one.unacked) for name, one in reading.value.items()}
+    assert counts == {"scan.vision": (2, 3), "스캔/é ?#": (1, 0), "empty": (0, 0)}
+    assert {one.state for one in reading.value.values()} == {"running"}
+    assert {one.kind for one in reading.value.values()} == {"classic"}
     assert reading.source == "management"
     assert before <= reading.at <= time.time()
 
@@ -78,7 +76,7 @@ async def test_a_vhost_of_any_name_is_found_by_field_and_by_path(rabbitmq, clien
             publish(broker, "q", 1)
             path = rabbitmq.amqp_url(name).rpartition("/")[2]
             found = [
-                await read_depths(clients.get(None), url, field, clock=time.time)
+                await read_queues(clients.get(None), Access(url, field), clock=time.time)
                 for url, field in (
                     (rabbitmq.management_url, name),
                     (f"{rabbitmq.management_url}/api", name),
@@ -95,9 +93,8 @@ async def test_a_vhost_of_any_name_is_found_by_field_and_by_path(rabbitmq, clien
 async def test_without_a_vhost_it_is_the_default_one(rabbitmq, clients) -> None:
     with channel(rabbitmq.amqp_url("/")) as broker:
         broker.queue_declare("in-the-default-vhost", exclusive=True)
-        reading = await read_depths(
-            clients.get(None), rabbitmq.management_url, None, clock=time.time
-        )
+        access = Access(rabbitmq.management_url)
+        reading = await read_queues(clients.get(None), access, clock=time.time)
     assert isinstance(reading, Available)
     assert "in-the-default-vhost" in reading.value
 
@@ -114,15 +111,10 @@ async def test_rates_are_averages_over_exactly_the_window(vhost, clients) -> Non
             broker.basic_ack(method.delivery_tag)
 
         async def rates(window_seconds: int) -> object:
-            reading = await read_rates(
-                clients.get(None),
-                vhost.management_url,
-                vhost.name,
-                window_seconds=window_seconds,
-                clock=time.time,
-            )
+            access = Access(vhost.management_url, vhost.name)
+            reading = await read_rates(clients.get(None), access, window_seconds, clock=time.time)
             assert isinstance(reading, Available)
-            return dict(reading.value)
+            return {name: one for name, one in reading.value.items() if one.has_statistics}
 
         # Before its statistics arrive a queue is not known to be idle.
         assert (await rates(60)).keys() <= {"scan.rule", "idle"}
@@ -136,7 +128,7 @@ async def test_rates_are_averages_over_exactly_the_window(vhost, clients) -> Non
                     break
                 await asyncio.sleep(0.2)
         assert seen["scan.rule"].message_ttl_seconds == 300.0
-        assert seen["idle"].acked_per_second == 0.0
+        assert (seen["idle"].acked, seen["idle"].acked_per_second) == (None, None)
         assert (await rates(600))["scan.rule"].acked_per_second == pytest.approx(30 / 600)
 
         # After activity stops, it leaves the window and the rate is zero again.
@@ -164,7 +156,7 @@ async def test_every_refusal_is_told_apart(rabbitmq, vhost, clients) -> None:
         (f"http://{rabbitmq.user}:x@{amqp_host}", vhost.name, Reason.BROKER_UNREACHABLE),
     ]
     for given, name, reason in cases:
-        reading = await read_depths(clients.get(None), given, name, clock=time.time)
+        reading = await read_queues(clients.get(None), Access(given, name), clock=time.time)
         assert isinstance(reading, Unavailable), given
         assert reading.reason is reason, reading
         assert rabbitmq.password not in reading.message
@@ -172,7 +164,7 @@ async def test_every_refusal_is_told_apart(rabbitmq, vhost, clients) -> None:
 
 async def test_a_broker_that_is_down_is_unreachable(unused_tcp_port, clients) -> None:
     url = f"http://u:p@127.0.0.1:{unused_tcp_port}"
-    reading = await read_depths(clients.get(None), url, None, clock=time.time)
+    reading = await read_queues(clients.get(None), Access(url), clock=time.time)
     assert isinstance(reading, Unavailable)
     assert reading.reason is Reason.BROKER_UNREACHABLE
     assert "refuses connections" in reading.message
@@ -185,7 +177,7 @@ async def test_tls_needs_the_authority_and_the_name_of_the_certificate(
     url, vhost = tls_rabbitmq.management_tls_url, "eco2"
 
     async def read(client: httpx.AsyncClient, url: str) -> object:
-        return await read_depths(client, url, vhost, clock=time.time)
+        return await read_queues(client, Access(url, vhost), clock=time.time)
 
     assert isinstance(await read(clients.get(ca), url), Available)
     assert isinstance(await read(clients.get(f"# Főtanúsítvány\n{ca}"), url), Available)

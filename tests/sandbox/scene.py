@@ -213,6 +213,7 @@ def amqp(queue: str, secret: str = SECRET) -> Obj:
 def llm(base_url: str, secret: str = SECRET, **changes: Any) -> Obj:
     """A provider that is probed every second; a busy replica uses half a million TPM.
 
+    The usage window is short: a broker that has just started must have counted for all of it.
     Simulated workers call nobody: the level of the bucket tells nothing of them, and is left alone.
     """
     return {
@@ -223,6 +224,7 @@ def llm(base_url: str, secret: str = SECRET, **changes: Any) -> Obj:
         "probe": {"intervalSeconds": 1},
         "bucketReservePercent": 100,
         **changes,
+        "usage": {"windowSeconds": 10, **changes.get("usage", {})},
     }
 
 

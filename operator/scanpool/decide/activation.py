@@ -28,7 +28,7 @@ class Activity:
 def step(activity: Activity, signals: Signals) -> Activity:
     """Return the activity after a look. A queue that cannot be read may have messages."""
     backlog = signals.backlog
-    if backlog is None or backlog.is_active or signals.is_first_look:
+    if backlog is None or backlog.is_active or signals.unseen or signals.is_first_look:
         return Activity(signals.now)
     return activity
 

@@ -8,6 +8,7 @@ readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
 one unavailable                    | closed  | hold: nothing changes, but for the bounds, and what
                                    |         | the level of the bucket takes and gives back
+some of the queues unknown         | closed  | the ladder, and what is there is asked for at least
 depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
@@ -26,6 +27,8 @@ from scanpool.decide.signals import Backlog, Signals
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.pause import NO_PAUSE, Pause, Paused
 from scanpool.models.spec import Mode, PoolSpec
+
+NEAR_ENOUGH = "a deviation within the tolerance changes nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def decide(
         met = ceilings.measure(spec, signals, memory, peers, wanted)
         rungs = _hold(spec, signals, memory, met)
     else:
-        rungs = [*_ask(backlog, signals.asked), *_pace(spec, signals, memory)]
+        rungs = [*_ask(backlog, signals), *_pace(spec, signals, memory)]
         rungs += _activation(spec, signals, memory, rungs[-1].replicas)
         rungs.append(_bounds(spec, rungs[-1].replicas))
         # What a pause keeps from the pool is for others on the key.
@@ -91,8 +94,10 @@ def decide(
     )
 
 
-def _ask(backlog: Backlog, asked: int) -> list[_Rung]:
-    wanted = backlog.demand
+def _ask(backlog: Backlog, signals: Signals) -> list[_Rung]:
+    wanted, asked = backlog.demand, signals.asked
+    reasons = "; ".join(gap.message for gap in signals.unseen)
+    why = f"nothing is taken away: {reasons}" if reasons else NEAR_ENOUGH
     return [
         _Rung(
             Rung.DEMAND,
@@ -100,7 +105,7 @@ def _ask(backlog: Backlog, asked: int) -> list[_Rung]:
             f"queue {wanted.queue} has {wanted.messages:,} messages, "
             f"at {wanted.messages_per_replica:,} per replica",
         ),
-        _Rung(Rung.TOLERANCE, asked, "a deviation within the tolerance changes nothing"),
+        _Rung(Rung.HOLD if reasons else Rung.TOLERANCE, asked, why),
     ]
 
 

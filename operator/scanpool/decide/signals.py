@@ -95,7 +95,9 @@ class Signals:
 
     `gaps` are the readings that failed: while there are any, the pool holds; also at the
     `is_first_look` of a process, which has nothing to compare with. `room` is None where no node
-    bounds the pool. `llms` are those of each limit, by name.
+    bounds the pool. `llms` are those of each limit, by name. `unseen` are queues that may ask for
+    more than the backlog does: they keep the pool from shrinking, not from the growth that the
+    others ask for.
     """
 
     now: float
@@ -107,6 +109,7 @@ class Signals:
     room: Room | None = None
     first_expiry: Expiry | None = None
     llms: Mapping[str, LlmSignals] = field(default_factory=dict)
+    unseen: tuple[Unavailable, ...] = ()
 
     @property
     def llm(self) -> LlmSignals | None:
@@ -131,4 +134,5 @@ class Signals:
         """
         if self.backlog is None or self.holds or self.backlog.is_near_target:
             return self.workers.replicas
-        return self.backlog.demand.replicas
+        wanted = self.backlog.demand.replicas
+        return max(wanted, self.workers.replicas) if self.unseen else wanted

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
-from scanpool.models.reading import Reading
+from scanpool.models.reading import Reading, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,8 @@ class Observation:
     """Everything that is read for one tick. None: the pool does not ask for this reading.
 
     Beside each of several limits there is an observation of its own (`by_limit`): rates are
-    averages over its window.
+    averages over its window. `queue_gaps` are the queues that are missing among `queues`, or may
+    have more messages than shown: what they ask for beyond is unknown.
     """
 
     target: Target
@@ -211,6 +212,7 @@ class Observation:
     usage: Reading[KeyUsage] | None = None
     nodes: Reading[tuple[Node, ...]] | None = None
     configured: Reading[ConfiguredLimits] | None = None
+    queue_gaps: tuple[Unavailable, ...] = ()
     by_limit: Mapping[str, "Observation"] = field(default_factory=dict)
 
     def only(self, name: str) -> "Observation":

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube.cluster import Cluster
 from scanpool.models.conditions import Reason
@@ -23,18 +23,17 @@ from scanpool.models.observation import (
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec
 from scanpool.models.units import Clock
+from scanpool.observe import queue_belief
+from scanpool.observe.brokers import Brokers, SeenQueues
 from scanpool.observe.secrets import Secrets
 from scanpool.observe.shared_reads import SharedReads
-from scanpool.sources import amqp, management, openai_admin, probe, prometheus
+from scanpool.sources import amqp, openai_admin, probe, prometheus
 from scanpool.sources.failures import SourceError, reading
 from scanpool.sources.http import HttpClients
 from scanpool.threads import in_thread
 
 T = TypeVar("T")
 
-# The broker renews its statistics every 5 s (collect_statistics_interval): asking more often
-# repeats the same figures.
-STATISTICS_SECONDS = 5.0
 # Nodes change slowly, and listing every pod is the dearest read there is.
 NODES_SECONDS = 5.0
 # Limits of the administration change by hand, a few times a year, and a read takes several pages.
@@ -43,14 +42,6 @@ ADMIN_SECONDS = 300.0
 DEADLINE_SECONDS = 15.0
 # Pools that tick within this share of a polling interval share what they read.
 SHARED_PART = 0.5
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
 
 
 class _Ask(NamedTuple):
@@ -78,6 +69,7 @@ class Observer:
         self._clock = clock
         self._shared = SharedReads(clock)
         self._secrets = Secrets(cluster, self._shared, clock)
+        self._brokers = Brokers(http, self._shared, clock)
         # By the names of `PoolSpec.readings`, which are the fields of an Observation.
         self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
             "queues": self._depths,
@@ -117,9 +109,10 @@ class Observer:
         """
         ask = _Ask(namespace, spec, probe_age)
         reads = {name: reading(self._readers[name])(ask) for name in spec.readings}
-        return Observation(target=target, **await _all_in_time(reads))
+        found = await _all_in_time(reads)
+        return Observation(target=target, **found | _told_apart(found["queues"]))
 
-    async def _depths(self, ask: _Ask) -> Reading[tuple[QueueDepth, ...]]:
+    async def _depths(self, ask: _Ask) -> Reading[SeenQueues]:
         """Read depths by the management API, or by AMQP where that is all the pool names.
 
         Never by AMQP because the management API fails: ready messages alone look like an emptier
@@ -127,27 +120,29 @@ class Observer:
         """
         rabbitmq = ask.spec.rabbitmq
         names = tuple(queue.name for queue in rabbitmq.queues)
-        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
-        if (ref := rabbitmq.management_url_secret_ref) is not None:
-            url = await self._secrets.text(ask.namespace, ref)
-            asked = (self._http.get(ca), url, rabbitmq.vhost)
-            return _only(names, await self._read(ask.age, management.read_depths, *asked))
+        if rabbitmq.management_url_secret_ref is not None:
+            access = await self._secrets.of_management(ask.namespace, rabbitmq)
+            return await self._brokers.get(access).depths(names, ask.age)
         url = await self._secrets.text(ask.namespace, _named(rabbitmq.url_secret_ref))
+        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
         given = (url, rabbitmq.vhost, ca, names)
         return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, *given))
 
     async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
-        rabbitmq, window = ask.spec.rabbitmq, _named(ask.spec.llm).usage.window_seconds
-        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
-        url = await self._secrets.text(ask.namespace, _named(rabbitmq.management_url_secret_ref))
-        asked = (self._http.get(ca), url, rabbitmq.vhost, window)
-        found = await self._read(STATISTICS_SECONDS, management.read_rates, *asked)
+        """Read what is worked off; a queue whose part of the use is needed must be among it."""
+        rabbitmq, usage = ask.spec.rabbitmq, _named(ask.spec.llm).usage
+        access = await self._secrets.of_management(ask.namespace, rabbitmq)
+        names = tuple(queue.name for queue in rabbitmq.queues)
+        found = await self._brokers.get(access).rates(names, usage.window_seconds)
         if isinstance(found, Unavailable):
             return found
-        # Statistics of a new queue come some seconds after the queue: until then they are unknown.
-        known = (found.value.get(queue.name) for queue in rabbitmq.queues)
-        present = tuple(rates for rates in known if rates is not None)
-        return Available(present, found.at, found.source)
+        is_own_told = usage.prometheus is not None and bool(usage.prometheus.own_labels)
+        for queue in rabbitmq.queues if not is_own_told else ():
+            rate = found.value[queue.name]
+            if queue.tokens_per_message and isinstance(rate, Unavailable):
+                return rate
+        known = (rate for rate in found.value.values() if not isinstance(rate, Unavailable))
+        return Available(tuple(known), found.at, found.source)
 
     async def _provider(self, ask: _Ask) -> Reading[ProviderState]:
         llm = _named(ask.spec.llm)
@@ -201,18 +196,25 @@ def _named(part: T | None) -> T:
     return part
 
 
-def _only(names: tuple[str, ...], found: Reading[Mapping[str, N]]) -> Reading[tuple[N, ...]]:
+def _only(names: tuple[str, ...], found: Reading[Mapping[str, QueueDepth]]) -> Reading[SeenQueues]:
     """Pick a pool's queues from those of its vhost. A queue that is missing is not an empty one."""
     if isinstance(found, Unavailable):
         return found
-    missing = [name for name in names if name not in found.value]
-    if missing:
-        return Unavailable(
-            Reason.QUEUE_NOT_FOUND,
-            f"the broker has no queue {', '.join(map(repr, missing))}: declare it (the workers "
-            "may not have started yet), or correct spec.rabbitmq.queues and the vhost",
-        )
-    return Available(tuple(found.value[name] for name in names), found.at, found.source)
+    absent = (name for name in names if name not in found.value)
+    gaps = (queue_belief.missing(name, was_auto_deleted=False).doubt for name in absent)
+    missing = tuple(gap for gap in gaps if gap is not None)
+    depths = tuple(found.value[name] for name in names if name in found.value)
+    if missing and not depths:
+        return missing[0]
+    return Available(SeenQueues(depths, missing), found.at, found.source)
+
+
+def _told_apart(queues: Reading[SeenQueues]) -> dict[str, Any]:
+    """Return the depths that are known, and beside them why others are not."""
+    if isinstance(queues, Unavailable):
+        return {"queues": queues}
+    depths, gaps = queues.value
+    return {"queues": Available(depths, queues.at, queues.source), "queue_gaps": gaps}
 
 
 async def _all_in_time(reads: Mapping[str, Awaitable[Reading[Any]]]) -> dict[str, Any]:

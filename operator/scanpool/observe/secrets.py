@@ -7,8 +7,10 @@ from scanpool.kube.objects import SecretText
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import Prometheus
 from scanpool.models.reading import Unavailable
+from scanpool.models.spec import RabbitMQ
 from scanpool.models.units import Clock
 from scanpool.observe.shared_reads import SharedReads
+from scanpool.sources.broker_access import Access, Trust
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
 
@@ -41,6 +43,19 @@ class Secrets:
         if isinstance(found, Unavailable):
             raise SourceError(found.reason, found.message)
         return found.value
+
+    async def of_management(self, namespace: str, rabbitmq: RabbitMQ) -> Access:
+        """Return how a pool's management API is reached.
+
+        Raises:
+            ValueError: if the pool names none.
+
+        """
+        if rabbitmq.management_url_secret_ref is None:
+            raise ValueError("a pool without a management API asks for none of its readings")
+        url = await self.text(namespace, rabbitmq.management_url_secret_ref)
+        ca_pem = await self.optional(namespace, rabbitmq.ca_secret_ref)
+        return Access(url, rabbitmq.vhost, trust=Trust(ca_pem))
 
     async def of_prometheus(self, namespace: str, config: Prometheus) -> Credentials:
         """Return everything that a pool's Prometheus wants of Secrets."""

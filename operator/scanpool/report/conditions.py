@@ -48,12 +48,12 @@ def of_tick(
     spec: PoolSpec, signals: Signals, decision: Decision, refusal: Unavailable | None
 ) -> States:
     """Return the conditions after a decision; `refusal` is why it could not be carried out."""
-    gaps = signals.gaps
+    missing, gaps = signals.gaps, (*signals.gaps, *signals.unseen)
     problems = gaps if refusal is None else (refusal, *gaps)
     return {
         ConditionType.READY: _failed(problems) if problems else _ready(spec),
         ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _measured(signals),
-        ConditionType.SCALING_ACTIVE: _active(spec, gaps, decision, refusal),
+        ConditionType.SCALING_ACTIVE: _active(spec, missing, decision, refusal),
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
         ConditionType.QUOTA_EXHAUSTED: _quota(spec, signals, decision),
         ConditionType.CONTESTED: _contested(decision),

@@ -2,12 +2,14 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any, cast
 
 import pytest
 
 from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, seen, target, unseen
 from scanpool.kube.objects import SecretText
+from scanpool.models.broker import BrokerNode, BrokerState, QueueReport, RateReport
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.http_access import BasicAuth, Header
@@ -24,7 +26,8 @@ from scanpool.models.observation import (
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
 from scanpool.observe import observer as observer_module
-from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, STATISTICS_SECONDS, Observer
+from scanpool.observe.brokers import STATISTICS_SECONDS
+from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
 from scanpool.observe.secrets import SECRET_SECONDS
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
@@ -53,7 +56,10 @@ SECRETS: dict[SecretKeyRef, str] = {
 TARGET = target(2)
 PROBE_AGE = 60.0
 DEPTHS = {VISION: QueueDepth(VISION, 3, 4), "other": QueueDepth("other", 1, 1)}
+QUEUES = {name: QueueReport(name, one.ready, one.unacked) for name, one in DEPTHS.items()}
 RATES = {VISION: QueueRates(VISION, 2.0)}
+COUNTED = {VISION: RateReport(VISION, has_statistics=True, acked=9_000, acked_per_second=2.0)}
+BROKER_STATE = BrokerState(nodes=(BrokerNode("rabbit@one", is_running=True, uptime=86_400.0),))
 READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes")
 
 
@@ -94,7 +100,8 @@ class FakeCluster:
 
 
 class FakeHttpClients:
-    def get(self, ca_pem: str | None) -> Any:
+    def get(self, ca_pem: str | None, identity: object = None) -> Any:
+        assert identity is None
         if ca_pem == "garbage":
             raise SourceError(Reason.TLS_FAILED, "correct rabbitmq.caSecretRef")
         return ("client that trusts", ca_pem)
@@ -106,8 +113,10 @@ class Sources:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: dict[str, list[dict[str, Any]]] = {}
         self.answers: dict[str, Reading[Any]] = {
-            "management.read_depths": seen(DEPTHS),
-            "management.read_rates": seen(RATES),
+            "broker_state.read_broker": seen(BROKER_STATE),
+            "management.read_queues": seen(QUEUES),
+            "management.read_queue": seen(None),
+            "management.read_rates": seen(COUNTED),
             "amqp.read_ready": seen({VISION: QueueDepth(VISION, 3, None)}),
             "probe.probe": seen(ProviderState(tokens_per_minute=1)),
             "openai_admin.read_limits": seen(ConfiguredLimits(tokens_per_minute=2)),
@@ -119,7 +128,7 @@ class Sources:
 
     def _stand_in(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         module, _, function = name.partition(".")
-        real: Callable[..., Any] = getattr(getattr(observer_module, module), function)
+        real: Callable[..., Any] = getattr(import_module(f"scanpool.sources.{module}"), function)
         signature = inspect.signature(real)
 
         def answer(*args: object, **kwargs: object) -> Reading[Any]:
@@ -342,11 +351,11 @@ async def test_every_source_gets_what_it_needs(observer: Observer, sources: Sour
     spec = full_pool()
     await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
-    (depths,) = sources.calls["management.read_depths"]
+    (depths,) = sources.calls["management.read_queues"]
     (probe,) = sources.calls["probe.probe"]
     (limits,) = sources.calls["openai_admin.read_limits"]
     (usage,) = sources.calls["prometheus.read_usage"]
-    assert (depths["url"], depths["vhost"]) == (SECRETS[BROKER], None)
+    assert (depths["access"].url, depths["access"].vhost) == (SECRETS[BROKER], None)
     assert depths["http"] == ("client that trusts", SECRETS[CA])
     assert probe["http"] == ("client that trusts", None)
     assert (probe["provider"], probe["base_url"], probe["api_version"]) == (
@@ -373,7 +382,7 @@ async def test_an_invalid_ca_is_a_matter_of_tls(
     assert unavailable(observation) == dict.fromkeys(("queues", "rates"), Reason.TLS_FAILED)
     assert isinstance(observation.queues, Unavailable)
     assert "rabbitmq.caSecretRef" in observation.queues.message
-    assert sources.count("management.read_depths") == 0
+    assert sources.count("management.read_queues") == 0
 
 
 async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources: Sources) -> None:
@@ -386,13 +395,13 @@ async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources
     assert (given["url"], given["vhost"], given["ca_pem"], given["queues"]) == (
         SECRETS[AMQP], "eco2", SECRETS[CA], (VISION,),
     )  # fmt: skip
-    assert sources.count("management.read_depths") == 0
+    assert sources.count("management.read_queues") == 0
 
 
 async def test_amqp_never_stands_in_for_a_management_api_that_fails(
     observer: Observer, sources: Sources
 ) -> None:
-    sources.answers["management.read_depths"] = unseen(Reason.BROKER_UNREACHABLE)
+    sources.answers["management.read_queues"] = unseen(Reason.BROKER_UNREACHABLE)
     both = by_amqp(management_url_secret_ref=BROKER)
 
     observation = await observer.observe("scan", pool(rabbitmq=both), TARGET, PROBE_AGE)
@@ -401,35 +410,66 @@ async def test_amqp_never_stands_in_for_a_management_api_that_fails(
     assert sources.count("amqp.read_ready") == 0
 
 
-async def test_a_missing_queue_is_named_and_not_taken_for_an_empty_one(
+async def test_missing_queues_are_named_beside_the_depths_of_the_others(
     observer: Observer,
 ) -> None:
     spec = pool(queue(), queue("scan.typo"), queue("scan.gone"))
 
     observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
-    assert isinstance(observation.queues, Unavailable)
-    assert observation.queues.reason is Reason.QUEUE_NOT_FOUND
-    assert "'scan.typo', 'scan.gone'" in observation.queues.message
-    assert VISION not in observation.queues.message
+    assert observation.queues == seen((DEPTHS[VISION],))
+    assert [gap.reason for gap in observation.queue_gaps] == [Reason.QUEUE_NOT_FOUND] * 2
+    for name, gap in zip(("'scan.typo'", "'scan.gone'"), observation.queue_gaps, strict=True):
+        assert name in gap.message
 
 
-async def test_a_queue_without_statistics_yet_leaves_the_others_their_rates(
-    observer: Observer, sources: Sources
+async def test_a_pool_whose_only_queue_is_missing_has_no_depth_and_not_an_empty_queue(
+    observer: Observer,
 ) -> None:
-    sources.answers["management.read_depths"] = seen({**DEPTHS, "new": QueueDepth("new", 0, 0)})
+    observation = await observer.observe("scan", pool(queue("scan.typo")), TARGET, PROBE_AGE)
 
-    observation = await observer.observe(
-        "scan", pool(queue(), queue("new"), llm=llm()), TARGET, PROBE_AGE
+    assert unavailable(observation) == {"queues": Reason.QUEUE_NOT_FOUND}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "own_labels", "expected"),
+    [
+        pytest.param(3_000, False, Reason.STATISTICS_NOT_FOUND, id="needed"),
+        pytest.param(0, False, None, id="costs-nothing"),
+        pytest.param(3_000, True, None, id="told-by-labels"),
+    ],
+)
+async def test_a_rate_that_the_pools_part_of_the_use_needs_must_be_known(
+    observer: Observer,
+    sources: Sources,
+    tokens: int,
+    own_labels: bool,
+    expected: Reason | None,
+) -> None:
+    sources.answers["management.read_queues"] = seen({**QUEUES, "new": QueueReport("new", 0, 0)})
+    labels = ({"name": "job", "value": "scan"},) if own_labels else ()
+    prometheus = Prometheus.model_validate({"url": "http://p", "preset": "otel-genai"} | {
+        "ownLabels": labels
+    })  # fmt: skip
+    spec = pool(
+        queue(),
+        queue("new", tokens=tokens),
+        llm=llm(usage=Usage(prometheus=prometheus)),
     )
 
-    assert observation.rates == seen((RATES[VISION],))
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    if expected is None:
+        assert observation.rates == seen((RATES[VISION],))
+    else:
+        assert unavailable(observation) == {"rates": expected}
+        assert "'new'" in observation.rates.message
 
 
 @pytest.mark.parametrize(
     ("source", "reading"),
     [
-        ("management.read_depths", "queues"),
+        ("management.read_queues", "queues"),
         ("management.read_rates", "rates"),
         ("probe.probe", "provider"),
         ("openai_admin.read_limits", "configured"),
@@ -463,7 +503,7 @@ async def test_two_pools_with_one_broker_read_it_once(
 
     assert first.queues == seen((DEPTHS[VISION],))
     assert second.queues == seen((DEPTHS["other"],))
-    assert sources.count("management.read_depths") == 1
+    assert sources.count("management.read_queues") == 1
     # Each with the Secret of its own namespace.
     assert {namespace for namespace, _ in cluster.secret_reads} == {"scan", "team"}
 
@@ -487,7 +527,7 @@ async def test_pools_with_other_credentials_or_brokers_share_nothing(
         observer.observe("scan", spec, TARGET, PROBE_AGE),
     )
 
-    assert sources.count("management.read_depths") == 2
+    assert sources.count("management.read_queues") == 2
 
 
 async def test_each_reading_is_renewed_at_its_own_pace(
@@ -504,7 +544,8 @@ async def test_each_reading_is_renewed_at_its_own_pace(
     counts = {name: found[-1] for name, found in reads.items()}
     assert counts == {
         # Half of the polling interval.
-        "management.read_depths": 61,
+        "broker_state.read_broker": 61,
+        "management.read_queues": 61,
         "prometheus.read_usage": 61,
         "management.read_rates": 60 / STATISTICS_SECONDS + 1,
         "probe.probe": 60 / PROBE_AGE + 1,
@@ -631,7 +672,9 @@ async def test_a_rotated_password_counts_within_seconds(
 
     await observer.observe("scan", pool(), TARGET, PROBE_AGE)
 
-    assert sources.calls["management.read_depths"][-1]["url"] == "http://user:new@broker:15672/"
+    assert (
+        sources.calls["management.read_queues"][-1]["access"].url == "http://user:new@broker:15672/"
+    )
 
 
 async def test_a_target_is_read_by_its_namespace_and_name(observer: Observer) -> None:

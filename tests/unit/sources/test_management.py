@@ -4,13 +4,15 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from scanpool.models.broker import QueueReport, RateReport
 from scanpool.models.conditions import Reason
-from scanpool.models.observation import QueueDepth, QueueRates
 from scanpool.models.reading import Available, Unavailable
-from scanpool.sources.management import read_depths, read_rates
+from scanpool.sources.broker_access import Access
+from scanpool.sources.management import read_queue, read_queues, read_rates
 
 NOW = 1_000.0
 URL = "http://user:hunter2@broker:15672"
+ECO2 = Access(URL, "eco2")
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -18,14 +20,18 @@ def clock() -> float:
     return NOW
 
 
+def seen_as(value: object) -> Available[object]:
+    return Available(value, NOW, "management")
+
+
 async def depths(handler: Handler, url: str = URL, vhost: str | None = "eco2") -> object:
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
-        return await read_depths(http, url, vhost, clock=clock)
+        return await read_queues(http, Access(url, vhost), clock=clock)
 
 
 async def rates(*queues: object) -> object:
     async with httpx.AsyncClient(transport=answering(list(queues))) as http:
-        return await read_rates(http, URL, "eco2", window_seconds=60, clock=clock)
+        return await read_rates(http, ECO2, 60, clock=clock)
 
 
 def answering(body: object, status: int = 200) -> httpx.MockTransport:
@@ -77,17 +83,75 @@ async def test_user_and_password_go_into_the_header_decoded_and_not_into_the_url
     assert isinstance(await depths(handler, "http://a%40b:c%2Fd@broker"), Available)
 
 
-async def test_a_queue_without_counts_is_absent_rather_than_empty() -> None:
+async def test_a_count_that_is_not_told_is_unknown_and_not_zero() -> None:
     def handler(_: httpx.Request) -> httpx.Response:
         queues = [
-            {"name": "up", "messages_ready": 3, "messages_unacknowledged": 4},
-            {"name": "down", "state": "down"},
+            {"name": "up", "messages_ready": 3, "messages_unacknowledged": 4, "state": "running"},
+            {"name": "down", "state": "down", "type": "classic", "node": "rabbit@one"},
             {"name": "half", "messages_ready": 3},
             {"name": "odd", "messages_ready": True, "messages_unacknowledged": -1},
+            {"name": "log", "type": "stream", "messages_ready": None},
+            {"name": "mine", "exclusive": True, "auto_delete": True},
+            {"name": "led", "type": "quorum", "leader": "b", "members": ["a", "b"], "online": []},
         ]
-        return httpx.Response(200, json=queues)
+        return httpx.Response(200, json=[{"vhost": "eco2"} | queue for queue in queues])
 
-    assert await depths(handler) == Available({"up": QueueDepth("up", 3, 4)}, NOW, "management")
+    expected = [
+        QueueReport("up", 3, 4, "running"),
+        QueueReport("down", None, None, "down", "classic", "rabbit@one"),
+        QueueReport("half", 3),
+        QueueReport("odd"),
+        QueueReport("log", kind="stream"),
+        QueueReport("mine", is_exclusive=True, is_auto_deleted=True),
+        QueueReport("led", kind="quorum", node="b", members=2, online=0),
+    ]
+    assert await depths(handler) == seen_as({one.name: one for one in expected})
+
+
+@pytest.mark.parametrize("listed", [("eco2", "/"), ("/",)])
+async def test_the_queues_of_another_vhost_are_not_taken_for_the_pools_own(
+    listed: tuple[str, ...],
+) -> None:
+    """As behind a proxy that decodes %2F and merges slashes."""
+    queues = [
+        {"name": "q", "vhost": vhost, "messages_ready": 90, "messages_unacknowledged": 0}
+        for vhost in listed
+    ]
+    reading = await depths(lambda _: httpx.Response(200, json=queues))
+    assert isinstance(reading, Unavailable)
+    assert reading.reason is Reason.BROKER_ERROR
+    assert "vhost '/'" in reading.message
+    assert "proxy" in reading.message
+
+
+async def one(status: int, body: object) -> object:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.raw_path.startswith(b"/api/queues/eco2/a%2Fb?"):
+            return httpx.Response(status, json=body)
+        # What tells a vhost that exists from one that does not.
+        assert request.url.params["page_size"] == "1"
+        is_there = body != MISSING | {"vhost": False}
+        return httpx.Response(200 if is_there else 404, json=[] if is_there else MISSING)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
+        return await read_queue(http, ECO2, "a/b", clock=clock)
+
+
+async def test_one_queue_is_there_or_not_or_the_vhost_is_not() -> None:
+    there = {"name": "a/b", "vhost": "eco2", "state": "down"}
+    assert await one(200, there) == seen_as(QueueReport("a/b", state="down"))
+    assert await one(404, MISSING) == seen_as(None)
+    for status, body, reason in (
+        (404, MISSING | {"vhost": False}, Reason.VHOST_NOT_FOUND),
+        (200, there | {"vhost": "/"}, Reason.BROKER_ERROR),
+        (200, there | {"name": "b"}, Reason.BROKER_ERROR),
+        (200, [there], Reason.BROKER_ERROR),
+        (404, "", Reason.BROKER_ERROR),
+        (500, "", Reason.BROKER_ERROR),
+    ):
+        reading = await one(status, body)
+        assert isinstance(reading, Unavailable)
+        assert reading.reason is reason
 
 
 async def test_a_broker_that_leaves_the_totals_out_is_asked_for_its_statistics() -> None:
@@ -95,16 +159,29 @@ async def test_a_broker_that_leaves_the_totals_out_is_asked_for_its_statistics()
 
     def handler(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.params)
-        queue: dict[str, object] = {"name": "q"}
+        queue: dict[str, object] = {"name": "q", "vhost": "eco2"}
         if "columns" in request.url.params:
             queue |= {"messages_ready": 1, "messages_unacknowledged": 2}
         return httpx.Response(200, json=[queue])
 
-    assert await depths(handler) == Available({"q": QueueDepth("q", 1, 2)}, NOW, "management")
-    assert [dict(params) for params in asked] == [
-        {"disable_stats": "true", "enable_queue_totals": "true"},
-        {"columns": "name,messages_ready,messages_unacknowledged"},
-    ]
+    assert await depths(handler) == seen_as({"q": QueueReport("q", 1, 2)})
+    totals, statistics = (dict(params) for params in asked)
+    assert totals == {"disable_stats": "true", "enable_queue_totals": "true"}
+    assert {"messages_ready", "state", "type"} < set(statistics["columns"].split(","))
+
+
+async def test_a_vhost_of_streams_alone_is_not_asked_for_its_logs_lengths() -> None:
+    stream = {"name": "log", "vhost": "eco2", "type": "stream", "state": "running"}
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url.params))
+        return httpx.Response(200, json=[stream])
+
+    assert await depths(handler) == seen_as(
+        {"log": QueueReport("log", state="running", kind="stream")}
+    )
+    assert len(asked) == 1
 
 
 LOGIN = {"error": "not_authorized", "reason": "Login failed"}
@@ -156,43 +233,39 @@ def measured(ack: float) -> dict[str, object]:
 async def test_rates_and_the_shortest_time_to_live() -> None:
     queue = {
         "name": "q",
+        "vhost": "eco2",
         "consumers": 4,
         "arguments": {"x-message-ttl": 3_600_000},
         "effective_policy_definition": {"message-ttl": 300_000},
         "message_stats": measured(2),
     }
-    expected = QueueRates("q", 2.0, message_ttl_seconds=300.0)
-    assert await rates(queue) == Available({"q": expected}, NOW, "management")
+    expected = RateReport(
+        "q", has_statistics=True, acked=9, acked_per_second=2.0, message_ttl_seconds=300.0
+    )
+    assert await rates(queue) == seen_as({"q": expected})
 
 
 @pytest.mark.parametrize(
-    ("queue", "expected"),
+    ("queue", "has_statistics", "acked", "rate"),
     [
-        # Statistics have arrived and count no message: a known zero.
-        ({"consumers": 0, "arguments": {}}, 0.0),
+        ({"consumers": 0, "arguments": {}}, True, None, None),
         # An empty policy is an empty list in older versions.
-        ({"consumers": 0, "effective_policy_definition": []}, 0.0),
-        (
-            {"consumers": 0, "message_stats": {"publish": 1, "publish_details": {"avg_rate": 1}}},
-            0.0,
-        ),
-        # Not yet, not kept, or nonsense: unknown.
-        ({"arguments": {}}, None),
-        ({"consumers": 0, "message_stats": {"publish": 7, "ack": 7}}, None),
-        ({"consumers": 0, "message_stats": measured(-1.0)}, None),
-        ({"consumers": 0, "message_stats": measured(float("inf"))}, None),
+        ({"consumers": 0, "effective_policy_definition": []}, True, None, None),
+        ({"consumers": 0, "message_stats": {"publish": 1}}, True, None, None),
+        ({"arguments": {}}, False, None, None),
+        ({"consumers": 0, "message_stats": {"publish": 7, "ack": 7}}, True, 7, None),
+        ({"consumers": 0, "message_stats": measured(-1.0)}, True, 9, None),
+        ({"consumers": 0, "message_stats": measured(float("inf"))}, True, 9, None),
     ],
 )
-async def test_a_rate_is_zero_only_where_nothing_was_counted(
-    queue: dict[str, object], expected: float | None
+async def test_what_is_not_counted_is_no_rate(
+    queue: dict[str, object], has_statistics: bool, acked: int | None, rate: float | None
 ) -> None:
-    text = json.dumps([{"name": "q"} | queue])
+    text = json.dumps([{"name": "q", "vhost": "eco2"} | queue])
     transport = httpx.MockTransport(lambda _: httpx.Response(200, text=text))
     async with httpx.AsyncClient(transport=transport) as http:
-        reading = await read_rates(http, URL, "eco2", window_seconds=60, clock=clock)
-    assert isinstance(reading, Available)
-    found = reading.value.get("q")
-    assert (None if found is None else found.acked_per_second) == expected
+        reading = await read_rates(http, ECO2, 60, clock=clock)
+    assert reading == seen_as({"q": RateReport("q", has_statistics, acked, rate)})
 
 
 async def test_an_invalid_url_is_said_to_be_one() -> None:

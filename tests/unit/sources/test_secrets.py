@@ -22,9 +22,11 @@ from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus, Provider
 from scanpool.models.reading import Available, Unavailable
 from scanpool.sources.amqp import read_ready
+from scanpool.sources.broker_access import Access
+from scanpool.sources.broker_state import read_broker
 from scanpool.sources.failures import SourceError
 from scanpool.sources.http import HttpClients
-from scanpool.sources.management import read_depths, read_rates
+from scanpool.sources.management import read_queue, read_queues, read_rates
 from scanpool.sources.openai_admin import read_limits
 from scanpool.sources.probe import probe
 from scanpool.sources.prometheus import read_usage
@@ -111,8 +113,11 @@ def check(reading: object) -> None:
 async def test_over_http(handler: Callable[[httpx.Request], httpx.Response]) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
         url = f"http://user:{SECRET}@host/"
-        check(await read_depths(http, url, None, clock=clock))
-        check(await read_rates(http, url, None, window_seconds=60, clock=clock))
+        for access in (Access(url), Access("http://host", token=SECRET)):
+            check(await read_queues(http, access, clock=clock))
+            check(await read_queue(http, access, "q", clock=clock))
+            check(await read_rates(http, access, 60, clock=clock))
+            check(await read_broker(http, access, clock=clock))
         base = "http://host/v1"
         for provider in Provider:
             check(await probe(http, provider, base, None, SECRET, "m", clock=clock))
@@ -122,7 +127,7 @@ async def test_over_http(handler: Callable[[httpx.Request], httpx.Response]) -> 
 @pytest.mark.parametrize("url", BROKEN_URLS)
 async def test_in_a_broken_url(url: str) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(raising(OSError()))) as http:
-        check(await read_depths(http, url.format(scheme="http"), None, clock=clock))
+        check(await read_queues(http, Access(url.format(scheme="http")), clock=clock))
         base = url.format(scheme="http")
         for provider in Provider:
             check(await probe(http, provider, base, None, "k", "m", clock=clock))

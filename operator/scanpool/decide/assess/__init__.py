@@ -28,7 +28,7 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
     return Signals(
         now=now,
         workers=there,
-        backlog=queues.backlog(spec, observation.queues, target.replicas),
+        backlog=queues.backlog(spec, observation, target.replicas),
         gaps=tuple(missing),
         is_first_look=not memory.history.recommendations,
         working_sets=sets,
@@ -37,4 +37,5 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         else None,
         first_expiry=queues.first_expiry(observation.rates),
         llms=llms,
+        unseen=observation.queue_gaps,
     )

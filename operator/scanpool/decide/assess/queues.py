@@ -5,18 +5,24 @@ from math import ceil
 
 from scanpool.decide.signals import Backlog, Demand, Expiry, QueueDepth
 from scanpool.models import observation
-from scanpool.models.observation import QueueRates
+from scanpool.models.observation import Observation, QueueRates
 from scanpool.models.reading import Available, Reading
 from scanpool.models.spec import Behavior, PoolSpec, Queue
 
 
-def backlog(
-    spec: PoolSpec, found: Reading[tuple[observation.QueueDepth, ...]], current: int
-) -> Backlog | None:
-    """Return what waits for a pool of `current` replicas; None if that cannot be read."""
+def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
+    """Return what waits for a pool of `current` replicas; None if that cannot be read.
+
+    A queue that is said to be missing has no say, as a metric of the HPA; `Signals.asked` sees to
+    it that nothing shrinks meanwhile.
+    """
+    found = seen.queues
     if not isinstance(found, Available):
         return None
     depths, queues = found.value, spec.rabbitmq.queues
+    if seen.queue_gaps:
+        known = {depth.name for depth in depths}
+        queues = tuple(queue for queue in queues if queue.name in known)
     wanted = demand(queues, {depth.name: depth for depth in depths})
     activating = {queue.name: queue.activation_messages for queue in queues}
     prices = {queue.name: queue.tokens_per_message for queue in queues}
