@@ -23,6 +23,9 @@ MAX_MESSAGE_CHARACTERS = 1000
 # The others repeat these, or change with every burst; scalings have Events of their own.
 TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
 
+# A broker that counts again, or a new queue, needs some seconds and nobody.
+PASSING = frozenset({Reason.BROKER_RECOVERING, Reason.STATISTICS_NOT_FOUND, Reason.QUEUE_IN_FLOW})
+
 # What else decides while these do: the ceilings and the floor have had no say.
 NOT_BY_THE_LADDER = frozenset(
     {LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA, LimitedBy.PAUSED}
@@ -48,8 +51,10 @@ def of_tick(
     spec: PoolSpec, signals: Signals, decision: Decision, refusal: Unavailable | None
 ) -> States:
     """Return the conditions after a decision; `refusal` is why it could not be carried out."""
-    missing, gaps = signals.gaps, (*signals.gaps, *signals.unseen)
-    problems = gaps if refusal is None else (refusal, *gaps)
+    # What needs a person names the reason, before what passes by itself.
+    missing = sorted(signals.gaps, key=_passes)
+    gaps = sorted((*signals.gaps, *signals.unseen), key=_passes)
+    problems = gaps if refusal is None else [refusal, *gaps]
     return {
         ConditionType.READY: _failed(problems) if problems else _ready(spec),
         ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _measured(signals),
@@ -111,6 +116,10 @@ _START: dict[ConditionType, tuple[str, Reason]] = {
     ConditionType.QUOTA_EXHAUSTED: ("False", Reason.QUOTA_AVAILABLE),
     ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
 }
+
+
+def _passes(gap: Unavailable) -> bool:
+    return gap.reason in PASSING
 
 
 def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:

@@ -1,5 +1,7 @@
 """A queue that is missing, or may hold more than it shows, forbids shrinking and not growth."""
 
+from dataclasses import replace
+
 import pytest
 
 from builders import decided, depth, observe, pool, queue, seen, settled, think, unseen
@@ -60,3 +62,15 @@ def test_ready_tells_the_gap_while_scaling_stays_active() -> None:
 def test_a_depth_that_is_missing_without_a_word_is_an_error_and_not_an_empty_queue() -> None:
     with pytest.raises(KeyError, match=GONE):
         decided(SPEC, observe(5, queues=seen((depth(0),))))
+
+
+def test_what_needs_a_person_names_the_reason_before_what_passes() -> None:
+    passing = unseen(Reason.STATISTICS_NOT_FOUND)
+    broken = unseen(Reason.PROMETHEUS_UNREACHABLE)
+    signals, _, decision = think(SPEC, partly(2, 60), settled(2))
+    both = replace(signals, gaps=(passing, broken), unseen=())
+    found = of_tick(SPEC, both, decision, None)
+    assert found[ConditionType.READY].reason is broken.reason
+    assert found[ConditionType.SCALING_ACTIVE].reason is broken.reason
+    alone = of_tick(SPEC, replace(signals, gaps=(passing,), unseen=()), decision, None)
+    assert alone[ConditionType.READY].reason is passing.reason
