@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import NamedTuple
 
 from scanpool.decide import provider_ceiling, room_ceiling
+from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.memory import Memory
+from scanpool.decide.mix import LEAST_TOKENS
 from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import FALLS, State
 from scanpool.models.claims import Claim
@@ -84,17 +87,45 @@ def measure(
         )
         if made is not None:
             llms[name] = made
+    if len(llms) > 1:
+        llms = {
+            name: _without_ceilings(made) if is_at_rest(spec, signals, memory, name) else made
+            for name, made in llms.items()
+        }
     drained = {name: one for name, one in llms.items() if one.level.state in FALLS}
     return Ceilings(
         {**_smallest(llms, current), **own},
         {name: _beside(name, llms, current) for name in llms},
-        min(llms, key=lambda name: _size(_tightest(llms[name], current), current), default=ONLY),
+        min(llms, key=lambda name: _tightest(llms[name], current), default=ONLY),
         {
             limit: ceiling
             for limit, ceiling in _smallest(drained, current).items()
             if limit is LimitedBy.TOKENS
         },
     )
+
+
+def is_at_rest(spec: PoolSpec, signals: Signals, memory: Memory, name: str) -> bool:
+    """Tell whether nothing of one of several limits is used, so that it bounds nothing now.
+
+    The provider refuses every call; or no message waits that would cost any of it, and none was
+    worked off for a usage window: between two messages a limit is not unused.
+    """
+    if memory.of(name).breaker.state is Quota.OPEN:
+        return True
+    seen, backlog = signals.llms[name], signals.backlog
+    priced = {queue.name for queue in spec.rabbitmq.queues if queue.costs.get(name)}
+    if backlog is None or not priced or not seen.use.own_is_told:
+        return False
+    waiting = [one for one in backlog.queues if one.name in priced]
+    own = seen.use.own.tokens
+    is_calm = own is not None and own < LEAST_TOKENS
+    return is_calm and all(one.ready == one.unacked == 0 for one in waiting)
+
+
+def _without_ceilings(made: LlmDecision) -> LlmDecision:
+    """Return what was made of a limit that is not used: the others on its key may use all of it."""
+    return replace(made, ceilings={}, claim=replace(made.claim, is_idle=made.level.decides))
 
 
 def _smallest(llms: Mapping[str, LlmDecision], current: int) -> dict[LimitedBy, Ceiling]:
@@ -122,10 +153,11 @@ def _beside(name: str, llms: Mapping[str, LlmDecision], current: int) -> LlmDeci
     return replace(made, claim=claim)
 
 
-def _tightest(made: LlmDecision, current: int) -> Ceiling:
-    return min(made.ceilings.values(), key=lambda one: _size(one, current))
+def _tightest(made: LlmDecision, current: int) -> tuple[float, float]:
+    sizes = (_size(one, current) for one in made.ceilings.values())
+    return min(sizes, default=(inf, inf))
 
 
-def _size(ceiling: Ceiling, current: int) -> tuple[int, int]:
+def _size(ceiling: Ceiling, current: int) -> tuple[float, float]:
     """Order ceilings by what they allow now, then by what they allow at all; unknown is least."""
     return ceiling.allows(current), -1 if ceiling.replicas is None else ceiling.replicas

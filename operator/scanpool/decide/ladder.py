@@ -18,7 +18,7 @@ any, with an annotation that pauses| any     | what the pause leaves of the abov
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanpool.decide import activation, behavior, breaker, ceilings, pause, probing
+from scanpool.decide import activation, behavior, ceilings, pause, probing, served
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
@@ -58,12 +58,8 @@ def decide(
         wanted = pause.hold(paused, current, rungs[-1].replicas)
         met = ceilings.measure(spec, signals, memory, peers, wanted)
         rungs += _below(spec, met.by_limit, current, rungs[-1].replicas)
-    verdicts = {
-        name: breaker.judge(memory.of(name).breaker, llm, current, spec.min_replicas, signals.now)
-        for name, llm in spec.limits.items()
-    }
-    name = breaker.strictest(verdicts)
-    verdict = None if name is None else verdicts[name]
+    verdicts = served.judge(spec, signals, memory.breakers)
+    strictest, verdict = served.together(memory.served, spec, signals, verdicts) or (None, None)
     if verdict is not None:
         rungs += _breaker(verdict, rungs[-1].replicas)
     rungs += _paused(paused, current, rungs[-1].replicas)
@@ -90,7 +86,7 @@ def decide(
         tightest=met.tightest,
         breaker=verdict,
         pause=paused,
-        next_probe_seconds=None if name is None else probes[name],
+        next_probe_seconds=None if strictest is None else probes[strictest],
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanpool.decide import activation, backoff, breaker, cost, history, probing, ramp
+from scanpool.decide import activation, backoff, breaker, cost, history, probing, ramp, served
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.memory import LlmMemory, Memory
@@ -26,7 +26,9 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
         name: _of_limit(spec.only(name), signals.only(name), memory.of(name), own.history)
         for name in spec.limits
     }
-    return replace(own, llms=llms)
+    breakers = {name: one.breaker for name, one in llms.items()}
+    verdicts = served.judge(spec, signals, breakers)
+    return replace(own, llms=llms, served=served.step(memory.served, spec, signals, verdicts))
 
 
 def _of_limit(

@@ -18,6 +18,7 @@ from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
+from scanpool.decide.served import Served
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 from scanpool.models.llm import ONLY
 
@@ -47,10 +48,16 @@ class Memory:
     working_sets: WorkingSets = field(default_factory=WorkingSets)
     llms: Mapping[str, LlmMemory] = field(default_factory=dict)
     activity: Activity = field(default_factory=Activity)
+    served: Served = field(default_factory=Served)
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""
         return self.llms.get(name, LlmMemory())
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """The breaker of each limit."""
+        return {name: one.breaker for name, one in self.llms.items()}
 
     @property
     def llm(self) -> LlmMemory:

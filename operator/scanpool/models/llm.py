@@ -27,6 +27,11 @@ BASE_URLS = {
 
 ONLY = ""
 """The name of a pool's limit where it has no other, and needs no name: `spec.llm`."""
+# More limits than any pool of the field has: a model each of a few providers.
+MAX_LIMITS = 10
+LimitName = Annotated[
+    str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1)
+]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 PromQL = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -223,3 +228,10 @@ class Llm(Model):
             lambda m: m.provider is Provider.OPENAI or m.admin is None,
         ),
     )
+
+
+class NamedLlm(Llm):
+    """One of several limits of a pool."""
+
+    name: LimitName
+    """What queues, status and metrics call it."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
-from scanpool.models.llm import ONLY, Llm
+from scanpool.models.llm import MAX_LIMITS, ONLY, LimitName, Llm, NamedLlm
 from scanpool.models.schedule import MAX_SCHEDULES, Schedule
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
@@ -52,6 +52,15 @@ class ScaleTargetRef(Model):
     """Name of a Deployment in the pool's namespace."""
 
 
+class Cost(Model):
+    """What one message costs of one of several limits."""
+
+    llm: LimitName
+    """The limit's name in spec.llms."""
+    per_message: Annotated[int, Field(ge=0, le=10**9)]
+    """LLM tokens; where messages differ, on average."""
+
+
 class Queue(Model):
     """A queue that the workers consume."""
 
@@ -62,6 +71,27 @@ class Queue(Model):
     """A pool at 0 replicas starts once a queue has more messages than this."""
     tokens_per_message: Annotated[int, Field(ge=0, le=10**9)] = 0
     """LLM tokens that one message costs; 0 where it calls no LLM."""
+    tokens: Annotated[tuple[Cost, ...], Field(max_length=MAX_LIMITS)] = ()
+    """What one message costs of which limit, beside spec.llms; of those that are left out,
+    nothing."""
+
+    @property
+    def costs(self) -> Mapping[str, int]:
+        """The tokens that one message costs, by the limit's name."""
+        return {ONLY: self.tokens_per_message, **{one.llm: one.per_message for one in self.tokens}}
+
+    def only(self, name: str) -> Self:
+        """Return the queue as it would be with this limit only."""
+        price = self.costs.get(name, 0)
+        return self.model_copy(update={"tokens_per_message": price, "tokens": ()})
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.tokens.all(t, self.tokens.exists_one(u, u.llm == t.llm))",
+            "a queue's tokens name each limit once",
+            lambda m: len({one.llm for one in m.tokens}) == len(m.tokens),
+        ),
+    )
 
 
 class RabbitMQ(Model):
@@ -155,6 +185,10 @@ class PoolSpec(Model):
     polling_interval_seconds: Annotated[int, whole(1, 3600)] = 10
     rabbitmq: RabbitMQ
     llm: Llm | None = None
+    """The provider's limit that the workers run into."""
+    llms: Annotated[tuple[NamedLlm, ...], Field(max_length=MAX_LIMITS)] = ()
+    """Several limits, by name, where the workers call more than one model or provider: the
+    smallest ceiling counts. Beside them a queue says by tokens what a message costs of which."""
     memory: MemoryTarget = MemoryTarget()
     fallback: Fallback | None = None
     behavior: Behavior = Behavior()
@@ -162,11 +196,20 @@ class PoolSpec(Model):
     @property
     def limits(self) -> Mapping[str, Llm]:
         """The provider's limits that the pool runs into, by name."""
-        return {} if self.llm is None else {ONLY: self.llm}
+        return {one.name: one for one in self.llms} if self.llm is None else {ONLY: self.llm}
 
     def only(self, name: str) -> Self:
         """Return the pool as it would be with this limit only: what is of one limit sees that."""
-        return self.model_copy(update={"llm": self.limits[name]})
+        if name == ONLY:
+            return self
+        queues = tuple(queue.only(name) for queue in self.rabbitmq.queues)
+        return self.model_copy(
+            update={
+                "llm": self.limits[name],
+                "llms": (),
+                "rabbitmq": self.rabbitmq.model_copy(update={"queues": queues}),
+            }
+        )
 
     @property
     def readings(self) -> frozenset[str]:
@@ -205,5 +248,29 @@ class PoolSpec(Model):
                 <= (m.max_replicas if one.max_replicas is None else one.max_replicas)
                 for one in m.schedules
             ),
+        ),
+        Rule(
+            "!has(self.llm) || self.llms.size() == 0",
+            "set llm for one limit or llms for several, not both",
+            lambda m: m.llm is None or not m.llms,
+        ),
+        Rule(
+            "self.llms.all(l, self.llms.exists_one(o, o.name == l.name))",
+            "names of llms must be unique",
+            lambda m: len({one.name for one in m.llms}) == len(m.llms),
+        ),
+        Rule(
+            "self.rabbitmq.queues.all(q, q.tokens.all(t, self.llms.exists(l, l.name == t.llm)))",
+            "a queue's tokens name limits of llms: correct the name, or beside llm set "
+            "tokensPerMessage",
+            lambda m: (
+                {one.llm for queue in m.rabbitmq.queues for one in queue.tokens}
+                <= {one.name for one in m.llms}
+            ),
+        ),
+        Rule(
+            "self.llms.size() == 0 || self.rabbitmq.queues.all(q, q.tokensPerMessage == 0)",
+            "tokensPerMessage goes with llm: beside llms set the queue's tokens, for each limit",
+            lambda m: not m.llms or not any(q.tokens_per_message for q in m.rabbitmq.queues),
         ),
     )

@@ -5,11 +5,12 @@ from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
-from scanpool.decide import pause
+from scanpool.decide import pause, served
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
+from scanpool.models.llm import ONLY
 from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
@@ -30,6 +31,12 @@ PASSING = frozenset({Reason.BROKER_RECOVERING, Reason.STATISTICS_NOT_FOUND, Reas
 NOT_BY_THE_LADDER = frozenset(
     {LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA, LimitedBy.PAUSED}
 )
+
+
+# Of several limits the first of these that any is in is told.
+QUOTA_STATES = (
+    Reason.QUOTA_EXHAUSTED, Reason.QUOTA_RECOVERING, Reason.NOT_MEASURED, Reason.QUOTA_AVAILABLE,
+)  # fmt: skip
 
 
 class ConditionState(NamedTuple):
@@ -60,7 +67,7 @@ def of_tick(
         ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _measured(signals),
         ConditionType.SCALING_ACTIVE: _active(spec, missing, decision, refusal),
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
-        ConditionType.QUOTA_EXHAUSTED: _quota(spec, signals, decision),
+        ConditionType.QUOTA_EXHAUSTED: _quota_of_all(spec, signals, decision),
         ConditionType.CONTESTED: _contested(decision),
     }
 
@@ -130,13 +137,13 @@ def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:
 
 def _measured(signals: Signals) -> ConditionState:
     """Tell of a reading that is missing or cannot be true, though nothing is held for it."""
-    if signals.llm is None:
-        return _EVERY_READING
-    wrong, silent = signals.llm.contradiction, signals.llm.bridged
-    if silent is not None:
-        return _failed([silent], "decided by what it told last: ")
-    if signals.llm.own_unknown is not None:
-        return _failed([signals.llm.own_unknown], "no growth: ")
+    silent = [one.bridged for one in signals.llms.values() if one.bridged is not None]
+    if silent:
+        return _failed(silent, "decided by what it told last: ")
+    unknown = [one.own_unknown for one in signals.llms.values() if one.own_unknown is not None]
+    if unknown:
+        return _failed(unknown, "no growth: ")
+    wrong = next((w for one in signals.llms.values() if (w := one.contradiction)), None)
     if wrong is None:
         return _EVERY_READING
     return _false(
@@ -210,6 +217,24 @@ def _floor_above_ceiling(spec: PoolSpec, decision: Decision) -> ConditionState |
         f"minReplicas keeps {floor} replicas where the {name} limit feeds {fed}: the calls of the "
         f"other {floor - fed}{excess} buy 429s; lower minReplicas or raise the limit ({why})",
     )
+
+
+def _quota_of_all(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:
+    """Tell of the breaker; of several, by name, of those that are not at rest."""
+    if decision.llms.keys() <= {ONLY}:
+        return _quota(spec, signals, decision)
+    states = {
+        name: _quota(spec.only(name), signals.only(name), decision.only(name))
+        for name in decision.llms
+    }
+    worst = min(states.values(), key=lambda one: QUOTA_STATES.index(one.reason))
+    told = [
+        f"{name}: {state.message}" for name, state in states.items() if state.reason is worst.reason
+    ]
+    if worst.reason in (Reason.QUOTA_AVAILABLE, Reason.NOT_MEASURED):
+        return worst._replace(message="; ".join(told))
+    limits = frozenset(name for name, state in states.items() if state.reason is worst.reason)
+    return worst._replace(message="; ".join([*told, served.words(spec, limits)]))
 
 
 def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:

@@ -14,8 +14,9 @@ from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.models.claims import Share, Unit
 from scanpool.models.figures import figures
+from scanpool.models.llm import ONLY
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, timestamp
-from scanpool.report.pool_status import FigureStatus, LlmStatus
+from scanpool.report.pool_status import FigureStatus, LimitStatus, LlmStatus
 from scanpool.report.zone import Zone, zone
 
 
@@ -56,6 +57,26 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
             "observed_at": timestamp(signals.now),
         }
     )
+
+
+def of_each(decision: Decision, signals: Signals) -> tuple[LimitStatus, ...] | None:
+    """Return what the status says of each of several limits; None for a pool with one or none."""
+    if decision.llms.keys() <= {ONLY}:
+        return None
+    return tuple(
+        LimitStatus.model_validate({**dict(one), "name": name, "ceilings": shown_ceilings(made)})
+        for name, made in decision.llms.items()
+        if (one := of_tick(decision.only(name), signals.only(name))) is not None
+    )
+
+
+def shown_ceilings(made: Decision | LlmDecision) -> dict[str, int]:
+    """Return the ceilings that are known, in replicas, by what they are on."""
+    return {
+        limit.lower(): ceiling.replicas
+        for limit, ceiling in made.ceilings.items()
+        if ceiling.replicas is not None
+    }
 
 
 def _bucket(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:

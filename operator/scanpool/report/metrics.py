@@ -10,14 +10,17 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import BaseModel
 
+from scanpool.decide.breaker import Quota
 from scanpool.models.figures import Figure, figures, models_in, states_in
 from scanpool.models.names import RELEASE
 from scanpool.models.units import Clock, seconds
-from scanpool.report.pool_status import PoolStatus
+from scanpool.report.pool_status import LimitStatus, LlmStatus, PoolStatus
 
 POOL = ("namespace", "pool")
 CONDITION_STATUSES = ("True", "False", "Unknown")
 TICKS, TICK_SECONDS = "scanpool_ticks_total", "scanpool_tick_duration_seconds"
+# Of several limits, these are told of each; the other figures are those of the one that binds.
+OF_EACH_LIMIT = ("tpm_limit", "tpm_used", "tpm_headroom", "tpm_per_replica", "bucket_tokens")
 TICK_OUTCOMES = ("ok", "timeout", "error")
 
 
@@ -45,6 +48,15 @@ def pool_metrics() -> dict[str, PoolMetric]:
     found["condition"] = PoolMetric(_full("condition"), condition, ("type", "status"))
     key = "1 for the key whose limit the pool uses, by the name of the first pool that uses it."
     found["key"] = PoolMetric(_full("key"), key, ("key",))
+    for short in OF_EACH_LIMIT:
+        words = f"{found[short].words} Of each of several limits."
+        found[f"llm_{short}"] = PoolMetric(_full(f"llm_{short}"), words, ("llm",))
+    most = "Most replicas that each of several limits allows."
+    found["llm_ceiling_replicas"] = PoolMetric(
+        _full("llm_ceiling_replicas"), most, ("llm", "limit")
+    )
+    is_open = "1 while the provider refuses every call on one of several limits unpaid, else 0."
+    found["llm_refused_unpaid"] = PoolMetric(_full("llm_refused_unpaid"), is_open, ("llm",))
     age = "Time since a figure was read."
     found["figure_age_seconds"] = PoolMetric(_full("figure_age_seconds"), age, ("figure", "source"))
     return found
@@ -134,7 +146,8 @@ def _described(model: type[BaseModel]) -> Iterator[tuple[Figure, str, tuple[str,
         yield figure, field.description or "", states_in(field.annotation)
     for field in model.model_fields.values():
         for part in models_in(field.annotation):
-            yield from _described(part)
+            if part is not LimitStatus:
+                yield from _described(part)
 
 
 def _key(pool: str, status: PoolStatus) -> Iterator[_Sample]:
@@ -148,10 +161,24 @@ def _key(pool: str, status: PoolStatus) -> Iterator[_Sample]:
 def _samples(status: PoolStatus) -> Iterator[_Sample]:
     """Return what a status says in numbers."""
     yield from _measured(status)
+    for one in status.llms or ():
+        yield from _of_limit(one)
     for condition in status.conditions:
         for value in CONDITION_STATUSES:
             is_so = float(condition.status == value)
             yield _Sample("condition", is_so, (condition.type, value))
+
+
+def _of_limit(one: LimitStatus) -> Iterator[_Sample]:
+    """Return what is told of each of several limits."""
+    for name, figure in figures(LlmStatus):
+        value = getattr(one, name)
+        if figure.metric in OF_EACH_LIMIT and value is not None:
+            yield _Sample(f"llm_{figure.metric}", value, (one.name,))
+    for limit, replicas in one.ceilings.items():
+        yield _Sample("llm_ceiling_replicas", replicas, (one.name, limit))
+    if one.quota is not None:
+        yield _Sample("llm_refused_unpaid", float(one.quota is Quota.OPEN), (one.name,))
 
 
 def _measured(part: BaseModel) -> Iterator[_Sample]:
@@ -161,7 +188,7 @@ def _measured(part: BaseModel) -> Iterator[_Sample]:
         if figure is not None and figure.metric is not None:
             yield from _of_figure(figure, figure.metric, value, part)
         for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, BaseModel):
+            if isinstance(inner, BaseModel) and not isinstance(inner, LimitStatus):
                 yield from _measured(inner)
 
 

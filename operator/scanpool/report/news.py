@@ -9,12 +9,30 @@ from typing import Any
 from pydantic import BaseModel
 
 from scanpool.models.figures import ALWAYS, Around, Figure, Noise, Same
+from scanpool.models.llm import ONLY
 from scanpool.report.pool_status import PoolStatus
 
 
 def is_news(previous: PoolStatus, current: PoolStatus) -> bool:
-    """Tell whether the status shows something else than the one before, noise aside."""
-    return not _is_same(current, previous, ALWAYS, Around(current, previous, current, previous))
+    """Tell whether the status shows something else than the one before, noise aside.
+
+    Each of several limits is compared as the only one: what a rate means depends on its limit.
+    """
+    new, old = _by_limit(current), _by_limit(previous)
+    return new.keys() != old.keys() or any(
+        not _is_same(new[name], old[name], ALWAYS, Around(*pair, *pair))
+        for name in new
+        for pair in [(new[name], old[name])]
+    )
+
+
+def _by_limit(status: PoolStatus) -> dict[str, PoolStatus]:
+    """Return the status with each of its limits; the one that binds is told beside them again."""
+    if status.llms is None:
+        return {ONLY: status}
+    alone = status.model_copy(update={"llm": None, "llms": None})
+    limits = {one.name: PoolStatus(llm=one) for one in status.llms}
+    return {ONLY: alone, **limits}
 
 
 def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:

@@ -216,6 +216,14 @@ class LlmStatus(Model):
     """When these numbers were read; they are written only when they change."""
 
 
+class LimitStatus(LlmStatus):
+    """One of several limits, with the ceilings that are its own."""
+
+    name: str
+    ceilings: Annotated[dict[str, Count], Noise(_ceilings_are_same)] = Field({})
+    """Most replicas that this limit alone allows; none while nothing of it is used."""
+
+
 class QueueStatus(Model):
     """One queue's messages; an absent `unacked` is not visible to the source."""
 
@@ -279,6 +287,11 @@ class PoolStatus(Model):
     )
     """Most replicas that a limit allows; an absent one is unknown or not asked for."""
     llm: LlmStatus | None = None
+    """The provider's limit; of several, the one with the smallest ceiling."""
+    binding_llm: Annotated[str | None, Noise(NEVER)] = None
+    """Which of several limits that is, by its name in spec.llms."""
+    llms: tuple[LimitStatus, ...] | None = None
+    """Each of several limits with its numbers."""
     queues: tuple[QueueStatus, ...] = ()
     memory: MemoryStatus | None = None
     steps: tuple[StepStatus, ...] = ()

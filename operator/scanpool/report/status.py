@@ -55,7 +55,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
     backlog, workers, now = signals.backlog, signals.workers, timestamp(signals.now)
     states = conditions_of_tick(spec, signals, decision, outcome.refusal)
     queues = () if backlog is None else backlog.queues
-    ceilings = {limit.lower(): ceiling.replicas for limit, ceiling in decision.ceilings.items()}
+    tightest = decision.tightest
     return PoolStatus(
         observed_generation=since.generation,
         selector=workers.selector,
@@ -67,8 +67,10 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         schedule=schedules.in_force(spec, signals.now),
         backlog=backlog and backlog.messages,
         backlog_source=backlog and (AMQP_NOTE if backlog.source == "amqp" else backlog.source),
-        ceilings={limit: most for limit, most in ceilings.items() if most is not None},
-        llm=llm.of_tick(decision, signals),
+        ceilings=llm.shown_ceilings(decision),
+        llm=llm.of_tick(decision.only(tightest), signals.only(tightest)) if decision.llms else None,
+        binding_llm=tightest or None,
+        llms=llm.of_each(decision, signals),
         queues=tuple(QueueStatus(**one._asdict()) for one in queues),
         memory=signals.room and _memory(signals.room),
         steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),

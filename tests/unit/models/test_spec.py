@@ -15,7 +15,16 @@ from scanpool.crd import structural_schema
 from scanpool.models.base import Model, Rule
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.http_access import Header
-from scanpool.models.llm import Llm, OnQuotaExhausted, Probe, Prometheus, Provider, Ramp, Usage
+from scanpool.models.llm import (
+    Llm,
+    NamedLlm,
+    OnQuotaExhausted,
+    Probe,
+    Prometheus,
+    Provider,
+    Ramp,
+    Usage,
+)
 from scanpool.models.schedule import Schedule
 from scanpool.models.spec import (
     Behavior,
@@ -36,6 +45,7 @@ REF = {"name": "scan-secret", "key": "KEY"}
 QUEUES = [{"name": "scan.vision"}]
 BROKER = {"managementUrlSecretRef": REF, "queues": QUEUES}
 LLM = {"model": "gpt-5.2", "tokensPerMinute": 2_000_000}
+GPT, GEMINI = {**LLM, "name": "gpt"}, {**LLM, "name": "gemini"}
 ADMIN = {"apiKeySecretRef": REF, "projectId": "proj_abc"}
 AZURE = {"provider": "azure-openai", "baseUrl": "https://scan.openai.azure.com/openai/v1"}
 PROMETHEUS = {"url": "http://prometheus:9090", "preset": "otel-genai"}
@@ -60,6 +70,10 @@ FULL: dict[str, Any] = {
     "fallback": {"replicas": 2},
     "behavior": {"scaleUp": {"policies": [POLICY]}},
 }
+
+
+def with_queue(**prices: Any) -> dict[str, Any]:
+    return {**BROKER, "queues": [{"name": "scan.vision", **prices}]}
 
 
 def with_field(path: str, value: object) -> dict[str, Any]:
@@ -101,6 +115,33 @@ def messages(error: ValidationError) -> list[str]:
             {"rabbitmq": {**BROKER, "queues": [*QUEUES, {"name": "scan.rule"}, *QUEUES]}},
             "queue names must be unique",
             id="a-queue-twice",
+        ),
+        pytest.param(
+            {"llm": LLM, "llms": [GPT]},
+            "set llm for one limit or llms for several, not both",
+            id="llm-beside-llms",
+        ),
+        pytest.param({"llms": [GPT, GPT]}, "names of llms must be unique", id="a-limit-twice"),
+        pytest.param(
+            {"llms": [GPT], "rabbitmq": with_queue(tokens=[{"llm": "gtp", "perMessage": 1}])},
+            "a queue's tokens name limits of llms: correct the name, or beside llm set "
+            "tokensPerMessage",
+            id="a-limit-that-there-is-not",
+        ),
+        pytest.param(
+            {"llms": [GPT], "rabbitmq": with_queue(tokensPerMessage=1)},
+            "tokensPerMessage goes with llm: beside llms set the queue's tokens, for each limit",
+            id="tokens-of-no-limit",
+        ),
+        pytest.param(
+            {
+                "llms": [GPT],
+                "rabbitmq": with_queue(
+                    tokens=[{"llm": "gpt", "perMessage": 1}, {"llm": "gpt", "perMessage": 2}]
+                ),
+            },
+            "a queue's tokens name each limit once",
+            id="a-limit-twice-in-a-queue",
         ),
         pytest.param(
             {"llm": {"model": "gpt-5.2"}},
@@ -214,6 +255,8 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"rabbitmq": {**BROKER, "urlSecretRef": REF}},
         {"rabbitmq": {**BROKER, "queues": [{"name": "a"}, {"name": "A"}]}},
         {"llm": LLM},
+        {"llms": [GPT]},
+        {"llms": [GPT, GEMINI], "rabbitmq": with_queue(tokens=[{"llm": "gpt", "perMessage": 1}])},
         {"llm": {"model": "gpt-5.2", "apiKeySecretRef": REF}},
         {"llm": {**LLM, "apiKeySecretRef": REF, "probe": {"enabled": False}}},
         {"llm": {"model": "gpt-5.2", "admin": ADMIN}},
@@ -261,12 +304,28 @@ def objects(
     return st.fixed_dictionaries(required, optional=optional)
 
 
+OF_LLM: dict[str, st.SearchStrategy[Any]] = {
+    "tokensPerMinute": st.just(1),
+    "apiKeySecretRef": refs,
+    "probe": objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
+    "bucketReservePercent": st.sampled_from([1, 15, 100]),
+    "provider": st.sampled_from([one.value for one in Provider]),
+    "baseUrl": st.just("https://llm.example/v1"),
+    "apiVersion": st.just("2024-10-21"),
+    "admin": st.just(ADMIN),
+}
+PRICES: tuple[dict[str, Any], ...] = (
+    {"tokensPerMessage": 1_000},
+    {"tokens": [{"llm": "gpt", "perMessage": 1_000}]},
+    {"tokens": [{"llm": "gpt", "perMessage": 1_000}, {"llm": "gemini", "perMessage": 0}]},
+)
+
 WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
     PoolSpec: objects(
         {
             "scaleTargetRef": st.just({"name": "scan-worker"}),
             "maxReplicas": st.integers(1, 5),
-            "rabbitmq": st.just(BROKER),
+            "rabbitmq": st.sampled_from([BROKER, *(with_queue(**one) for one in PRICES)]),
         },
         minReplicas=st.integers(0, 5),
         schedules=st.lists(
@@ -281,6 +340,8 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
             ),
             max_size=3,
         ),
+        llm=st.just(LLM),
+        llms=st.lists(st.sampled_from([GPT, GEMINI]), max_size=2),
     ),
     Schedule: objects(
         {
@@ -291,22 +352,20 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         minReplicas=st.integers(0, 5),
         maxReplicas=st.integers(1, 5),
     ),
+    Queue: objects(
+        {"name": st.just("scan.vision")},
+        tokens=st.lists(
+            objects({"llm": st.sampled_from(["gpt", "gemini"]), "perMessage": st.just(0)}),
+            max_size=2,
+        ),
+    ),
     RabbitMQ: objects(
         {"queues": st.lists(objects({"name": st.sampled_from("abcd")}), min_size=1, max_size=4)},
         urlSecretRef=refs,
         managementUrlSecretRef=refs,
     ),
-    Llm: objects(
-        {"model": st.just("gpt-5.2")},
-        tokensPerMinute=st.just(1),
-        apiKeySecretRef=refs,
-        probe=objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
-        bucketReservePercent=st.sampled_from([1, 15, 100]),
-        provider=st.sampled_from([one.value for one in Provider]),
-        baseUrl=st.just("https://llm.example/v1"),
-        apiVersion=st.just("2024-10-21"),
-        admin=st.just(ADMIN),
-    ),
+    Llm: objects({"model": st.just("gpt-5.2")}, **OF_LLM),
+    NamedLlm: objects({"name": st.just("gpt"), "model": st.just("gpt-5.2")}, **OF_LLM),
     Prometheus: objects(
         {"url": st.just("http://prometheus")},
         preset=st.just("kong"),

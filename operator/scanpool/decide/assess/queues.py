@@ -25,7 +25,7 @@ def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
         queues = tuple(queue for queue in queues if queue.name in known)
     wanted = demand(queues, {depth.name: depth for depth in depths})
     activating = {queue.name: queue.activation_messages for queue in queues}
-    prices = {queue.name: queue.tokens_per_message for queue in queues}
+    prices = {queue.name: sum(queue.costs.values()) for queue in queues}
     return Backlog(
         source=found.source,
         queues=tuple(

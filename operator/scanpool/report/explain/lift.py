@@ -28,6 +28,9 @@ def lift(spec: PoolSpec, status: PoolStatus) -> str | None:
         return None
     spec = schedules.under(spec, status.schedule)
     wanted = min(max(demand, spec.min_replicas), spec.max_replicas)
+    if (binding := status.binding_llm) is not None and binding in spec.limits:
+        # What is said of the limit is said of the one that binds.
+        spec = spec.only(binding)
     if any(one.reason is Reason.FLOOR_ABOVE_CEILING for one in status.conditions):
         return _instead_of_the_floor(spec, status, wanted)
     return _of_the_rule(spec, status, demand, wanted)

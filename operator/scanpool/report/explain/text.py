@@ -12,7 +12,13 @@ from scanpool.models.pool import Pool
 from scanpool.models.reading import Unavailable
 from scanpool.models.units import seconds
 from scanpool.report.explain.lift import lift
-from scanpool.report.pool_status import BudgetStatus, LlmStatus, PoolStatus, StepStatus
+from scanpool.report.pool_status import (
+    BudgetStatus,
+    LimitStatus,
+    LlmStatus,
+    PoolStatus,
+    StepStatus,
+)
 
 UNKNOWN = "unknown"
 # Rungs that say something even where they change nothing.
@@ -45,13 +51,16 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
     )
     if status.backlog is not None:
         yield f"  backlog      {status.backlog:,} messages ({status.backlog_source})"
-    if status.llm is not None:
+    if status.llms is not None:
+        yield from _each(status.llms, status.binding_llm)
+    elif status.llm is not None:
         yield from _llm(status.llm)
     if (memory := status.memory) is not None:
         takes = f"{memory.per_replica} per replica ({memory.per_replica_source})"
         yield f"  memory       {takes}; {_figure(memory.fits)} more fit on {memory.nodes} nodes"
-    if status.llm is not None:
-        yield from ("", *_figures(status.llm))
+    for one in status.llms or (status.llm,):
+        if one is not None:
+            yield from ("", *_figures(one))
     if status.steps:
         yield from ("", *_ladder(status.steps))
         yield from ("", f"What decided: {_decisive(status.steps)}.")
@@ -82,6 +91,15 @@ def _decisive(steps: tuple[StepStatus, ...]) -> str:
     if not changed:
         return f"the {steps[0].step}, which leaves it at {steps[0].after}"
     return f"the {changed[-1].step}, from {changed[-1].before} to {changed[-1].after}"
+
+
+def _each(limits: tuple[LimitStatus, ...], binding: str | None) -> Iterator[str]:
+    """Return the lines of each of several limits below its name."""
+    for one in limits:
+        allowed = ", ".join(f"{most} by {limit}" for limit, most in one.ceilings.items())
+        binds = ", the smallest" if one.name == binding and allowed else ""
+        yield f"  limit {one.name}: {f'at most {allowed}{binds}' if allowed else 'no ceiling now'}"
+        yield from (f"  {line}" for line in _llm(one))
 
 
 def _llm(llm: LlmStatus) -> Iterator[str]:
@@ -134,7 +152,8 @@ def _figures(llm: LlmStatus) -> Iterator[str]:
 
     It is made of their descriptions; the lines above it are sentences about the first few.
     """
-    yield f"The figures, at {llm.observed_at or 'an unknown time'}:"
+    of = f" of {llm.name}" if isinstance(llm, LimitStatus) else ""
+    yield f"The figures{of}, at {llm.observed_at or 'an unknown time'}:"
     told = {one.name: (one.source, _age(one.at, llm.observed_at)) for one in llm.figures}
     rows = [
         (figure.label, figure.shown(value), *told.get(figure.label, ("", "")))

@@ -1,0 +1,128 @@
+"""What goes on while the billing breaker keeps a pool from some of its limits, but not from all.
+
+The workers of a pool consume all of its queues. Where some of its limits are still paid, they are
+kept for the queues that need none of the others, as many as those ask for. Messages of a queue that
+needs a limit which is refused wait while no worker runs, and fail in those that do: a breaker that
+took all workers away would stop the others, too.
+
+    replicas = max(what onQuotaExhausted leaves, what the other queues ask for)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+from scanpool.decide import behavior, breaker
+from scanpool.decide.behavior import Recommendation
+from scanpool.decide.breaker import Breaker, Cap, Verdict
+from scanpool.decide.signals import Backlog, Signals
+from scanpool.models.llm import ONLY
+from scanpool.models.spec import PoolSpec, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the queues ask for that need none of the `blocked` limits, since those are blocked."""
+
+    blocked: frozenset[str] = frozenset()
+    recommendations: tuple[Recommendation, ...] = ()
+
+
+def judge(
+    spec: PoolSpec, signals: Signals, breakers: Mapping[str, Breaker]
+) -> Mapping[str, Verdict]:
+    """Return what each limit's breaker allows, by the limit's name."""
+    current, least = signals.workers.replicas, spec.min_replicas
+    return {
+        name: breaker.judge(breakers.get(name, Breaker()), llm, current, least, signals.now)
+        for name, llm in spec.limits.items()
+    }
+
+
+def blocked(verdicts: Mapping[str, Verdict]) -> frozenset[str]:
+    """Return the limits whose breaker keeps the pool from what it could have."""
+    return frozenset(name for name, verdict in verdicts.items() if verdict.cap is not None)
+
+
+def step(
+    served: Served, spec: PoolSpec, signals: Signals, verdicts: Mapping[str, Verdict]
+) -> Served:
+    """Return what is known of the other queues after a tick."""
+    now_blocked = blocked(verdicts)
+    if now_blocked != served.blocked:
+        served = Served(now_blocked)
+    others = going_on(spec, now_blocked)
+    if not others or signals.backlog is None:
+        return served
+    asked = _asked(others, signals.backlog)
+    kept = behavior.recommend(served.recommendations, asked, spec.behavior, signals.now)
+    return replace(served, recommendations=kept)
+
+
+def together(
+    served: Served, spec: PoolSpec, signals: Signals, verdicts: Mapping[str, Verdict]
+) -> tuple[str, Verdict] | None:
+    """Return what all breakers come to, and the name of the strictest; None where there is none."""
+    name = breaker.strictest(verdicts)
+    if name is None:
+        return None
+    verdict = verdicts[name]
+    if verdict.cap is None or name == ONLY:
+        return name, verdict
+    reason = f"{name}: {verdict.cap.reason}; {words(spec, served.blocked)}"
+    replicas = max(verdict.cap.replicas, _least(served, spec, signals))
+    return name, replace(verdict, cap=Cap(replicas, reason))
+
+
+def waiting(spec: PoolSpec, limits: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the queues that need one of these limits."""
+    free = going_on(spec, limits)
+    return tuple(queue.name for queue in spec.rabbitmq.queues if queue not in free)
+
+
+def going_on(spec: PoolSpec, limits: frozenset[str]) -> tuple[Queue, ...]:
+    """Return the queues that need none of these limits, while another one is paid.
+
+    A limit of which no queue says that it costs any may be needed by all of them.
+    """
+    costs = {queue.name: _needs(queue) for queue in spec.rabbitmq.queues}
+    named = frozenset[str]().union(*costs.values())
+    if not limits or not limits <= named or limits == spec.limits.keys():
+        return ()
+    return tuple(queue for queue in spec.rabbitmq.queues if not costs[queue.name] & limits)
+
+
+def words(spec: PoolSpec, limits: frozenset[str]) -> str:
+    """Say which queues need the limits, and which go on."""
+    stopped, others = waiting(spec, limits), [one.name for one in going_on(spec, limits)]
+    told = f"needed by {_listed(stopped)}"
+    return f"{told}, while {_listed(others)} go on" if others else told
+
+
+def _needs(queue: Queue) -> frozenset[str]:
+    return frozenset(name for name, tokens in queue.costs.items() if tokens)
+
+
+def _asked(queues: Sequence[Queue], backlog: Backlog) -> int:
+    depths = {one.name: one.ready + (one.unacked or 0) for one in backlog.queues}
+    return max(ceil(depths.get(one.name, 0) / one.messages_per_replica) for one in queues)
+
+
+def _least(served: Served, spec: PoolSpec, signals: Signals) -> int:
+    """Return the replicas that the other queues are to have; none if there are no such queues.
+
+    While their depth is unknown, those that there are.
+    """
+    current, others = signals.workers.replicas, going_on(spec, served.blocked)
+    if not others:
+        return 0
+    if signals.backlog is None:
+        return current
+    asked = _asked(others, signals.backlog)
+    known = served.recommendations
+    stable = behavior.stabilize(known, current, asked, spec.behavior, signals.now)
+    return min(stable, spec.max_replicas)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

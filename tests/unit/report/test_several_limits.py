@@ -1,0 +1,158 @@
+"""What people see of a pool of several limits."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from builders import NOW, observe, rates, seen, settled, think
+from builders import pool as pool_of
+from scanpool.decide import checkpoint
+from scanpool.models.conditions import ConditionType
+from scanpool.models.llm import NamedLlm, OnQuotaExhausted
+from scanpool.models.observation import ProviderState, QueueDepth, of_limits
+from scanpool.models.reading import Available
+from scanpool.models.spec import Cost, PoolSpec, Queue
+from scanpool.report import status
+from scanpool.report.explain import explain
+from scanpool.report.metrics import Metrics
+from scanpool.report.news import is_news
+from scanpool.report.pool_status import PoolStatus
+from scanpool.report.status import Outcome, Since
+
+GPT, GEMINI = "gpt", "gemini"
+LIMITS = {"tokens_per_minute": 2_000_000, "tokens_per_replica_minute": 500_000}
+PAID = seen(ProviderState(tokens_per_minute=2_000_000))
+BILLED = seen(ProviderState(billing_code="insufficient_quota"))
+POOL = {"namespace": "scan", "pool": "scan-worker"}
+
+
+def spec(**gpt: Any) -> PoolSpec:
+    """Build a pool of two limits; two replicas of the first, three of the second."""
+    first = {**LIMITS, "tokens_per_minute": 1_200_000, **gpt}
+    return pool_of(
+        Queue(name="scan.vision", tokens=(Cost(llm=GPT, per_message=3_000),)),
+        Queue(name="chat.process", tokens=(Cost(llm=GEMINI, per_message=2_000),)),
+        llms=(
+            NamedLlm(name=GPT, model="gpt-5.2", **first),
+            NamedLlm(name=GEMINI, model="gemini-2.5-flash", **LIMITS),
+        ),
+    )
+
+
+def shown(
+    pool: PoolSpec,
+    gpt: Available[ProviderState] = PAID,
+    gemini: Available[ProviderState] = PAID,
+    worked_off: float = 1.0,
+) -> PoolStatus:
+    """Return the status of two replicas for which more waits than any limit feeds."""
+    names = ("scan.vision", "chat.process")
+    whole = observe(
+        2,
+        queues=seen(tuple(QueueDepth(name, 100, 0) for name in names)),
+        rates=seen(tuple(rates(worked_off, name) for name in names)),
+    )
+    seen_of = {GPT: replace(whole, provider=gpt), GEMINI: replace(whole, provider=gemini)}
+    signals, memory, decision = think(pool, of_limits(seen_of), settled(2))
+    outcome = Outcome(signals, decision)
+    return status.of_tick(Since(PoolStatus(), 1), pool, outcome, checkpoint(memory))
+
+
+def condition(of: PoolStatus, kind: ConditionType) -> tuple[str, str, str]:
+    (found,) = (one for one in of.conditions if one.type is kind)
+    return found.status, found.reason, found.message
+
+
+def test_the_status_shows_each_with_its_numbers_and_which_one_binds() -> None:
+    found = shown(spec())
+
+    assert found.llms is not None
+    assert [(one.name, one.ceilings, one.limit_tokens_per_minute) for one in found.llms] == [
+        (GPT, {"tokens": 2}, 1_200_000),
+        (GEMINI, {"tokens": 3}, 2_000_000),
+    ]
+    assert [one.used_tokens_per_minute for one in found.llms] == [180_000, 120_000]
+    assert found.binding_llm == GPT
+    assert found.llm is not None
+    assert dict(found.llm) == {name: getattr(found.llms[0], name) for name in dict(found.llm)}
+    assert found.ceilings == {"tokens": 2}
+
+
+def test_the_condition_says_what_waits_and_what_goes_on() -> None:
+    to_zero = spec(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
+    found = shown(to_zero, gpt=BILLED)
+
+    told, reason, message = condition(found, ConditionType.QUOTA_EXHAUSTED)
+    assert (told, reason) == ("True", "QuotaExhausted")
+    assert message.startswith(f"{GPT}: the provider refuses every call with insufficient_quota")
+    assert "onQuotaExhausted: ScaleToZero" in message
+    assert message.endswith("needed by scan.vision, while chat.process go on")
+    assert GEMINI not in message
+
+
+@pytest.mark.parametrize(
+    ("gpt", "gemini", "names"),
+    [(BILLED, BILLED, [GPT, GEMINI]), (PAID, BILLED, [GEMINI]), (BILLED, PAID, [GPT])],
+)
+def test_the_condition_names_the_limits_that_are_refused(
+    gpt: Available[ProviderState], gemini: Available[ProviderState], names: list[str]
+) -> None:
+    _, reason, message = condition(shown(spec(), gpt, gemini), ConditionType.QUOTA_EXHAUSTED)
+    assert reason == "QuotaExhausted"
+    assert [name for name in (GPT, GEMINI) if f"{name}: the provider" in message] == names
+
+
+def test_metrics_tell_of_each_and_without_a_name_of_the_one_that_binds() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).record("scan", "scan-worker", shown(spec(), gemini=BILLED))
+
+    def value(metric: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"scanpool_pool_{metric}", {**POOL, **labels})
+
+    assert value("tpm_limit") == value("llm_tpm_limit", llm=GPT) == 1_200_000
+    assert value("llm_tpm_limit", llm=GEMINI) == 2_000_000
+    assert value("llm_tpm_used", llm=GEMINI) == 120_000
+    assert value("llm_ceiling_replicas", llm=GPT, limit="tokens") == 2
+    assert value("llm_ceiling_replicas", llm=GEMINI, limit="tokens") is None
+    assert [value("llm_refused_unpaid", llm=name) for name in (GPT, GEMINI)] == [0, 1]
+
+
+def test_explain_tells_of_each() -> None:
+    pool = spec()
+    body = {
+        "metadata": {**POOL, "name": "scan-worker", "uid": "uid"},
+        "spec": pool.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "status": shown(pool).model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    told = explain(body)
+
+    assert "  limit gpt: at most 2 by tokens, the smallest" in told
+    assert "  limit gemini: at most 3 by tokens\n" in told
+    assert "The figures of gpt, at " in told
+    assert "The figures of gemini, at " in told
+    assert "What would lift it: needs 5.9 M TPM for 10 replicas." in told
+
+
+@pytest.mark.parametrize(
+    ("other", "is_told"),
+    [
+        pytest.param({"worked_off": 1.05}, False, id="noise"),
+        pytest.param({"worked_off": 2.0}, True, id="use"),
+        pytest.param({"gemini": BILLED}, True, id="a-breaker"),
+    ],
+)
+def test_what_is_news_of_a_limit_is_news(other: dict[str, Any], is_told: bool) -> None:
+    assert is_news(shown(spec()), shown(spec(), **other)) is is_told
+
+
+def test_a_limit_that_came_or_went_is_news() -> None:
+    one = shown(spec())
+    assert one.llms is not None
+    assert is_news(one, one.model_copy(update={"llms": one.llms[:1]}))
+
+
+def test_times_move_no_status() -> None:
+    later = shown(spec(), seen(PAID.value, NOW + 60))
+    assert not is_news(shown(spec()), later)
