@@ -101,6 +101,50 @@ def test_the_shared_key_is_shared() -> None:
     assert one["usage"]["prometheus"]["ownLabels"] != other["usage"]["prometheus"]["ownLabels"]
 
 
+def test_without_metrics_the_broker_and_the_bucket_tell_of_a_shared_key() -> None:
+    pools = documents("no-metrics/pools.yaml")
+    scan, chat = (PoolSpec.model_validate(each["spec"]) for each in pools)
+    assert {each["metadata"]["namespace"] for each in pools} == {"scan", "chat"}
+    assert scan.llm is not None
+    assert chat.llm is not None
+    assert (scan.llm.provider, scan.llm.model) == (chat.llm.provider, chat.llm.model)
+    assert scan.readings == chat.readings == {"queues", "nodes", "rates", "provider"}
+
+
+SAMPLES = [
+    document
+    for path in (*FILES, *sorted((ROOT / "manifests" / "samples").glob("*.yaml")))
+    for document in yaml.safe_load_all(path.read_text())
+    if document["kind"] == "ScanWorkerPool"
+]
+
+
+@pytest.mark.parametrize("name", ["scan.rule", "scan.reward"])
+def test_a_queue_that_calls_no_llm_costs_no_tokens_in_any_sample(name: str) -> None:
+    queues = [
+        queue
+        for document in SAMPLES
+        for queue in PoolSpec.model_validate(document["spec"]).rabbitmq.queues
+        if queue.name == name
+    ]
+    assert queues
+    assert all(sum(queue.costs.values()) == 0 for queue in queues)
+
+
+def test_the_two_models_are_priced_by_name() -> None:
+    spec = PoolSpec.model_validate(only("ScanWorkerPool", "two-models/pool.yaml")["spec"])
+    assert {
+        name for one in spec.rabbitmq.queues for name, each in one.costs.items() if each
+    } == set(spec.limits)
+
+
+def test_the_sample_stays_as_short_as_one_limit_needs() -> None:
+    path = ROOT / "manifests" / "samples" / "pool-minimal.yaml"
+    spec = yaml.safe_load(path.read_text())["spec"]
+    assert set(spec) == {"scaleTargetRef", "maxReplicas", "rabbitmq", "llm"}
+    assert set(spec["llm"]) == {"model", "apiKeySecretRef"}
+
+
 def test_the_celery_pool_scales_the_celery_worker() -> None:
     worker, pool = (
         only("Deployment", "celery/worker.yaml"),
