@@ -8,6 +8,7 @@ from builders import API_KEY, blinded, llm, observe, pool, seen, settled, think
 from scanpool.decide import pause as rule
 from scanpool.decide.decision import Decision
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.llm import ONLY
 from scanpool.models.observation import Observation, ProviderState
 from scanpool.models.pause import Pause
 from scanpool.models.spec import PoolSpec
@@ -66,8 +67,8 @@ def test_a_number_is_kept_whatever_cannot_be_read(pause: Pause, desired: int) ->
 
 def test_what_a_pause_keeps_from_a_pool_is_for_others_on_the_key() -> None:
     spec, observation = pool(max_replicas=30, llm=llm(tokens_per_minute=9_000_000)), observe(2, 200)
-    claims = [decided(spec, observation, pause).claim for pause in (Pause(), OUT, at(3), IN)]
-    wanted = [claim.wanted for claim in claims if claim is not None]
+    claims = [decided(spec, observation, pause).claims[ONLY] for pause in (Pause(), OUT, at(3), IN)]
+    wanted = [claim.wanted for claim in claims]
     assert wanted == [6, 2, 3, 6]
 
 
