@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scanpool.models.base import Model
 from scanpool.models.claims import Unit
-from scanpool.models.llm import Llm
+from scanpool.models.llm import Llm, Provider
 
 PROBE, ADMIN, SPEC = "probe", "admin", "spec"
 # A limit that nobody has told for this long is forgotten: headers may come and go behind gateways.
@@ -74,7 +74,9 @@ def step(known: KnownLimits, llm: Llm, told: Told | None, now: float) -> KnownLi
 
 def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
     """Return the limits that count, by unit; what nobody tells is absent."""
-    declared = {Unit.TOKENS: llm.tokens_per_minute, Unit.REQUESTS: llm.requests_per_minute}
+    # Gemini's TPM is one of input (ai.google.dev, rate limits).
+    tokens = Unit.INPUT_TOKENS if llm.provider is Provider.GEMINI else Unit.TOKENS
+    declared = {tokens: llm.tokens_per_minute, Unit.REQUESTS: llm.requests_per_minute}
     found = {}
     for unit in Unit:
         theirs, own = known.by_unit.get(unit), declared.get(unit)

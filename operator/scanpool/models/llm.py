@@ -16,12 +16,14 @@ class Provider(StrEnum):
     OPENAI = "openai"
     AZURE_OPENAI = "azure-openai"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
 
 
 # Where a provider's API is when the spec names no base URL. Azure's is each customer's own.
 BASE_URLS = {
     Provider.OPENAI: "https://api.openai.com/v1",
     Provider.ANTHROPIC: "https://api.anthropic.com/v1",
+    Provider.GEMINI: "https://generativelanguage.googleapis.com/v1beta",
 }
 
 
@@ -173,7 +175,8 @@ class Llm(Model):
     api_key_secret_ref: SecretKeyRef | None = None
     """The key that the workers burn; the probe uses it to read the limits."""
     tokens_per_minute: PerMinute | None = None
-    """Token limit (TPM). If the probe sees the provider's too, the smaller counts."""
+    """Token limit (TPM); of Gemini the one on input tokens, the only one that it has. If the probe
+    sees the provider's too, the smaller counts."""
     requests_per_minute: PerMinute | None = None
     """Request limit (RPM). If the probe sees the provider's too, the smaller one."""
     target_utilization_percent: Percent = 85
@@ -216,6 +219,11 @@ class Llm(Model):
             "Azure has no common address: set baseUrl to your resource's, "
             "such as https://NAME.openai.azure.com/openai/v1",
             lambda m: m.provider is not Provider.AZURE_OPENAI or m.base_url is not None,
+        ),
+        Rule(
+            "self.provider != 'gemini' || has(self.tokensPerMinute)",
+            "Gemini tells no limits: set tokensPerMinute to your project's for this model",
+            lambda m: m.provider is not Provider.GEMINI or m.tokens_per_minute is not None,
         ),
         Rule(
             "self.provider == 'azure-openai' || !has(self.apiVersion)",

@@ -103,8 +103,9 @@ def _told(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
     most, ratio = shown_limit(limits), seen.calls_per_task
     limit = Told(None) if most is None else Told(most.value, most.source, most.at)
     headroom = percent = None
-    if most is not None and use.whole.tokens is not None:
-        headroom = most.value - use.whole.tokens
+    used = use.whole.tokens if _are_all_limited(limits) else use.whole.of(Unit.INPUT_TOKENS)
+    if most is not None and used is not None:
+        headroom = most.value - used
         percent = round(WHOLE_PERCENT * headroom / most.value) if most.value else None
     others = Told(use.others.tokens, use.source, use.at) if use.others_are_told else Told(None)
     calls = Told(None) if ratio is None else Told(round(ratio.value, 1), ratio.source, ratio.at)
@@ -147,6 +148,11 @@ def shown_limit(limits: Mapping[Unit, Limit]) -> Limit | None:
     if not apart:
         return None
     return Limit(sum(one.value for one in apart), apart[0].source, apart[0].at)
+
+
+def _are_all_limited(limits: Mapping[Unit, Limit]) -> bool:
+    """Return whether output counts against any limit; of Gemini only input does."""
+    return Unit.TOKENS in limits or Unit.OUTPUT_TOKENS in limits
 
 
 def _value(limits: Mapping[Unit, Limit], unit: Unit) -> int | None:

@@ -97,5 +97,7 @@ def failure(refusal: Refusal, meanings: Mapping[int, Meaning], **names: str) -> 
     """
     outage = httpx.codes.INTERNAL_SERVER_ERROR
     status = outage if refusal.is_overload else min(refusal.status, outage)
+    if refusal.refuses_key:
+        status = httpx.codes.UNAUTHORIZED
     reason, told = meanings.get(status, meanings[ANY_OTHER])
     return SourceError(reason, told.format(words=refusal.words, **names))

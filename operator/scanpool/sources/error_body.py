@@ -24,6 +24,7 @@ MAX_TEXT_CHARACTERS: Final = 20_000
 """Errors with a stack trace have some thousand; a page of an endless server is cut."""
 KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
 """Providers quote a wrong key in part: its first and last characters, asterisks between them."""
+KEY_INVALID: Final = "API_KEY_INVALID"
 LINK: Final = re.compile(r"(?:https?://|www\.)[^\s\"'<>\\)]+")
 """Where to read more: its words, such as `billing`, say nothing about this refusal."""
 LINE_END: Final = re.compile(r"\\+[nrt]")
@@ -59,6 +60,11 @@ class Refusal:
         """Every code, type, status and reason in it, the outermost first."""
         inside = (found["a"] or found["b"] or found["number"] for found in CODE.finditer(self.text))
         return tuple(code for code in (self.code, self.type, *inside) if code)
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether Google refuses the key, which it does by 400."""
+        return KEY_INVALID in self.codes
 
     @property
     def is_overload(self) -> bool:

@@ -17,6 +17,7 @@ from scanpool.sources.azure_openai import AZURE_OPENAI
 from scanpool.sources.dialect import ANY_OTHER, Access, Dialect, Meaning, access, failure
 from scanpool.sources.error_body import Refusal, body_of, is_refused, refusal_of
 from scanpool.sources.failures import reading
+from scanpool.sources.gemini import GEMINI
 from scanpool.sources.http import Answer, Request, exchange
 from scanpool.sources.openai import OPENAI
 from scanpool.sources.refusal_end import with_end
@@ -34,6 +35,7 @@ DIALECTS: Final[Mapping[Provider, Dialect]] = {
     Provider.OPENAI: OPENAI,
     Provider.AZURE_OPENAI: AZURE_OPENAI,
     Provider.ANTHROPIC: ANTHROPIC,
+    Provider.GEMINI: GEMINI,
 }
 
 FAILURES: Final = {
@@ -167,7 +169,9 @@ def _state(dialect: Dialect, exchanged: _Exchanged, now: float) -> ProviderState
     answer, refusal = exchanged
     limits = dialect.limits(answer.headers, now)
     if not is_refused(answer):
-        return replace(limits, tokens_spent=dialect.spent(mapping(body_of(answer).get("usage"))))
+        body = body_of(answer)
+        usage = mapping(body.get("usage") or body.get("usageMetadata"))
+        return replace(limits, tokens_spent=dialect.spent(usage))
     if (refused := dialect.refused(refusal)) is not None:
         # The limits of the headers count over those of the message.
         return with_end(over(refused, limits), answer.headers, refusal.text, now)

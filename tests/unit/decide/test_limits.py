@@ -12,6 +12,7 @@ from builders import API_KEY, NOW, llm, memory, observe, pool, seen, unseen
 from scanpool.decide import Memory, assess, checkpoint, limits, restore
 from scanpool.decide.limits import KnownLimit, KnownLimits, Limit, Told
 from scanpool.models.claims import Unit
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ConfiguredLimits, Observation, ProviderState
 from scanpool.models.reading import Reading
 
@@ -90,6 +91,16 @@ def test_each_limit_goes_by_its_own_words(unasked: str) -> None:
     tokens, requests = by_unit[Unit.TOKENS], by_unit[Unit.REQUESTS]
     assert {tokens.source, requests.source} == {"probe", "admin"}
     assert (tokens if unasked == "tokens_per_minute" else requests).source == "admin"
+
+
+def test_geminis_limit_is_one_on_input() -> None:
+    spec = llm(provider=Provider.GEMINI, tokens_per_minute=1_000_000)
+    answered = ProviderState(input_tokens_per_minute=250_000)
+    known = limits.step(KnownLimits(), spec, told(observe(provider=seen(answered))), NOW)
+
+    assert limits.in_force(KnownLimits(), spec) == {Unit.INPUT_TOKENS: Limit(1_000_000, "spec")}
+    # A refusal has told a smaller one.
+    assert limits.in_force(known, spec) == {Unit.INPUT_TOKENS: Limit(250_000, "probe", NOW)}
 
 
 def test_input_and_output_limits_come_from_the_probe_alone() -> None:

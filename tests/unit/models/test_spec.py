@@ -162,6 +162,11 @@ def messages(error: ValidationError) -> list[str]:
             id="azure-nowhere",
         ),
         pytest.param(
+            {"llm": {"model": "gemini-2.5-flash", "provider": "gemini", "apiKeySecretRef": REF}},
+            "Gemini tells no limits: set tokensPerMinute to your project's for this model",
+            id="gemini-without-limits",
+        ),
+        pytest.param(
             {"llm": {**LLM, "apiVersion": "2024-10-21"}},
             "apiVersion goes with provider azure-openai: leave it out",
             id="an-api-version-of-openai",
@@ -263,6 +268,7 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"llm": {**LLM, **AZURE}},
         {"llm": {**LLM, **AZURE, "apiVersion": "2024-10-21"}},
         {"llm": {**LLM, "provider": "anthropic"}},
+        {"llm": {**LLM, "provider": "gemini"}},
         {"llm": {**LLM, "bucketReservePercent": 100}},
         {"llm": {**LLM, "usage": {"prometheus": {"url": "http://p", "query": "sum(tokens)"}}}},
         {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "ownLabels": [LABEL]}}}},
@@ -565,6 +571,7 @@ def test_the_smallest_ramp_has_the_documented_defaults() -> None:
     [
         ({}, "https://api.openai.com/v1"),
         ({"provider": "anthropic"}, "https://api.anthropic.com/v1"),
+        ({"provider": "gemini"}, "https://generativelanguage.googleapis.com/v1beta"),
         (AZURE, "https://scan.openai.azure.com/openai/v1"),
         ({"baseUrl": "http://gateway/v1"}, "http://gateway/v1"),
         ({"provider": "anthropic", "baseUrl": "http://gateway/v1"}, "http://gateway/v1"),

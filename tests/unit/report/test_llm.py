@@ -29,6 +29,7 @@ from scanpool.decide.looks import Look
 from scanpool.decide.memory import Memory
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.error_codes import Refusals
+from scanpool.models.llm import Provider
 from scanpool.models.observation import ConfiguredLimits, KeyUsage, Observation, ProviderState
 from scanpool.models.spec import Queue
 from scanpool.models.units import timestamp
@@ -96,6 +97,17 @@ def test_headroom_is_negative_while_the_burst_is_being_spent() -> None:
     found = reported(observe(usage=seen(KeyUsage(2_500_000))), 2_000_000)
 
     assert (found.headroom_tokens_per_minute, found.zone) == (-500_000, Zone.RED)
+
+
+def test_headroom_of_gemini_is_that_of_its_input() -> None:
+    spec = pool(llm=llm(provider=Provider.GEMINI, tokens_per_minute=1_000_000))
+    usage = KeyUsage(1_300_000, output_tokens_per_minute=500_000)
+    signals, _, decision = think(spec, observe(usage=seen(usage)), Memory())
+    found = report.of_tick(decision, signals)
+
+    assert found is not None
+    assert (found.limit_tokens_per_minute, found.headroom_tokens_per_minute) == (1_000_000, 200_000)
+    assert (found.binding_limit, found.zone) == (Unit.INPUT_TOKENS, Zone.ORANGE)
 
 
 def test_an_unknown_limit_or_use_leaves_headroom_and_zone_unknown() -> None:

@@ -10,6 +10,7 @@ from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Unavailable
 from scanpool.sources.probe import DIALECTS, MOST_TOKENS
+from scanpool.sources.text import mapping
 
 LIMITS = {
     "x-ratelimit-limit-tokens": "30000",
@@ -29,7 +30,8 @@ def test_every_provider_of_the_spec_has_a_dialect() -> None:
 @every_provider
 def test_no_probe_asks_for_more_tokens_than_it_is_said_to_cost(provider: Provider) -> None:
     body = DIALECTS[provider].call("https://llm", None, "key", "model").body
-    (output,) = [size for name, size in body.items() if name.startswith("max_")]
+    bounds = {**body, **mapping(body.get("generationConfig"))}
+    (output,) = [size for name, size in bounds.items() if name.startswith("max")]
     assert isinstance(output, int)
     assert 0 < output <= MOST_TOKENS / 2
 
