@@ -16,6 +16,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.today import Today
 from scanpool.sources.http import HttpClients
 from scanpool.sources.probe import probe
 
@@ -492,7 +493,37 @@ async def test_when_a_refusal_ends(
     [
         (Reply(200, {}, {**DAY_BUCKET, "x-ratelimit-remaining-requests": "199",
                          "x-ratelimit-reset-requests": "7m12s"}),
-         ProviderState(requests_per_day=200)),
+         ProviderState(requests_per_day=200, requests_today=Today(199, NOW + 432))),
+        # Groq: a bucket of a day that fills up all the time, beside one of a minute.
+        (Reply(200, {}, {"x-ratelimit-limit-requests": "14400",
+                         "x-ratelimit-remaining-requests": "14370",
+                         "x-ratelimit-reset-requests": "2m59.56s",
+                         "x-ratelimit-limit-tokens": "18000",
+                         "x-ratelimit-remaining-tokens": "17997",
+                         "x-ratelimit-reset-tokens": "7.66ms"}),
+         ProviderState(18_000, tokens_remaining=17_997, requests_per_day=14_400,
+                       requests_today=Today(14_370, NOW + 179.56))),
+        # Cerebras: fixed days, beside minutes and hours.
+        (Reply(200, {}, {"x-ratelimit-limit-requests-day": "14400",
+                         "x-ratelimit-remaining-requests-day": "13693",
+                         "x-ratelimit-reset-requests-day": "11726.5",
+                         "x-ratelimit-limit-tokens-day": "1000000",
+                         "x-ratelimit-remaining-tokens-day": "40000",
+                         "x-ratelimit-limit-tokens-hour": "100000",
+                         "x-ratelimit-limit-tokens-minute": "60000",
+                         "x-ratelimit-remaining-tokens-minute": "59000",
+                         "x-ratelimit-reset-tokens-minute": "26.28"}),
+         ProviderState(60_000, tokens_remaining=59_000, tokens_per_day=1_000_000,
+                       requests_per_day=14_400, tokens_today=Today(40_000),
+                       requests_today=Today(13_693, NOW + 11_726.5))),
+        # The project's part of the organization's.
+        (Reply(200, {}, {"x-ratelimit-limit-tokens": "2000000",
+                         "x-ratelimit-remaining-tokens": "1000000",
+                         "x-ratelimit-reset-tokens": "12h0m0s",
+                         "x-ratelimit-limit-project-tokens": "500000",
+                         "x-ratelimit-remaining-project-tokens": "0",
+                         "x-ratelimit-reset-project-tokens": "20h0m0s"}),
+         ProviderState(tokens_per_day=500_000, tokens_today=Today(0, NOW + 72_000))),
         (Reply(429, error("Rate limit reached on tokens per day (TPD): Limit 100000, Used 97050")),
          ProviderState(rate_limited=True, tokens_per_day=100_000, used_up_quota="tokens per day")),
         (Reply(200, {}, {"x-ratelimit-limit-requests-day": "14400",

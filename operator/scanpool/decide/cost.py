@@ -77,6 +77,7 @@ class Cost:
         Input and output that are not told apart count as all of the tokens: a limit on one of them
         is then reached too early, never too late.
         """
+        unit = unit.per_minute
         if self.tokens is None or unit is Unit.TOKENS:
             return self.tokens
         if unit is Unit.REQUESTS:

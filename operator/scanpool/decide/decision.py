@@ -8,6 +8,7 @@ from typing import Self
 
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.cost import Cost
+from scanpool.decide.day import Left
 from scanpool.decide.limits import Limit
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.watermarks import NO_LEVEL, Level
@@ -86,8 +87,9 @@ class LlmDecision:
     on tokens whose ceiling is the smallest.
     `factor` is the back-off in force, since `backoff_at`. `claim` is what the pool asks of the
     limits that it shares, `level` where the bucket stands, and `shared` how the tightest limit on
-    tokens is split among the pools of the key. `breaker` is what its breaker makes of the pool, and
-    the next probe comes `next_probe_seconds` after the last one at the latest.
+    tokens is split among the pools of the key. `days` is what is left of limits of a day. `breaker`
+    is what its breaker makes of the pool, and the next probe comes `next_probe_seconds` after the
+    last one at the latest.
     """
 
     ceilings: Mapping[LimitedBy, Ceiling]
@@ -100,6 +102,7 @@ class LlmDecision:
     level: Level = NO_LEVEL
     binding: Unit | None = None
     shared: Entitlement | None = None
+    days: Mapping[Unit, Left] = field(default_factory=dict)
     breaker: Verdict | None = None
     next_probe_seconds: float | None = None
 

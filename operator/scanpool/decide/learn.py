@@ -2,7 +2,18 @@
 
 from dataclasses import replace
 
-from scanpool.decide import activation, backoff, breaker, cost, history, probing, ramp, served
+from scanpool.decide import (
+    activation,
+    backoff,
+    breaker,
+    cost,
+    day,
+    history,
+    limits,
+    probing,
+    ramp,
+    served,
+)  # fmt: skip
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.memory import LlmMemory, Memory
@@ -46,6 +57,7 @@ def _of_limit(
         # What the workers met between the last good answer and now was no limit.
         forgive_since=seen.answered_at if has_opened else None,
     )
+    in_force = limits.in_force(seen.limits, llm)
     held_back = backoff.step(known.backoff, seen, billing, now)
     return replace(
         known,
@@ -56,5 +68,6 @@ def _of_limit(
         bucket=seen.bucket,
         belief=seen.belief,
         uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
-        probing=probing.step(seen, seen.limits, now),
+        probing=probing.step(seen, in_force, now),
+        days=day.step(known.days, llm.provider, seen, in_force, now),
     )

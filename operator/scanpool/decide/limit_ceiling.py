@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from scanpool.decide.cost import Cost
+from scanpool.decide.day import Left
 from scanpool.decide.decision import Ceiling
 from scanpool.decide.llm_signals import Use
 from scanpool.decide.sharing import Entitlement
@@ -37,7 +38,7 @@ class Terms:
     most: float = inf
 
 
-def by_rate(limit: int, percent: int, factor: float, unit: Unit) -> Terms:
+def by_rate(limit: float, percent: int, factor: float, unit: Unit) -> Terms:
     """Return the terms where no level decides: a share of the limit.
 
     Raising goes up to the target. Lowering starts only where the use would pass the middle between
@@ -47,6 +48,14 @@ def by_rate(limit: int, percent: int, factor: float, unit: Unit) -> Terms:
     plan = percent * limit / WHOLE_PERCENT
     middle = (WHOLE_PERCENT + percent) * limit / (2 * WHOLE_PERCENT)
     return Terms(Allowance(plan, middle), factor, f"{percent}% of {limit:,} {unit}")
+
+
+def by_day(limit: int, left: Left, percent: int, factor: float, unit: Unit, now: float) -> Terms:
+    """Return the terms of a limit of a day: a share of the pace at which the rest may be used."""
+    minutes = left.pace_minutes(now)
+    terms = by_rate(left.amount / minutes, percent, factor, unit)
+    there_is = f"the {left.amount:,.0f} left of {limit:,} {unit}"
+    return replace(terms, words=f"{percent}% of {there_is}, within {minutes:.0f} min")
 
 
 def by_level(limit: int, level: Level, replica: Replica, factor: float) -> Terms:
@@ -94,10 +103,11 @@ def ceiling(unit: Unit, need: Need, found: Entitlement, terms: Terms) -> Ceiling
         f"{terms.words}{'' if capped is None else f', by llm.ramp no more than {capped:,.0f} now'}"
     )
     backed_off = "" if need.factor == 1 else f", times {need.factor:.2f} after 429s"
-    cost = f", at {need.per_replica:,.0f} {unit} per replica"
+    rate = unit.per_minute
+    cost = f", at {need.per_replica:,.0f} {rate} per replica"
     if found.others:
         reason = (
-            f"a share of the {found.total:,.0f} {unit} for {1 + len(found.others)} pools on the "
+            f"a share of the {found.total:,.0f} {rate} for {1 + len(found.others)} pools on the "
             f"key ({there_is}, less what others use{backed_off}){cost}"
         )
     else:

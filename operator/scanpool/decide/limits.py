@@ -76,7 +76,12 @@ def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
     """Return the limits that count, by unit; what nobody tells is absent."""
     # Gemini's TPM is one of input (ai.google.dev, rate limits).
     tokens = Unit.INPUT_TOKENS if llm.provider is Provider.GEMINI else Unit.TOKENS
-    declared = {tokens: llm.tokens_per_minute, Unit.REQUESTS: llm.requests_per_minute}
+    declared = {
+        tokens: llm.tokens_per_minute,
+        Unit.REQUESTS: llm.requests_per_minute,
+        Unit.TOKENS_A_DAY: llm.tokens_per_day,
+        Unit.REQUESTS_A_DAY: llm.requests_per_day,
+    }
     found = {}
     for unit in Unit:
         theirs, own = known.by_unit.get(unit), declared.get(unit)

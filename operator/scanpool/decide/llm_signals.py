@@ -1,6 +1,7 @@
 """What a tick knows of one provider's limit and its use; see `signals`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scanpool.decide.belief import Belief
@@ -9,6 +10,7 @@ from scanpool.decide.limits import KnownLimits, Told
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import Refusals
 from scanpool.models.reading import Unavailable
+from scanpool.models.today import Today
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Flow:
 
         So counted, a limit on one of them is reached too early, never too late.
         """
-        match unit:
+        match unit.per_minute:
             case Unit.TOKENS:
                 return self.tokens
             case Unit.REQUESTS:
@@ -35,6 +37,7 @@ class Flow:
                 if self.tokens is None or self.output_tokens is None:
                     return self.tokens
                 return max(self.tokens - self.output_tokens, 0.0)
+        raise ValueError(unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ class Probed:
 
     `at` is None while there is no answer. A billing code means that it refuses every call until
     someone pays, or until a quota of a day begins anew. `remaining` is the level of the token
-    bucket, `tokens` what the probe took. A provider that counts requests a day tells
-    `requests_per_day`, and one that refuses may tell until when (`refused_until`).
+    bucket, `tokens` what the probe took. `today` is what is left of limits of a day, and one that
+    refuses may tell until when (`refused_until`).
     """
 
     is_asked: bool
@@ -76,7 +79,7 @@ class Probed:
     rate_limited: bool = False
     remaining: int | None = None
     tokens: int | None = None
-    requests_per_day: int | None = None
+    today: Mapping[Unit, Today] = field(default_factory=dict)
     refused_until: float | None = None
 
 

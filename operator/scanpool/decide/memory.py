@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scanpool.decide import backoff, breaker, bucket, cost, history, limits, working_sets
+from scanpool.decide import backoff, breaker, bucket, cost, day, history, limits, working_sets
 from scanpool.decide.activation import Activity
 from scanpool.decide.backoff import Backoff, KeptBackoff
 from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
+from scanpool.decide.day import Days, KeptDays
 from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.probing import Probing
@@ -35,6 +36,7 @@ class LlmMemory:
     belief: Belief = field(default_factory=Belief)
     uses: Uses = ()
     probing: Probing = field(default_factory=Probing)
+    days: Days = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Memory:
         return self.of(ONLY)
 
 
-class KeptLlm(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker):
+class KeptLlm(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptDays):
     """What of a limit survives the process."""
 
 
@@ -117,6 +119,7 @@ def _kept(llm: LlmMemory) -> dict[str, Any]:
         bucket.kept(llm.bucket),
         backoff.kept(llm.backoff),
         breaker.kept(llm.breaker),
+        day.kept(llm.days),
     )
     return {name: value for part in parts for name, value in part}
 
@@ -128,6 +131,7 @@ def _restored(kept: KeptLlm, now: float) -> LlmMemory:
         limits=limits.restored(kept, now),
         cost=cost.restored(kept, now),
         bucket=bucket.restored(kept, now),
+        days=day.restored(kept),
     )
 
 

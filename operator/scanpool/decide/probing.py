@@ -11,10 +11,11 @@ nothing of that                                              | probe.intervalSec
 Never more often than a thousandth of the limits allows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scanpool.decide.breaker import Breaker, Quota
-from scanpool.decide.limits import KnownLimits
+from scanpool.decide.limits import Limit
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.looks import FULL_SHARE
 from scanpool.models.claims import Unit
@@ -53,17 +54,17 @@ class Probing:
     least_seconds: float = 0.0
 
 
-def step(seen: LlmSignals, known: KnownLimits, now: float) -> Probing:
+def step(seen: LlmSignals, in_force: Mapping[Unit, Limit], now: float) -> Probing:
     """Return how often this tick's readings call for a probe."""
-    limits = {unit: one.value for unit, one in known.by_unit.items()}
+    limits = {unit: one.value for unit, one in in_force.items()}
     spent, least = seen.probed.tokens, 0.0
     if spent and Unit.TOKENS in limits:
         least = spent * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.TOKENS])
     if Unit.REQUESTS in limits:
         least = max(least, SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.REQUESTS]))
     least = min(least, RAREST_SECONDS)
-    if (a_day := seen.probed.requests_per_day) is not None:
-        least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * a_day))
+    if Unit.REQUESTS_A_DAY in limits:
+        least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * limits[Unit.REQUESTS_A_DAY]))
     is_close = _is_close(seen, now) and not seen.probed.rate_limited
     return Probing(is_close, least)
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from scanpool.decide import backoff, cost, limits, ramp, sharing, watermarks
+from scanpool.decide import backoff, cost, day, limits, ramp, sharing, watermarks
 from scanpool.decide.cost import Cost, CostSource
+from scanpool.decide.day import Left
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.limit_ceiling import (
     Terms,
+    by_day,
     by_level,
     by_rate,
     ceiling,
@@ -22,11 +24,13 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import NO_LEVEL, Level, Replica
-from scanpool.models.claims import Claim, Unit
+from scanpool.models.claims import DAY_UNITS, Claim, Unit
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.llm import Llm
 from scanpool.models.spec import PoolSpec
 
+ALL_TOKENS = (*TOKEN_UNITS, Unit.TOKENS_A_DAY)
+ALL_REQUESTS = (Unit.REQUESTS, Unit.REQUESTS_A_DAY)
 NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 FIRST_REPLICA = Ceiling(1, 1, "no use of the key is measured until one replica calls the provider")
 
@@ -54,17 +58,17 @@ def measure(
     for unit in terms:
         if (entitled := shares[unit]) is not None:
             ceilings[unit] = ceiling(unit, needs[unit], entitled, terms[unit])
-        elif unit is Unit.TOKENS or (unit in TOKEN_UNITS and basis.cost.of(unit) != 0):
+        elif unit is Unit.TOKENS or (unit in ALL_TOKENS and basis.cost.of(unit) != 0):
             ceilings[unit] = unknown(unit, seen.use, current)
-    binding = smallest(ceilings, TOKEN_UNITS)
+    binding = smallest(ceilings, ALL_TOKENS)
     tokens = NO_LIMIT if binding is None else ceilings[binding]
     if seen.awaits_first_call:
         tokens = FIRST_REPLICA
     if memory.backoff.stops_growth(signals.now):
         tokens = without_growth(tokens, current)
     named = {LimitedBy.TOKENS: tokens}
-    if Unit.REQUESTS in ceilings:
-        named[LimitedBy.REQUESTS] = ceilings[Unit.REQUESTS]
+    if (of_requests := smallest(ceilings, ALL_REQUESTS)) is not None:
+        named[LimitedBy.REQUESTS] = ceilings[of_requests]
     return LlmDecision(
         named,
         basis.limits,
@@ -75,6 +79,7 @@ def measure(
         basis.level,
         binding,
         _tightest(shares),
+        basis.days,
     )
 
 
@@ -93,6 +98,7 @@ class _Basis(NamedTuple):
     cost: Cost
     factor: float
     level: Level
+    days: Mapping[Unit, Left]
 
 
 def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: float) -> _Basis:
@@ -106,7 +112,7 @@ def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: f
         # What this tick has learned is not yet in what the level tells of others.
         per_replica = replace(per_replica, tokens=seen.bucket.per_replica)
     factor = backoff.in_force(memory.backoff, seen.hold_seconds, now)
-    return _Basis(in_force, per_replica, factor, level)
+    return _Basis(in_force, per_replica, factor, level, day.left(memory.days, in_force))
 
 
 def _terms(
@@ -117,6 +123,11 @@ def _terms(
     terms = {
         unit: by_rate(limit.value, percent, basis.factor, unit)
         for unit, limit in basis.limits.items()
+        if unit not in DAY_UNITS
+    }
+    terms |= {
+        unit: by_day(basis.limits[unit].value, left, percent, basis.factor, unit, now)
+        for unit, left in basis.days.items()
     }
     if Unit.TOKENS not in terms:
         return terms
@@ -144,5 +155,5 @@ def smallest(ceilings: Mapping[Unit, Ceiling], units: tuple[Unit, ...]) -> Unit 
 
 def _tightest(shares: Mapping[Unit, Entitlement | None]) -> Entitlement | None:
     """Return how the limit on tokens that binds is shared: of all, of input or of output."""
-    known = [one for unit in TOKEN_UNITS if (one := shares.get(unit)) is not None]
+    known = [one for unit in ALL_TOKENS if (one := shares.get(unit)) is not None]
     return min(known, key=lambda one: one.fits, default=None)

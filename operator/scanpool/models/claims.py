@@ -7,12 +7,23 @@ from math import inf
 
 
 class Unit(StrEnum):
-    """What a limit per minute counts."""
+    """What a limit counts, per minute or a day."""
 
     TOKENS = "TPM"
     INPUT_TOKENS = "input TPM"
     OUTPUT_TOKENS = "output TPM"
     REQUESTS = "RPM"
+    TOKENS_A_DAY = "TPD"
+    REQUESTS_A_DAY = "RPD"
+
+    @property
+    def per_minute(self) -> "Unit":
+        """The unit in which use and cost are compared with it."""
+        return _PER_MINUTE.get(self, self)
+
+
+_PER_MINUTE = {Unit.TOKENS_A_DAY: Unit.TOKENS, Unit.REQUESTS_A_DAY: Unit.REQUESTS}
+DAY_UNITS = tuple(_PER_MINUTE)
 
 
 @dataclass(frozen=True, slots=True)

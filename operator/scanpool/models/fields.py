@@ -31,6 +31,7 @@ def whole(least: int, most: int) -> Any:
 
 Replicas = Annotated[int, whole(0, MOST_REPLICAS)]
 PerMinute = Annotated[int, Field(ge=1, le=10**12, json_schema_extra=INT64)]
+PerDay = PerMinute
 
 
 class SecretKeyRef(Model):

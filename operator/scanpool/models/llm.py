@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
-from scanpool.models.fields import HttpUrl, Percent, PerMinute, SecretKeyRef, whole
+from scanpool.models.fields import HttpUrl, Percent, PerDay, PerMinute, SecretKeyRef, whole
 from scanpool.models.http_access import BasicAuth, Header, Parameter
 
 
@@ -179,6 +179,11 @@ class Llm(Model):
     sees the provider's too, the smaller counts."""
     requests_per_minute: PerMinute | None = None
     """Request limit (RPM). If the probe sees the provider's too, the smaller one."""
+    tokens_per_day: PerDay | None = None
+    """Token limit of a day (TPD). If the provider's answers tell one, too, the smaller counts."""
+    requests_per_day: PerDay | None = None
+    """Request limit of a day (RPD), likewise. A day begins at midnight: of Gemini in California, of
+    others in UTC, unless the provider tells when it ends."""
     target_utilization_percent: Percent = 85
     """Share of the limit to plan with where the provider tells no level of its bucket."""
     tokens_per_replica_minute: PerMinute | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
 from scanpool.models.reading import Reading, Unavailable
+from scanpool.models.today import Today
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ class ProviderState:
     the token bucket: what may be spent at once, not unused rate. A billing code means that it
     refuses every call until someone pays. `tokens_spent` is what the probe itself took.
 
-    `tokens_per_day` and `requests_per_day` are limits of a day, where its headers tell them.
+    `tokens_per_day` and `requests_per_day` are limits of a day, where its headers tell them;
+    `tokens_today` and `requests_today` what is left of them.
     `used_up_quota` is one of a day or longer that is used up, as the provider calls it, and
     `refused_until` when a refusal ends, in seconds since the epoch, where its answer tells.
     """
@@ -141,6 +143,8 @@ class ProviderState:
     requests_per_day: int | None = None
     used_up_quota: str | None = None
     refused_until: float | None = None
+    tokens_today: Today | None = None
+    requests_today: Today | None = None
 
     @property
     def refused_with(self) -> str | None:
@@ -148,13 +152,21 @@ class ProviderState:
         return self.billing_code or self.used_up_quota
 
     def limit(self, unit: Unit) -> int | None:
-        """Return the limit per minute that it tells of a unit."""
+        """Return the limit that it tells of a unit."""
         return {
             Unit.TOKENS: self.tokens_per_minute,
             Unit.INPUT_TOKENS: self.input_tokens_per_minute,
             Unit.OUTPUT_TOKENS: self.output_tokens_per_minute,
             Unit.REQUESTS: self.requests_per_minute,
+            Unit.TOKENS_A_DAY: self.tokens_per_day,
+            Unit.REQUESTS_A_DAY: self.requests_per_day,
         }[unit]
+
+    @property
+    def today(self) -> Mapping[Unit, Today]:
+        """What it tells to be left of limits of a day."""
+        told = {Unit.TOKENS_A_DAY: self.tokens_today, Unit.REQUESTS_A_DAY: self.requests_today}
+        return {unit: one for unit, one in told.items() if one is not None}
 
 
 @dataclass(frozen=True, slots=True)

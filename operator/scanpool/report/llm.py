@@ -39,6 +39,7 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
     told = (
         _told(found, seen)
         | _bucket(found, seen)
+        | _days(found, seen)
         | {
             "quota": Told(quota, seen.probed.source, seen.probed.at),
             "quota_ends_at": Told(ends),
@@ -89,6 +90,19 @@ def _bucket(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
         "bucket_high_tokens": Told(level.high),
         "bucket_reserve_tokens": Told(level.reserve),
     }
+
+
+def _days(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
+    """Return the figures of limits of a day; the day that is told is the one that ends first."""
+    told: dict[str, Told] = {}
+    ends = min((one.ends_at for one in found.days.values()), default=None)
+    for unit, name in ((Unit.TOKENS_A_DAY, "tokens"), (Unit.REQUESTS_A_DAY, "requests")):
+        limit, left = found.limits.get(unit), found.days.get(unit)
+        if limit is not None and left is not None:
+            told[f"{name}_per_day_limit"] = Told(limit.value, limit.source, limit.at)
+            source = seen.probed.source if unit in seen.probed.today else seen.use.source
+            told[f"{name}_per_day_left"] = Told(int(left.amount), source, seen.use.at)
+    return told | {"day_ends_at": Told(None if ends is None else timestamp(ends))}
 
 
 def _probing(decision: Decision, seen: LlmSignals) -> float | None:

@@ -38,6 +38,7 @@ Rate = Annotated[Tokens, BeforeValidator(shown)]
 Count = Annotated[int, Field(json_schema_extra=INT32)]
 
 TOKENS, TPM, RPM, PERCENT, PER_MINUTE, NO_UNIT = " tokens", " TPM", " RPM", "%", " a minute", ""
+REQUESTS, TPD, RPD = " requests", " TPD", " RPD"
 # Calls per task are the ratio of two rates that are counted apart: at 500 a minute each, two
 # standard deviations of it are 13%. Workers that begin to retry at least double it.
 CALLS_SHARE = 0.25
@@ -210,6 +211,20 @@ class LlmStatus(Model):
     """Where each of these numbers came from, and when it was read."""
     quota: Quota | None = figure("breaker", NO_UNIT, "quota", by="state")
     """The billing breaker: Open while calls are refused unpaid, HalfOpen while a replica tries."""
+    tokens_per_day_limit: Tokens | None = figure("tpd_limit", TPD, "dayTokenLimit")
+    """Token limit of a day."""
+    tokens_per_day_left: Rate | None = figure("tpd_left", TOKENS, "dayTokensLeft", _is_there_still)
+    """Tokens left of the day's."""
+    requests_per_day_limit: Tokens | None = figure("rpd_limit", RPD, "dayRequestLimit")
+    """Request limit of a day."""
+    requests_per_day_left: Tokens | None = figure(
+        "rpd_left", REQUESTS, "dayRequestsLeft", _is_there_still
+    )
+    """Requests left of the day's."""
+    day_ends_at: str | None = figure(
+        "day_ends_timestamp_seconds", NO_UNIT, "dayEnds", _is_there_still
+    )
+    """When the day of these limits ends, or their bucket is full again."""
     quota_ends_at: str | None = figure("quota_ends_timestamp_seconds", NO_UNIT, "quotaEnds")
     """When the refusal that the breaker is open for ends, where that is known."""
     observed_at: Annotated[str | None, Noise(NEVER)] = None

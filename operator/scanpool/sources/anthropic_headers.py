@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from scanpool.models.observation import ProviderState
+from scanpool.models.today import Today
 from scanpool.sources.buckets import Bucket, day_bucket, minute_bucket
 
 ROUNDING_SECONDS: Final = 3.0
@@ -37,6 +38,8 @@ def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
         output_tokens_per_minute=_bucket(headers, "output-tokens", now).limit,
         tokens_per_day=_day_bucket(headers, "tokens", now).limit,
         requests_per_day=_day_bucket(headers, "requests", now).limit,
+        tokens_today=_today(headers, "tokens", now),
+        requests_today=_today(headers, "requests", now),
     )
 
 
@@ -57,6 +60,12 @@ def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:
 
 def _day_bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:
     return day_bucket(*_told(headers, name, now), rounding=ROUNDING_SECONDS)
+
+
+def _today(headers: Mapping[str, str], name: str, now: float) -> Today | None:
+    left = _day_bucket(headers, name, now).remaining
+    reset = parse_time(headers.get(f"anthropic-ratelimit-{name}-reset", ""))
+    return None if left is None else Today(left, reset)
 
 
 def _told(

@@ -1,6 +1,7 @@
 """OpenAI's dialect of a probe, which many gateways speak too."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from scanpool.models.observation import ProviderState
@@ -8,7 +9,13 @@ from scanpool.sources import refused as refusals
 from scanpool.sources.buckets import whole_number
 from scanpool.sources.dialect import PROMPT, Call, Dialect
 from scanpool.sources.error_body import Refusal
-from scanpool.sources.openai_headers import limit_in_message, limits_in_headers
+from scanpool.sources.openai_headers import (
+    REQUESTS_OF_A_DAY,
+    TOKENS_OF_A_DAY,
+    left_today,
+    limit_in_message,
+    limits_in_headers,
+)
 from scanpool.sources.ways import Way
 
 MAX_COMPLETION_TOKENS: Final = 16
@@ -34,9 +41,13 @@ def refused(refusal: Refusal) -> ProviderState | None:
     return refusals.refused(refusal, limit_in_message)
 
 
-def limits(headers: Mapping[str, str], _: float) -> ProviderState:
-    """Return the limits in the headers, whose resets count from the answer, not from a clock."""
-    return limits_in_headers(headers)
+def limits(headers: Mapping[str, str], at: float) -> ProviderState:
+    """Return the limits in the headers; their resets count from the answer, which came `at`."""
+    return replace(
+        limits_in_headers(headers),
+        tokens_today=left_today(headers, TOKENS_OF_A_DAY, at),
+        requests_today=left_today(headers, REQUESTS_OF_A_DAY, at),
+    )
 
 
 def spent(usage: Mapping[str, object]) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scanpool.models.observation import ProviderState
+from scanpool.models.today import Today
 from scanpool.sources.buckets import (
     DAY_SECONDS,
     MINUTE_SECONDS,
@@ -53,6 +54,16 @@ def limits_in_headers(headers: Mapping[str, str]) -> ProviderState:
         tokens_per_day=_least(_day_bucket(headers, name).limit for name in TOKENS_OF_A_DAY),
         requests_per_day=_least(_day_bucket(headers, name).limit for name in REQUESTS_OF_A_DAY),
     )
+
+
+def left_today(headers: Mapping[str, str], names: Iterable[str], at: float) -> Today | None:
+    """Return what is left of the emptiest of these buckets of a day, by headers that came `at`."""
+    told = [
+        Today(left, None if (reset := _reset(headers, name, str(left))) is None else at + reset)
+        for name in names
+        if (left := _day_bucket(headers, name).remaining) is not None
+    ]
+    return min(told, key=lambda one: one.left, default=None)
 
 
 def empty_day_reset(headers: Mapping[str, str]) -> float | None:

@@ -141,6 +141,7 @@ SINCE = (
     "had_at",
     "quota_until",
     "llms",
+    "days",
 )
 """What it did not keep."""
 

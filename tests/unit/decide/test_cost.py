@@ -368,4 +368,4 @@ def test_input_and_output_share_the_cost_as_they_share_the_use(
 
 
 def test_an_unknown_cost_is_unknown_in_every_unit() -> None:
-    assert [Cost().of(unit) for unit in Unit] == [None] * 4
+    assert [Cost().of(unit) for unit in Unit] == [None] * len(Unit)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from builders import NOW, llm, llm_signals
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket
-from scanpool.decide.limits import KnownLimit, KnownLimits
+from scanpool.decide.limits import Limit
 from scanpool.decide.llm_signals import Flow, LlmSignals, Probed, Use
 from scanpool.decide.looks import Look
 from scanpool.decide.probing import Probing, age, step
@@ -28,10 +28,8 @@ def seen(found: Bucket = FULL, used: float | None = 0.0, **probed: Any) -> LlmSi
     return llm_signals(bucket=found, use=use, probed=Probed(is_asked=True, at=NOW, **probed))
 
 
-def known(**limits: int) -> KnownLimits:
-    return KnownLimits(
-        {Unit[name]: KnownLimit(value, "probe", NOW) for name, value in limits.items()}
-    )
+def known(**limits: int) -> dict[Unit, Limit]:
+    return {Unit[name]: Limit(value, "probe", NOW) for name, value in limits.items()}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def test_the_level_is_looked_at_closely_while_it_decides(found: LlmSignals, *, c
         # A provider that charges for a whole prompt is asked less.
         ({"TOKENS": LIMIT}, {"tokens": 5_000}, 150),
         ({"TOKENS": 40_000, "REQUESTS": 3}, {"tokens": 10}, 3_600),
-        ({"REQUESTS": 500}, {"requests_per_day": 200}, 4_320),
+        ({"REQUESTS": 500, "REQUESTS_A_DAY": 200}, {}, 4_320),
         ({}, {}, 0),
     ],
 )

@@ -477,6 +477,41 @@ def test_a_refusal_that_ends_is_waited_for() -> None:
     assert "What would lift it: time, until 2026-01-28T08:00:00Z; or a higher quota." in text
 
 
+DAY = {"day_ends_at": "2026-01-29T00:00:00Z", "requests_per_minute_used": 400}
+
+
+@pytest.mark.parametrize(
+    ("limit", "figures", "told"),
+    [
+        (LimitedBy.TOKENS, {"binding_limit": Unit.TOKENS_A_DAY}, True),
+        (LimitedBy.TOKENS, {"binding_limit": Unit.TOKENS}, False),
+        (LimitedBy.REQUESTS, {"requests_per_day_limit": 900}, True),
+        (
+            LimitedBy.REQUESTS,
+            {"requests_per_day_limit": 900, "requests_per_minute_limit": 90_000},
+            True,
+        ),
+        (
+            LimitedBy.REQUESTS,
+            {"requests_per_day_limit": 900, "requests_per_minute_limit": 90},
+            False,
+        ),
+    ],
+)
+def test_a_limit_of_a_day_takes_time(
+    limit: LimitedBy, figures: dict[str, Any], *, told: bool
+) -> None:
+    text = explained(
+        limit,
+        llm=LLM.model_copy(update={**DAY, **figures}),
+        ceilings={limit.lower(): 3},
+        steps=steps(8, 3, f"{limit.lower()} ceiling"),
+    )
+
+    lift = "What would lift it: time, until 2026-01-29T00:00:00Z, or a higher limit of a day."
+    assert (lift in text) is told
+
+
 def test_refused_calls_have_a_line_and_retries_are_a_figure() -> None:
     text = explained(
         LimitedBy.NONE,

@@ -90,7 +90,9 @@ def dumped(one: PoolStatus) -> dict[str, Any]:
 
 FULL_SPEC = pool(
     queue(),
-    llm=llm(api_key_secret_ref=API_KEY, requests_per_minute=10_000, usage=WHOLE_KEY),
+    llm=llm(api_key_secret_ref=API_KEY, requests_per_minute=10_000, usage=WHOLE_KEY).model_copy(
+        update={"tokens_per_day": 900_000_000, "requests_per_day": 400_000}
+    ),
     memory=MemoryTarget(),
     # Begun every minute, and ended with the year.
     schedules=(Schedule(name="always", start="* * * * *", end="0 0 1 1 *", max_replicas=10),),

@@ -13,6 +13,7 @@ from probing import NOW, probed, request_of
 from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
+from scanpool.models.today import Today
 from scanpool.sources.anthropic_headers import limits_in_headers, parse_time
 
 EPOCH = datetime.fromtimestamp(NOW, UTC)
@@ -99,7 +100,13 @@ TOKENS_TOGETHER = {
         pytest.param(
             # 0.05% are missing: a minute's bucket has them back after 0.03 s, a day's after 43.
             TOKENS_TOGETHER | told(tokens=(1_000_000, 999_500, "2024-07-07T23:32:44Z")),
-            ProviderState(requests_per_minute=50, tokens_per_day=1_000_000),
+            ProviderState(
+                requests_per_minute=50,
+                tokens_per_day=1_000_000,
+                tokens_today=Today(
+                    999_500, datetime(2024, 7, 7, 23, 32, 44, tzinfo=UTC).timestamp()
+                ),
+            ),
             id="a nearly full bucket of a day",
         ),
         pytest.param(

@@ -9,6 +9,7 @@ from probing import NOW, probed, request_of
 from scanpool.models.llm import Provider
 from scanpool.models.observation import ProviderState
 from scanpool.models.reading import Available
+from scanpool.models.today import Today
 
 RESOURCE = "https://name.openai.azure.com"
 
@@ -93,12 +94,12 @@ def bucket(
         ),
         pytest.param(
             bucket("tokens", 1_500_000, 1_499_479, 30),
-            ProviderState(tokens_per_day=1_500_000),
+            ProviderState(tokens_per_day=1_500_000, tokens_today=Today(1_499_479, NOW + 30)),
             id="a reset that looks like a day's",
         ),
         pytest.param(
             bucket("tokens", 2_000_000, 1_999_000, 3, 86_400),
-            ProviderState(tokens_per_day=2_000_000),
+            ProviderState(tokens_per_day=2_000_000, tokens_today=Today(1_999_000, NOW + 3)),
             id="a period of a day",
         ),
         pytest.param(

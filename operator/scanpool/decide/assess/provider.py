@@ -124,7 +124,7 @@ def _probed(seen: Observation) -> Probed:
         rate_limited=answer.value.rate_limited and answer.value.used_up_quota is None,
         remaining=answer.value.tokens_remaining,
         tokens=answer.value.tokens_spent,
-        requests_per_day=answer.value.requests_per_day,
+        today=answer.value.today,
         refused_until=answer.value.refused_until,
     )
 

@@ -98,6 +98,8 @@ def _limit(spec: PoolSpec, status: PoolStatus, wanted: int) -> str | None:
         Unit.INPUT_TOKENS: llm.input_tokens_per_minute_limit,
         Unit.OUTPUT_TOKENS: llm.output_tokens_per_minute_limit,
     }
+    if llm.binding_limit is Unit.TOKENS_A_DAY and not _by_requests(status.limited_by, ceilings):
+        return _day(llm)
     needed = _alone if llm.budget is None else _shared
     if _by_requests(status.limited_by, ceilings):
         needed = _requests
@@ -172,9 +174,16 @@ def _requests(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str |
         return None
     used = wanted * per_replica + (llm.others_tokens_per_minute or 0)
     needed = used * requests / tokens * WHOLE_PERCENT / spec.target_utilization_percent
-    if needed <= (llm.requests_per_minute_limit or 0):
+    limit = llm.requests_per_minute_limit
+    if llm.requests_per_day_limit is not None and (limit is None or needed <= limit):
+        return _day(llm)
+    if needed <= (limit or 0):
         return None
     return f"needs about {ceil(needed / HUNDRED) * HUNDRED:,} RPM for {wanted} replicas"
+
+
+def _day(llm: LlmStatus) -> str:
+    return f"time, until {llm.day_ends_at}, or a higher limit of a day"
 
 
 def _breaker(llm: LlmStatus) -> str:
