@@ -227,7 +227,7 @@ def _by_time(breaker: Breaker, refused: Refused, window: float, now: float) -> B
         return (
             replace(breaker, state=Quota.HALF_OPEN, since=now) if now >= breaker.until else breaker
         )
-    if breaker.state is Quota.CLOSED or refused.at is None or refused.used_up is not None:
+    if breaker.state is Quota.CLOSED or refused.at is None or refused.for_billing:
         return breaker
     is_tried = refused.at - window >= (breaker.since or 0.0)
     # Its end goes with it, so that it starts slowly without a probe, too.

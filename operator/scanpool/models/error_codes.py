@@ -74,8 +74,8 @@ QUOTA_ID: Final = re.compile(r"\w+Per(?:Day|Minute|Hour|Second)(?![a-z])")
 """Google's name for a quota, such as GenerateRequestsPerDayPerProjectPerModel, or one that ends so:
 GenerateContentInputTokensPerModelPerMinute-FreeTier."""
 DAY_LIMIT: Final = re.compile(
-    r"per[ _-]?day(?![a-z])|daily[ _-](?:\w+[ _-])?(?:limit|quota)|(?<![a-z])[rt]pd(?![a-z])",
-    re.IGNORECASE,
+    r"(?i:per[ _-]?day)(?![a-z])"
+    r"|(?i:daily[ _-](?:\w+[ _-])?(?:limit|quota)|(?<![a-z])[rt]pd(?![a-z]))"
 )
 """A limit of a day by its name: requests per day, free-models-per-day, RPD, daily_limit_reached."""
 

@@ -497,6 +497,8 @@ def test_without_a_probe_it_closes_by_itself_once_a_window_shows_no_refusal() ->
     assert met(trying, PER_DAY, MIDNIGHT + WINDOW - 1) == trying
     assert met(trying, None, MIDNIGHT + WINDOW - 1) == trying
     assert met(trying, None, MIDNIGHT + WINDOW, lost=True) == trying
+    # It goes on, though nobody knows yet for how long.
+    assert met(trying, PER_DAY, MIDNIGHT + WINDOW) == trying
     closed = met(trying, None, MIDNIGHT + WINDOW)
     assert (closed.state, closed.closed_at) == (Quota.CLOSED, MIDNIGHT + WINDOW)
     assert closed.starts_slowly(MIDNIGHT + WINDOW + 1)
@@ -516,6 +518,16 @@ def test_the_probe_may_say_sooner_that_it_is_over() -> None:
     opened = met(Breaker(), PER_DAY, LATER, is_asked=True)
     assert tripped(opened, replace(ANSWERED, at=LATER), LATER).state is Quota.OPEN
     assert tripped(opened, replace(ANSWERED, at=LATER + 1), LATER + 1).state is Quota.HALF_OPEN
+
+
+def test_refusals_from_before_the_recovery_open_nothing_again() -> None:
+    opened = met(Breaker(), PER_DAY, LATER, is_asked=True)
+    trying = tripped(opened, replace(ANSWERED, at=LATER + 1), LATER + 1)
+    assert met(trying, PER_DAY, LATER + WINDOW, is_asked=True) == trying
+    assert met(trying, PER_DAY, LATER + WINDOW + 1, is_asked=True).state is Quota.OPEN
+    closed = tripped(trying, replace(ANSWERED, at=LATER + 9), LATER + 9)
+    assert met(closed, PER_DAY, LATER + WINDOW + 8, is_asked=True).state is Quota.CLOSED
+    assert met(closed, PER_DAY, LATER + WINDOW + 9, is_asked=True).state is Quota.OPEN
 
 
 @pytest.mark.parametrize("code", ["requests per day", "free-models-per-day", "rpd_exceeded"])

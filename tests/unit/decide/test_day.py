@@ -86,8 +86,8 @@ def test_the_providers_word_counts_and_what_was_used_since() -> None:
     days = after(days, using(60.0, told=1_000, **told), NOW + 40)
     assert days[RPD] == Spent(630.0, NOW + 40, NOW + 7_200, NOW + 10)
     # The same answer, which other ticks see too, does not set it back.
-    days = after(days, using(60.0, told=1_000, **told), NOW + 100)
-    assert days[RPD].amount == 690.0
+    days = after(days, using(120.0, told=1_000, **told), NOW + 100)
+    assert days[RPD].amount == 750.0
     # An answer that does not say when the day ends leaves what is known of that.
     days = after(days, using(told=1_000, at=NOW + 200, today={RPD: Today(100)}), NOW + 200)
     assert (days[RPD].amount, days[RPD].ends_at) == (900.0, NOW + 7_200)

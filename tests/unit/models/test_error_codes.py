@@ -3,6 +3,7 @@ import pytest
 from scanpool.models.error_codes import (
     billing_codes_in,
     is_billing,
+    is_day_limit,
     is_overload,
     is_rate_limit,
     is_slow_down,
@@ -96,3 +97,28 @@ def test_an_overload_is_nobodys_limit(code: str, overload: bool) -> None:
 def test_in_a_sentence_only_known_codes_count() -> None:
     said = "see billing_details or payment_method; project_spend_limit_exceeded, insufficient_quota"
     assert list(billing_codes_in(said)) == ["project_spend_limit_exceeded", "insufficient_quota"]
+
+
+@pytest.mark.parametrize(
+    ("code", "of_a_day"),
+    [
+        ("requests per day", True),
+        ("free-models-per-day", True),
+        ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", True),
+        ("GenerateContentInputTokensPerModelPerDay", True),
+        ("generate_requests_per_model_per_day", True),
+        ("daily_limit_exceeded", True),
+        ("DAILY_QUOTA", True),
+        ("daily token limit", True),
+        ("rate_limit_exceeded_tpd", True),
+        ("RPD", True),
+        ("GenerateRequestsPerMinutePerProjectPerModel", False),
+        ("requests per minute", False),
+        ("rpdx", False),
+        ("429", False),
+    ],
+)
+def test_codes_of_a_limit_of_a_day_are_rate_limits_that_last(code: str, *, of_a_day: bool) -> None:
+    assert is_day_limit(code) is of_a_day
+    assert is_rate_limit(code) or not of_a_day
+    assert not is_billing(code)
