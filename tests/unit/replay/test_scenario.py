@@ -53,9 +53,9 @@ def test_a_short_scenario_has_the_calibrated_world() -> None:
                 "{kind: keda}",
                 "{kind: scanpool, pool: {scaleTargetRef: {name: a}, maxReplicas: 3, minReplica: 1, "
                 "rabbitmq: {urlSecretRef: {name: a, key: b}, "
-                "queues: [{name: scan.vision, tokens: 5}]}}}",
+                "queues: [{name: scan.vision, token: 5}]}}}",
             ),
-            "a ScanWorkerPool has no field minReplica, rabbitmq.queues.tokens",
+            "a ScanWorkerPool has no field minReplica, rabbitmq.queues.token",
             id="a pool's typos",
         ),
         pytest.param(
