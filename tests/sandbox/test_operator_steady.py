@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from sandbox.patience import until
-from sandbox.scene import AT_ONCE, MODEL, PROVIDER, Scene, llm, management, open_scene
+from sandbox.scene import MODEL, PROVIDER, Scene, llm, management, open_scene
 from scanpool_sandbox.openai_server import OpenAIServer
 
 BUSY, IDLE, BROKEN = STEADY = ("busy", "idle", "broken")
 LEARNING = "learning"
+LEARNING_REPLICAS = 3
 POOLS = (*STEADY, LEARNING)
 # One that learns would move the share of those that are to stay as they are.
 OTHER_MODEL = "gpt-5.2-mini"
@@ -33,12 +34,13 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
         for name in (BUSY, LEARNING):
             scene.queues.publish(name, 30)
         for name in POOLS:
-            scene.create_deployment(name)
+            scene.create_deployment(name, LEARNING_REPLICAS if name == LEARNING else 1)
         scene.create_pool(BROKEN, "no-such-queue")
         scene.create_pool(IDLE, IDLE, llm=llm(server.base_url))
         use = usage(prometheus_url, OTHERS_TOKENS_PER_MINUTE)
         scene.create_pool(BUSY, BUSY, llm=llm(server.base_url, usage=use))
-        # Its queue is said to cost nothing, so nothing tells its own use from the key's.
+        # Its queue is said to cost nothing, so nothing tells its own use from the key's: it keeps
+        # the replicas that it has, and learns what they cost.
         broker = management(LEARNING)
         broker["queues"][0]["tokensPerMessage"] = 0
         scene.create_pool(
@@ -50,7 +52,6 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
                 model=OTHER_MODEL,
                 usage=usage(prometheus_url, OWN_TOKENS_PER_MINUTE),
             ),
-            behavior={"scaleUp": {"policies": AT_ONCE}},
         )
         scene.wait_condition(BROKEN, "Ready", "False", "QueueNotFound")
         for name in (IDLE, BUSY):
@@ -90,12 +91,14 @@ def test_a_killed_operator_neither_forgets_nor_rushes(steady) -> None:
         lambda: steady.status(LEARNING)["llm"].get("tokensPerReplicaSource") == "Learned",
         lambda: steady.status(LEARNING),
     )
-    steady.wait_status(LEARNING, replicas=3, readyReplicas=3)
+    steady.wait_status(LEARNING, replicas=LEARNING_REPLICAS, readyReplicas=LEARNING_REPLICAS)
     scaled = stage.scales(steady.namespace, LEARNING)
 
     stage.operator.kill()
     learned = steady.status(LEARNING)["checkpoint"]["tokensPerReplicaMinute"]
-    assert OWN_TOKENS_PER_MINUTE / 3 <= learned < GUESS, "from the spec's guess to what is so"
+    assert OWN_TOKENS_PER_MINUTE / LEARNING_REPLICAS <= learned < GUESS, (
+        "from the spec's guess to what is so"
+    )
     steady.queues.purge(LEARNING)
     stage.operator.start()
 
