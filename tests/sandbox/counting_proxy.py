@@ -15,7 +15,7 @@ class CountingProxy:
         self.requests: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
-        self._client = ClientSession(auto_decompress=False)
+        self._client = ClientSession()
         application = web.Application()
         application.router.add_get("/{path:.*}", self._pass_on)
         self._runner = web.AppRunner(application, access_log=None)

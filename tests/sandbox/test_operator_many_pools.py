@@ -37,10 +37,13 @@ def test_a_hundred_pools_share_what_they_read(background, tmp_path, rabbitmq) ->
             ready = {pool["metadata"]["name"] for pool in pools if is_ready(pool)}
             return [name for name in names if name not in ready]
 
+        def why() -> Obj:
+            return scene.condition(unready()[0], "Ready")
+
         def unscaled() -> list[str]:
             return [name for name in names if stage.scales(scene.namespace, name) != [1, 2]]
 
-        until("every pool is ready", lambda: not unready(), unready)
+        until("every pool is ready", lambda: not unready(), why)
         until("every pool is scaled", lambda: not unscaled(), unscaled)
 
         ticks, reads = stage.operator.ticks(), proxy.requests.total()
