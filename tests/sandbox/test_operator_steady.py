@@ -52,6 +52,8 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
                 model=OTHER_MODEL,
                 usage=usage(prometheus_url, OWN_TOKENS_PER_MINUTE),
             ),
+            # The others shrink at once; this one has the window that is usual.
+            behavior={},
         )
         scene.wait_condition(BROKEN, "Ready", "False", "QueueNotFound")
         for name in (IDLE, BUSY):
