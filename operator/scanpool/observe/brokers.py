@@ -67,7 +67,7 @@ class Broker:
     def __init__(
         self, http: HttpClients, shared: SharedReads, access: Access, clock: Clock
     ) -> None:
-        self._http = http.get(access.trust.ca_pem, access.trust.identity)
+        self._http = http.get(access.ca_pem)
         self._shared = shared
         self._access = access
         self._hosts = list(hosts(access.url))

@@ -10,7 +10,7 @@ from scanpool.models.reading import Unavailable
 from scanpool.models.spec import RabbitMQ
 from scanpool.models.units import Clock
 from scanpool.observe.shared_reads import SharedReads
-from scanpool.sources.broker_access import Access, Trust
+from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
 
@@ -55,7 +55,7 @@ class Secrets:
             raise ValueError("a pool without a management API asks for none of its readings")
         url = await self.text(namespace, rabbitmq.management_url_secret_ref)
         ca_pem = await self.optional(namespace, rabbitmq.ca_secret_ref)
-        return Access(url, rabbitmq.vhost, trust=Trust(ca_pem))
+        return Access(url, rabbitmq.vhost, ca_pem=ca_pem)
 
     async def of_prometheus(self, namespace: str, config: Prometheus) -> Credentials:
         """Return everything that a pool's Prometheus wants of Secrets."""

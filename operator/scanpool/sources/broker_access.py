@@ -4,24 +4,9 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from scanpool.sources.http import ClientCertificate
-
 NEXT_URL: Final = re.compile(r"[\s,;]+(?=(?:https?|amqps?)://)")
 """Between the URLs of several hosts, as Celery separates them, or with commas or line breaks. What
 precedes no scheme may belong to a password."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whom to trust in TLS and what to show.
-
-    `ca_pem` are the certificates to trust, or None for the system's; `server_name` is the name that
-    the server is asked for and has to prove, if it is not the URL's host.
-    """
-
-    ca_pem: str | None = None
-    identity: ClientCertificate | None = None
-    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +15,13 @@ class Access:
 
     `url` holds user and password, percent-encoded, and may name several hosts. `vhost` wins over
     the one in the URL's path. `token` is an OAuth 2 token, and wins over user and password.
+    `ca_pem` are the certificates to trust, or None for the system's.
     """
 
     url: str = field(repr=False)
     vhost: str | None = None
     token: str | None = field(default=None, repr=False)
-    trust: Trust = Trust()
+    ca_pem: str | None = None
 
     def at(self, host: str) -> "Access":
         """Return the same for one host, by its URL."""

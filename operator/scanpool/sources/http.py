@@ -8,12 +8,11 @@ understand address ranges there.
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -50,32 +49,21 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """What the operator shows of itself in TLS: a certificate, with its chain, and its key, PEM."""
-
-    certificate: str
-    key: str = field(repr=False)
-
-
 class HttpClients:
-    """One `httpx.AsyncClient` per distinct CA bundle and certificate: pools share connections.
+    """One `httpx.AsyncClient` per distinct CA bundle: pools share connections.
 
     Belongs to one event loop. Bundles change with rotation, every few months; a replaced one keeps
     its client until `aclose`.
     """
 
     def __init__(self) -> None:
-        self._clients: dict[tuple[str | None, ClientCertificate | None], httpx.AsyncClient] = {}
+        self._clients: dict[str | None, httpx.AsyncClient] = {}
 
-    def get(
-        self, ca_pem: str | None, identity: ClientCertificate | None = None
-    ) -> httpx.AsyncClient:
-        """Return the client that trusts what `trusting` says and shows `identity`."""
-        key = (ca_pem, identity)
-        if key not in self._clients:
-            self._clients[key] = httpx.AsyncClient(
-                verify=trusting(ca_pem, identity=identity),
+    def get(self, ca_pem: str | None) -> httpx.AsyncClient:
+        """Return the client that trusts what `trusting` says."""
+        if ca_pem not in self._clients:
+            self._clients[ca_pem] = httpx.AsyncClient(
+                verify=trusting(ca_pem),
                 timeout=TIMEOUT,
                 limits=LIMITS,
                 follow_redirects=False,
@@ -83,7 +71,7 @@ class HttpClients:
                 # Shared: one server's cookie must not travel with another pool's request.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
-        return self._clients[key]
+        return self._clients[ca_pem]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -92,41 +80,12 @@ class HttpClients:
         await asyncio.gather(*(client.aclose() for client in clients))
 
 
-def trusting(
-    ca_pem: str | None,
-    ref: str = "rabbitmq.caSecretRef",
-    identity: ClientCertificate | None = None,
-) -> ssl.SSLContext:
+def trusting(ca_pem: str | None, ref: str = "rabbitmq.caSecretRef") -> ssl.SSLContext:
     """Return a context that checks host names and trusts `ca_pem`, the bundle of `ref`, only.
 
     Without one it trusts the public authorities, or those of `SSL_CERT_FILE`. A bundle that is not
-    PEM with at least one certificate raises SourceError, as does an `identity` that cannot be used.
+    PEM with at least one certificate raises SourceError.
     """
-    context = _authorities(ca_pem, ref)
-    if identity is not None:
-        _show(context, identity)
-    return context
-
-
-def _show(context: ssl.SSLContext, identity: ClientCertificate) -> None:
-    """Let `context` show a certificate. The ssl module reads files only: here, one of memory."""
-    descriptor = os.memfd_create("client-certificate")
-    try:
-        with os.fdopen(os.dup(descriptor), "w", encoding="ascii", errors="replace") as file:
-            file.write(f"{identity.certificate}\n{identity.key}\n")
-        # An encrypted key must not wait for someone to type a password.
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
-    except (ssl.SSLError, OSError, ValueError):
-        raise SourceError(
-            Reason.TLS_FAILED,
-            "the client certificate cannot be used: certificate and key must be PEM, unencrypted, "
-            "and belong together; correct the Secret of rabbitmq.clientCertificate",
-        ) from None
-    finally:
-        os.close(descriptor)
-
-
-def _authorities(ca_pem: str | None, ref: str) -> ssl.SSLContext:
     if ca_pem is None:
         return httpx.create_ssl_context()
     try:
@@ -144,8 +103,7 @@ class Request(NamedTuple):
     """A request to the server at `origin`, scheme://host:port for messages.
 
     Its `url`, without user and password, is never shown. `unreachable` is the reason if there is no
-    answer; `auth` are user name and password. `server_name` is what the server's certificate has to
-    be for, if not for the URL's host.
+    answer; `auth` are user name and password.
     """
 
     url: str
@@ -155,7 +113,6 @@ class Request(NamedTuple):
     auth: tuple[str, str] | None = None
     headers: Mapping[str, str] = {}
     json: object = None
-    server_name: str | None = None
 
 
 async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
@@ -202,12 +159,9 @@ async def _send(http: httpx.AsyncClient, request: Request) -> Answer:
 
 
 async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened) -> Answer:
-    url, origin, unreachable, method, auth, headers, json, server_name = request
-    extensions: dict[str, Any] = {"trace": opened}
-    if server_name is not None:
-        extensions["sni_hostname"] = server_name
+    url, origin, unreachable, method, auth, headers, json = request
     async with http.stream(
-        method, url, auth=auth, headers=headers, json=json, extensions=extensions
+        method, url, auth=auth, headers=headers, json=json, extensions={"trace": opened}
     ) as response:
         body = bytearray()
         async for chunk in response.aiter_bytes():

@@ -28,7 +28,6 @@ class Api:
     base_path: str
     name: str
     token: str | None = field(default=None, repr=False)
-    server_name: str | None = None
 
     @property
     def root(self) -> str:
@@ -64,7 +63,7 @@ def api(access: Access) -> Api:
         vhost = last
     base_path = "".join(f"/{encoded(unquote(segment))}" for segment in segments)
     name = "/" if vhost is None else vhost
-    return Api(address, base_path, name, access.token, access.trust.server_name)
+    return Api(address, base_path, name, access.token)
 
 
 def encoded(segment: str) -> str:
@@ -107,11 +106,8 @@ async def ask(
     url = f"{address.origin}{asked.base_path}/api/{path}?{parameters}"
     return await exchange(
         http,
-        Request(
-            url, address.origin, Reason.BROKER_UNREACHABLE, auth=auth, headers=headers,
-            server_name=asked.server_name,
-        ),
-    )  # fmt: skip
+        Request(url, address.origin, Reason.BROKER_UNREACHABLE, auth=auth, headers=headers),
+    )
 
 
 def refusal(answer: Answer, asked: Api) -> SourceError:
