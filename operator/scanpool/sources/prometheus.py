@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from scanpool.models import llm
 from scanpool.models.conditions import Reason
+from scanpool.models.error_codes import is_rate_limit
 from scanpool.models.limit_names import LimitNames
 from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading
@@ -21,7 +22,7 @@ from scanpool.sources.failures import SourceError, blocking_reading
 from scanpool.sources.prometheus_api import PrometheusApi
 from scanpool.sources.prometheus_session import Credentials
 from scanpool.sources.promql import FIGURE_LABEL, preset_query
-from scanpool.sources.refusals import codes, means_rate_limit, means_refusal, per_minute, refusals
+from scanpool.sources.refusals import codes, means_refusal, per_minute, refusals
 from scanpool.sources.text import quoted
 from scanpool.sources.token_parts import counted
 
@@ -104,7 +105,7 @@ def _by_preset(
 
 
 def _refused(usage: KeyUsage, by_code: ByCode) -> KeyUsage:
-    limited = per_minute(by_code, means_rate_limit)
+    limited = per_minute(by_code, is_rate_limit)
     return replace(usage, rate_limited_per_minute=limited, refusals=refusals(by_code))
 
 

@@ -45,14 +45,6 @@ def codes(samples: Sequence[tuple[Mapping[str, str], float]]) -> list[tuple[str,
     return coded if len(coded) == len(by_code) else None
 
 
-def means_rate_limit(code: str) -> bool:
-    """Return whether a refusal says that the tokens or requests of a period are used up.
-
-    Where the code does not tell billing from rate limits, it is taken for a rate limit.
-    """
-    return is_rate_limit(code)
-
-
 def means_refusal(code: str) -> bool:
     """Return whether the provider refused the call: for a limit, for money, or to be slower."""
     return is_billing(code) or is_slow_down(code) or is_rate_limit(code)

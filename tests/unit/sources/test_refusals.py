@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanpool.models.error_codes import is_rate_limit
 from scanpool.models.observation import Refusals
 from scanpool.sources.refusals import (
     MAX_CODE_CHARACTERS,
     MAX_CODES,
     codes,
-    means_rate_limit,
     means_refusal,
     per_minute,
     refusals,
@@ -66,7 +66,7 @@ RATE_LIMIT, REFUSED, FAILED = "rate limit", "refused", "failed"
     ],
 )
 def test_what_a_code_means(code: str, meaning: str) -> None:
-    assert means_rate_limit(code) is (meaning == RATE_LIMIT)
+    assert is_rate_limit(code) is (meaning == RATE_LIMIT)
     assert means_refusal(code) is (meaning in (RATE_LIMIT, REFUSED))
 
 
@@ -123,7 +123,7 @@ def test_reports_are_bounded_and_sums_do_not_depend_on_them(by_code) -> None:
     assert len(names) <= MAX_CODES
     assert all(len(name) <= MAX_CODE_CHARACTERS and name == name.strip() for name in names)
     total = sum(value for _, value in by_code)
-    limited = per_minute(by_code, means_rate_limit)
+    limited = per_minute(by_code, is_rate_limit)
     refused = per_minute(by_code, means_refusal)
     assert 0 <= limited <= refused * (1 + 1e-9) <= total * (1 + 1e-6)
     assert sum(one.per_minute for one in reported) <= total * (1 + 1e-6)
