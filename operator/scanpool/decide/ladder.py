@@ -46,18 +46,15 @@ def decide(
 ) -> Decision:
     """Decide how many replicas the pool should have. The same arguments give the same answer."""
     current, backlog = signals.workers.replicas, signals.backlog
-    if signals.holds or backlog is None:
-        wanted = pause.hold(paused, current, _bounds(spec, current).replicas)
-        met = ceilings.measure(spec, signals, memory, peers, wanted)
-        rungs = _hold(spec, signals, memory, met)
+    rungs = [] if signals.holds or backlog is None else _climb(spec, signals, memory, backlog)
+    wanted = rungs[-1].replicas if rungs else _bounds(spec, current).replicas
+    # What a pause keeps from the pool is for others on the key.
+    claimed = pause.hold(paused, current, wanted)
+    met = ceilings.measure(spec, signals, memory, peers, claimed)
+    if rungs:
+        rungs += _below(spec, met.by_limit, current, wanted)
     else:
-        rungs = [*_ask(backlog, signals), *_pace(spec, signals, memory)]
-        rungs += _activation(spec, signals, memory, rungs[-1].replicas)
-        rungs.append(_bounds(spec, rungs[-1].replicas))
-        # What a pause keeps from the pool is for others on the key.
-        wanted = pause.hold(paused, current, rungs[-1].replicas)
-        met = ceilings.measure(spec, signals, memory, peers, wanted)
-        rungs += _below(spec, met.by_limit, current, rungs[-1].replicas)
+        rungs = _hold(spec, signals, memory, met)
     verdicts = served.judge(spec, signals, memory.breakers)
     strictest, verdict = served.together(memory.served, spec, signals, verdicts) or (None, None)
     if verdict is not None:
@@ -88,6 +85,13 @@ def decide(
         pause=paused,
         next_probe_seconds=None if strictest is None else probes[strictest],
     )
+
+
+def _climb(spec: PoolSpec, signals: Signals, memory: Memory, backlog: Backlog) -> list[_Rung]:
+    """Return the rungs from what the queues ask for up to the bounds."""
+    rungs = [*_ask(backlog, signals), *_pace(spec, signals, memory)]
+    rungs += _activation(spec, signals, memory, rungs[-1].replicas)
+    return [*rungs, _bounds(spec, rungs[-1].replicas)]
 
 
 def _ask(backlog: Backlog, signals: Signals) -> list[_Rung]:
