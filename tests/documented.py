@@ -41,7 +41,7 @@ RUN_BY = {
     r"kubectl -n scanpool-system (set image|rollout|get pods)\b.*": INSTALL,
     r"kubectl label namespace scanpool-system .*": INSTALL,
     r"kubectl explain swp\S*( --recursive)?": INSTALL,
-    r"kubectl delete (-k manifests/base|-f crds/|crd \S+)": INSTALL,
+    r"kubectl delete (--ignore-not-found -k manifests/base|-f crds/|crd \S+)": INSTALL,
     r"kubectl (-n \S+ )?get swp( -A -o wide)?": LOOK,
     r"kubectl (-n \S+ )?describe (swp|secret|pod)( \S+)?": LOOK,
     r"kubectl get deployment NAME -o yaml --show-managed-fields": LOOK,

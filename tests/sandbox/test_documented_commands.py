@@ -37,7 +37,7 @@ ORDER = (
     "apply -k manifests/monitoring",
     "apply -f manifests/samples",
     "explain swp",
-    "delete -k manifests/base",
+    "delete --ignore-not-found -k manifests/base",
     "delete -f crds/",
     "-f install.yaml",
     "delete crd",
