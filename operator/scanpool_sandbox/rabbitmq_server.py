@@ -178,10 +178,8 @@ class RabbitMQServer:
 
     def create_vhost(self, name: str) -> None:
         """Create a vhost and give the user all rights in it."""
-        vhost = quote(name, safe="")
-        self._put(f"/api/vhosts/{vhost}", {})
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._put(f"/api/permissions/{vhost}/{USER}", everything)
+        self._put(f"/api/vhosts/{quote(name, safe='')}", {})
+        self.permit(USER, name, configure=".*", write=".*", read=".*")
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost with all its queues, closing its connections."""
@@ -198,6 +196,13 @@ class RabbitMQServer:
 
         """
         self._put(f"/api/users/{quote(name, safe='')}", {"password": password, "tags": tags})
+
+    def permit(
+        self, user: str, vhost: str, *, configure: str = "^$", write: str = "^$", read: str = "^$"
+    ) -> None:
+        """Give a user rights on the names in a vhost that these expressions match."""
+        rights = {"configure": configure, "write": write, "read": read}
+        self._put(f"/api/permissions/{quote(vhost, safe='')}/{quote(user, safe='')}", rights)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -196,17 +196,19 @@ def _named(part: T | None) -> T:
     return part
 
 
-def _only(names: tuple[str, ...], found: Reading[Mapping[str, QueueDepth]]) -> Reading[SeenQueues]:
+def _only(
+    names: tuple[str, ...], found: Reading[Mapping[str, QueueDepth | Unavailable]]
+) -> Reading[SeenQueues]:
     """Pick a pool's queues from those of its vhost. A queue that is missing is not an empty one."""
     if isinstance(found, Unavailable):
         return found
-    absent = (name for name in names if name not in found.value)
-    gaps = (queue_belief.missing(name, was_auto_deleted=False).doubt for name in absent)
-    missing = tuple(gap for gap in gaps if gap is not None)
-    depths = tuple(found.value[name] for name in names if name in found.value)
-    if missing and not depths:
-        return missing[0]
-    return Available(SeenQueues(depths, missing), found.at, found.source)
+    missing = partial(queue_belief.missing, was_auto_deleted=False)
+    told = [found.value.get(name) or missing(name).doubt for name in names]
+    gaps = tuple(one for one in told if isinstance(one, Unavailable))
+    depths = tuple(one for one in told if isinstance(one, QueueDepth))
+    if gaps and not depths:
+        return gaps[0]
+    return Available(SeenQueues(depths, gaps), found.at, found.source)
 
 
 def _told_apart(queues: Reading[SeenQueues]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth, QueueRates
 from scanpool.models.reading import Unavailable
 from scanpool.observe.broker_history import Counts, History, Leaders
+from scanpool.sources.failures import queue_down, stream_refused
 
 # A quorum queue counts every 5 s (quorum_tick_interval), and shows 0 until it has done so under its
 # present leader; measured on 3.10 up to 5.5 s after the API answers again.
@@ -94,20 +95,15 @@ def no_statistics(name: str) -> Unavailable:
 
 
 def _unusable(queue: QueueReport) -> Unavailable | None:
-    name = queue.name
     if queue.kind == STREAM:
-        told = (
-            f"{name!r} is a stream: what it counts is the length of a log, which consuming does "
-            "not shorten; take it out of spec.rabbitmq.queues, or use a classic or quorum queue"
-        )
-    elif queue.is_exclusive:
-        told = (
-            f"queue {name!r} is exclusive: it belongs to one connection and ends with it, so more "
-            "replicas cannot consume it; declare it without exclusive"
-        )
-    else:
+        return stream_refused(queue.name)
+    if not queue.is_exclusive:
         return None
-    return Unavailable(Reason.QUEUE_UNSUITABLE, told)
+    return Unavailable(
+        Reason.QUEUE_UNSUITABLE,
+        f"queue {queue.name!r} is exclusive: it belongs to one connection and ends with it, so "
+        "more replicas cannot consume it; declare it without exclusive",
+    )
 
 
 def _partitioned(state: BrokerState) -> Unavailable | None:
@@ -125,12 +121,7 @@ def _partitioned(state: BrokerState) -> Unavailable | None:
 def _down(queue: QueueReport) -> Unavailable:
     where = f" on {queue.node}" if queue.node else ""
     state = f" (state {queue.state})" if queue.state else ""
-    return Unavailable(
-        Reason.QUEUE_DOWN,
-        f"queue {queue.name!r}{where} exists, but the broker cannot tell its messages{state}: its "
-        "node, or most of its members, are away, or have just come back; bring the nodes of the "
-        "broker up, and do not declare it anew",
-    )
+    return queue_down(queue.name, where, state)
 
 
 def _doubt(queue: QueueReport, state: BrokerState, since: float, now: float) -> Unavailable | None:

@@ -6,8 +6,6 @@ AMQP does not tell how many messages are unacked. With late acks and prefetch th
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from enum import IntEnum
 from typing import Final
 from urllib.parse import unquote
 
@@ -20,8 +18,9 @@ from pika.exceptions import AMQPError, AMQPHeartbeatTimeout, ChannelClosedByBrok
 
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth
-from scanpool.models.reading import Available, Reading
+from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
+from scanpool.sources.amqp_count import ReplyCode, count, fits
 from scanpool.sources.failures import (
     SourceError,
     blocking_reading,
@@ -41,8 +40,6 @@ CONNECT_TIMEOUT_SECONDS: Final = 3.0
 """TCP alone; the same as for HTTP."""
 HANDSHAKE_TIMEOUT_SECONDS: Final = 8.0
 """TCP, TLS and AMQP together. A refused login takes a second: RabbitMQ delays its answer."""
-MAX_NAME_BYTES: Final = 255
-"""A short string of AMQP 0-9-1: the names of queues and vhosts."""
 HEARTBEAT_SECONDS: Final = 5
 """Bounds every call after the handshake: pika gives up on a silent broker after two heartbeats."""
 
@@ -53,18 +50,10 @@ CLOSED_BY_BROKER: Final = re.compile(r"\((?P<code>\d{3})\) ['\"](?P<words>.*)['\
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-class _ReplyCode(IntEnum):
-    """Why the broker closed a channel or connection, from AMQP 0-9-1."""
-
-    ACCESS_REFUSED = 403  # a login
-    NOT_FOUND = 404  # a queue
-    NOT_ALLOWED = 530  # a vhost that is missing, or closed to the user
-
-
 @blocking_reading
 def read_ready(
     url: str, vhost: str | None, ca_pem: str | None, queues: Sequence[str], *, clock: Clock
-) -> Reading[Mapping[str, QueueDepth]]:
+) -> Reading[Mapping[str, QueueDepth | Unavailable]]:
     """Read the ready messages of `queues`, by name, over one short connection. Blocks.
 
     A queue that does not exist is absent; `unacked` is None: AMQP cannot see it. `url` is
@@ -78,10 +67,10 @@ def read_ready(
         vhost = unquote(address.path.removeprefix("/")) or "/"
     place = f"vhost '{quoted(vhost)}' at {address.origin}"
     parameters = _parameters(address, vhost, ca_pem)
-    if not _fits(vhost):
+    if not fits(vhost):
         raise vhost_not_found(place)
     try:
-        return Available(_read(parameters, queues), at=clock(), source=SOURCE)
+        return Available(count(parameters, queues, clock), at=clock(), source=SOURCE)
     except ChannelClosedByBroker as error:
         words = quoted(without_secrets(error.reply_text, address.password))
         told = f"the broker does not tell the depth of a queue of {place} ({words})"
@@ -98,7 +87,7 @@ def _parameters(address: Address, vhost: str, ca_pem: str | None) -> pika.Connec
         host=address.host,
         port=address.port,
         virtual_host=vhost,
-        credentials=pika.PlainCredentials(user, password, erase_on_connect=True),
+        credentials=pika.PlainCredentials(user, password),
         ssl_options=pika.SSLOptions(trusting(ca_pem), address.host) if is_tls else None,
         socket_timeout=CONNECT_TIMEOUT_SECONDS,
         stack_timeout=HANDSHAKE_TIMEOUT_SECONDS,
@@ -109,27 +98,6 @@ def _parameters(address: Address, vhost: str, ca_pem: str | None) -> pika.Connec
     )
 
 
-def _read(parameters: pika.ConnectionParameters, queues: Sequence[str]) -> Mapping[str, QueueDepth]:
-    depths: dict[str, QueueDepth] = {}
-    connection = pika.BlockingConnection(parameters)
-    try:
-        channel = connection.channel()
-        for name in filter(_fits, queues):  # the others cannot exist
-            try:
-                ready = channel.queue_declare(name, passive=True).method.message_count
-            except ChannelClosedByBroker as error:
-                if error.reply_code != _ReplyCode.NOT_FOUND:
-                    raise
-                # The broker closes the channel on which a missing queue is asked for.
-                channel = connection.channel()
-            else:
-                depths[name] = QueueDepth(name, ready=ready, unacked=None)
-        return depths
-    finally:
-        with suppress(AMQPError, OSError):
-            connection.close()
-
-
 def _failure(error: Exception, address: Address, place: str) -> SourceError:
     """Explain a connection that did not come about, or that broke."""
     closed = CLOSED_BY_BROKER.search(str(error))
@@ -138,15 +106,15 @@ def _failure(error: Exception, address: Address, place: str) -> SourceError:
         return connection_failure(error, address.origin, Reason.BROKER_UNREACHABLE, timeout=is_late)
     words = quoted(without_secrets(closed["words"], address.password))
     match int(closed["code"]):
-        case _ReplyCode.ACCESS_REFUSED:
+        case ReplyCode.ACCESS_REFUSED:
             return SourceError(
                 Reason.BROKER_AUTHENTICATION_FAILED,
                 f"{address.origin} refuses the user name or password; correct them in the Secret "
                 "of rabbitmq.urlSecretRef, percent-encoded",
             )
-        case _ReplyCode.NOT_ALLOWED if words.endswith("not found"):
+        case ReplyCode.NOT_ALLOWED if words.endswith("not found"):
             return vhost_not_found(place)
-        case _ReplyCode.NOT_ALLOWED:
+        case ReplyCode.NOT_ALLOWED:
             return SourceError(
                 Reason.BROKER_FORBIDDEN,
                 f"the user may not use {place} ({words}); give it permissions on this vhost",
@@ -154,7 +122,3 @@ def _failure(error: Exception, address: Address, place: str) -> SourceError:
     return SourceError(
         Reason.BROKER_ERROR, f"{place} closed the connection ({words}); see the broker's log"
     )
-
-
-def _fits(name: str) -> bool:
-    return len(name.encode(errors="replace")) <= MAX_NAME_BYTES

@@ -102,6 +102,25 @@ def vhost_not_found(place: str) -> SourceError:
     )
 
 
+def queue_down(name: str, where: str, state: str) -> Unavailable:
+    """Say that a queue exists whose messages the broker cannot tell; ` on NODE`, ` (STATE)`."""
+    return Unavailable(
+        Reason.QUEUE_DOWN,
+        f"queue {name!r}{where} exists, but the broker cannot tell its messages{state}: its "
+        "node, or most of its members, are away, or have just come back; bring the nodes of the "
+        "broker up, and do not declare it anew",
+    )
+
+
+def stream_refused(name: str) -> Unavailable:
+    """Say that a stream is nothing to scale on."""
+    return Unavailable(
+        Reason.QUEUE_UNSUITABLE,
+        f"{name!r} is a stream: what it counts is the length of a log, which consuming does "
+        "not shorten; take it out of spec.rabbitmq.queues, or use a classic or quorum queue",
+    )
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield `error` and every error it was made of, each once."""
     pending, seen = [error], set[int]()
