@@ -10,6 +10,7 @@ from scanpool.controller.claims import Claims, Identity
 from scanpool.decide import (
     Memory,
     Peers,
+    after_deciding,
     after_scaling,
     assess,
     checkpoint,
@@ -86,7 +87,8 @@ class Reconciler:
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
-        outcome = Outcome(signals, decision, scaled, refusal)
+        memory = after_deciding(memory, spec, signals, decision)
+        outcome = Outcome(signals, decision, scaled, refusal, memory.observed)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
 

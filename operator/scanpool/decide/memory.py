@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scanpool.decide import backoff, breaker, bucket, cost, day, history, limits, working_sets
+from scanpool.decide import (
+    backoff,
+    breaker,
+    bucket,
+    cost,
+    day,
+    history,
+    limits,
+    observed,
+    working_sets,
+)
 from scanpool.decide.activation import Activity
 from scanpool.decide.backoff import Backoff, KeptBackoff
 from scanpool.decide.belief import Belief
@@ -15,13 +25,17 @@ from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
 from scanpool.decide.day import Days, KeptDays
+from scanpool.decide.decision import Decision
 from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.limits import KeptLimits, KnownLimits
+from scanpool.decide.observed import KeptObserved, Observed
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
 from scanpool.decide.served import Served
+from scanpool.decide.signals import Signals
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 from scanpool.models.llm import ONLY
+from scanpool.models.spec import Mode, PoolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,8 @@ class LlmMemory:
 class Memory:
     """State between decisions; it lives in the process, except for what a checkpoint keeps.
 
-    `llms` is what is remembered of each limit, by name.
+    `llms` is what is remembered of each limit, by name, and `observed` what a pool that only
+    observes would have done.
     """
 
     history: History = field(default_factory=History)
@@ -51,6 +66,7 @@ class Memory:
     llms: Mapping[str, LlmMemory] = field(default_factory=dict)
     activity: Activity = field(default_factory=Activity)
     served: Served = field(default_factory=Served)
+    observed: Observed | None = None
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""
@@ -77,7 +93,7 @@ class KeptNamedLlm(KeptLlm):
     name: str
 
 
-class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory):
+class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory, KeptObserved):
     """The part of a pool's memory that must survive the process, in the status.
 
     What is of its only limit stands beside the rest, what is of each of several in `llms`.
@@ -95,6 +111,7 @@ def checkpoint(memory: Memory) -> Checkpoint:
         **_kept(memory.llm),
         **dict(working_sets.kept(memory.working_sets)),
         **dict(history.kept(memory.history)),
+        **dict(observed.kept(memory.observed)),
         llms=named or None,
     )
 
@@ -109,6 +126,7 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         history=history.restored(kept),
         working_sets=working_sets.restored(kept, now),
         llms={name: one for name, one in named.items() if one != LlmMemory()},
+        observed=observed.restored(kept),
     )
 
 
@@ -138,3 +156,13 @@ def _restored(kept: KeptLlm, now: float) -> LlmMemory:
 def after_scaling(memory: Memory, before: int, after: int, now: float) -> Memory:
     """Return the memory once the API server has taken a change of replicas."""
     return replace(memory, history=history.scaled(memory.history, before, after, now))
+
+
+def after_deciding(
+    memory: Memory, spec: PoolSpec, signals: Signals, decision: Decision
+) -> Memory:
+    """Return the memory with what was decided, where the pool only observes."""
+    if spec.mode is not Mode.OBSERVE:
+        return replace(memory, observed=None)
+    seen = memory.observed or Observed()
+    return replace(memory, observed=observed.step(seen, signals, decision))

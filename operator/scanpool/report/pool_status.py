@@ -277,6 +277,15 @@ class ScalingStatus(Model):
     reason: str
 
 
+class ObservedStatus(Model):
+    """What the operator would have done within the last hour, had the mode been Enforce."""
+
+    changes: Annotated[Count, Figure("observed_changes")] = 0
+    """Changes of replicas that mode Observe has left undone within the last hour."""
+    last: tuple[ScalingStatus, ...] = ()
+    """The newest of them, from what the Deployment asked for then."""
+
+
 class PoolStatus(Model):
     """How the pool stands. Written only when something in it has changed."""
 
@@ -312,6 +321,7 @@ class PoolStatus(Model):
     steps: tuple[StepStatus, ...] = ()
     last_scale_time: str | None = None
     scalings: tuple[ScalingStatus, ...] = ()
+    observed: ObservedStatus | None = None
     conditions: tuple[Condition, ...] = ()
     checkpoint: Checkpoint | None = None
     """What the operator's next process needs to go on; not for people."""

@@ -6,16 +6,18 @@ from typing import NamedTuple
 from scanpool.decide import schedules
 from scanpool.decide.decision import Decision
 from scanpool.decide.memory import Checkpoint
+from scanpool.decide.observed import Observed, is_recent
 from scanpool.decide.signals import Room, Signals
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
-from scanpool.models.units import MEBIBYTE, timestamp
+from scanpool.models.units import MEBIBYTE, seconds, timestamp
 from scanpool.report import llm
 from scanpool.report.conditions import of_failure, settle
 from scanpool.report.conditions import of_tick as conditions_of_tick
 from scanpool.report.pool_status import (
     MemoryStatus,
+    ObservedStatus,
     PoolStatus,
     QueueStatus,
     ScalingStatus,
@@ -34,12 +36,16 @@ class Scaled(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a tick came to: what it saw and decided, what was done of it, or why it was refused."""
+    """What a tick came to: what it saw and decided, what was done of it, or why it was refused.
+
+    `observed` is what would have been done lately, where the pool only observes.
+    """
 
     signals: Signals
     decision: Decision
     scaled: Scaled | None = None
     refusal: Unavailable | None = None
+    observed: Observed | None = None
 
 
 class Since(NamedTuple):
@@ -76,6 +82,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
+        observed=outcome.observed and _observed(previous, outcome.observed, signals.now),
         conditions=settle(previous.conditions, states, since.generation, now),
         checkpoint=checkpoint,
     )
@@ -106,6 +113,22 @@ def _scalings(
         reason=decision.reason,
     )
     return (latest, *previous.scalings)[:KEPT_SCALINGS]
+
+
+def _observed(previous: PoolStatus, observed: Observed, now: float) -> ObservedStatus:
+    known = () if previous.observed is None else previous.observed.last
+    last = [one for one in known if is_recent(seconds(one.time) or 0.0, now)]
+    change = observed.latest
+    if change is not None and change.at == now:
+        newest = ScalingStatus(
+            time=timestamp(change.at),
+            from_replicas=change.before,
+            to_replicas=change.after,
+            limited_by=change.limited_by,
+            reason=change.reason,
+        )
+        last = [newest, *last]
+    return ObservedStatus(changes=observed.changes, last=tuple(last[:KEPT_SCALINGS]))
 
 
 def _memory(room: Room) -> MemoryStatus:

@@ -321,6 +321,29 @@ async def test_observe_mode_decides_and_never_scales() -> None:
     assert operator.memory.history.scalings == ()
 
 
+async def test_observe_mode_shows_what_it_would_have_done_within_the_hour() -> None:
+    world = World(observe(6, 70))
+    operator = started(Operator(world, pool(mode=Mode.OBSERVE, max_replicas=20)), 6)
+
+    for _ in range(3):
+        await operator.tick()
+    found = world.status.observed
+    assert found is not None
+    assert (found.changes, len(world.statuses)) == (1, 1)
+    assert [(one.from_replicas, one.to_replicas) for one in found.last] == [(6, 7)]
+
+    for messages in range(80, 130, 10):
+        await operator.tick(observe(6, messages))
+    found = world.status.observed
+    assert found is not None
+    assert (found.changes, [one.to_replicas for one in found.last]) == (6, [12, 11, 10, 9, 8])
+
+    operator.clock.now += 3600
+    await operator.tick()
+    assert world.status.observed is not None
+    assert (world.status.observed.changes, world.status.observed.last) == (0, ())
+
+
 @pytest.mark.parametrize(
     "refusal",
     [

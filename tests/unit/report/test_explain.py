@@ -22,8 +22,10 @@ from scanpool.report.pool_status import (
     FigureStatus,
     LlmStatus,
     MemoryStatus,
+    ObservedStatus,
     PoolStatus,
     RefusalStatus,
+    ScalingStatus,
     StepStatus,
 )
 from scanpool.report.status import Outcome, Since, of_tick
@@ -647,3 +649,34 @@ def test_a_status_of_another_version_is_called_so() -> None:
     of_tomorrow = {**body(PoolStatus(), pool()), "status": {"limitedBy": "Moon"}}
 
     assert "a status of another version" in explain(of_tomorrow)
+
+
+@pytest.mark.parametrize(
+    ("observed", "line"),
+    [
+        (
+            ObservedStatus(),
+            "  observed     0 changes of replicas left undone within the last hour",
+        ),
+        (
+            ObservedStatus(
+                changes=1,
+                last=(
+                    ScalingStatus(
+                        time="2026-01-28T05:06:00Z",
+                        from_replicas=3,
+                        to_replicas=7,
+                        limited_by=LimitedBy.NONE,
+                        reason="queue scan.vision has 70 messages",
+                    ),
+                ),
+            ),
+            "  observed     1 change of replicas left undone within the last hour; "
+            "at 2026-01-28T05:06:00Z from 3 to 7: queue scan.vision has 70 messages",
+        ),
+    ],
+)
+def test_a_pool_that_observes_tells_what_it_left_undone(
+    observed: ObservedStatus, line: str
+) -> None:
+    assert line in explained(LimitedBy.NONE, observed=observed).splitlines()

@@ -29,6 +29,7 @@ from scanpool.decide import Memory, checkpoint
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import Learned
+from scanpool.decide.observed import Change, Observed, Slot
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.error_codes import Refusals
@@ -154,9 +155,11 @@ def after_tick(
     scaled: Scaled | None = None,
     peers: Sequence[Claim] = (),
     pause: Pause = NO_PAUSE,
+    observed: Observed | None = None,
 ) -> PoolStatus:
     signals, memory, decision = think(spec, observation, memory, peers=peers, pause=pause)
-    outcome = Outcome(signals, decision, scaled)
+    memory = replace(memory, observed=observed)
+    outcome = Outcome(signals, decision, scaled, observed=observed)
     return status.of_tick(Since(previous or PoolStatus(), 7), spec, outcome, checkpoint(memory))
 
 
@@ -167,6 +170,9 @@ FULL = after_tick(
     scaled=Scaled(3, 2),
     peers=(PEER,),
     pause=Pause.from_annotations({SCALE_IN: "true"}),
+    observed=Observed(
+        2, (Slot(int(NOW), 1),), Change(NOW, 3, 2, LimitedBy.QUOTA, "the account is unpaid")
+    ),
 )
 
 
@@ -189,6 +195,8 @@ def test_a_status_with_everything_in_it_is_what_the_crd_takes() -> None:
     assert FULL.queues
     assert FULL.steps
     assert FULL.scalings
+    assert FULL.observed
+    assert FULL.observed.last
 
     assert faults(dumped(FULL), SCHEMA) == []
 

@@ -16,6 +16,7 @@ from scanpool.report.pool_status import (
     BudgetStatus,
     LimitStatus,
     LlmStatus,
+    ObservedStatus,
     PoolStatus,
     StepStatus,
 )
@@ -49,6 +50,8 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
         f"{'' if unlimited else f', limited by {status.limited_by}'}"
         f"{'' if status.schedule is None else f', under schedule {status.schedule}'}"
     )
+    if status.observed is not None:
+        yield _observed(status.observed)
     if status.backlog is not None:
         yield f"  backlog      {status.backlog:,} messages ({status.backlog_source})"
     if status.llms is not None:
@@ -69,6 +72,15 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
     yield from ("", "Conditions:")
     for condition in status.conditions:
         yield f"  {condition.type}={condition.status} ({condition.reason}): {condition.message}"
+
+
+def _observed(observed: ObservedStatus) -> str:
+    changes = "1 change" if observed.changes == 1 else f"{observed.changes} changes"
+    told = f"  observed     {changes} of replicas left undone within the last hour"
+    if not observed.last:
+        return told
+    last = observed.last[0]
+    return f"{told}; at {last.time} from {last.from_replicas} to {last.to_replicas}: {last.reason}"
 
 
 def _ladder(steps: tuple[StepStatus, ...]) -> Iterator[str]:
