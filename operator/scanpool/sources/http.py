@@ -9,6 +9,7 @@ understand address ranges there.
 import asyncio
 import logging
 import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,12 +19,16 @@ import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.sources.failures import SourceError, connection_failure
+from scanpool.sources.text import quoted
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 """Two SYN retransmissions; a service of the cluster answers within milliseconds."""
 READ_TIMEOUT_SECONDS: Final = 10.0
 """A small completion of a reasoning model under load; the tick's own deadline may be shorter."""
 TIMEOUT: Final = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+EXCHANGE_SECONDS: Final = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+"""For a request and all of its answer. Each piece of a body has the time of a read: a server that
+sends a byte now and then would else keep everybody waiting who shares the reading."""
 LIMITS: Final = httpx.Limits(
     # A thousand pools of one cluster in one tick, with room; each idle socket is dropped again.
     max_connections=500,
@@ -34,7 +39,11 @@ MOST_STALE_CONNECTIONS: Final = 4
 """Idle connections that may turn out to be closed in a row, of the few requests that one reading
 makes at once; the server closes them all at about the same time."""
 MAX_BODY_BYTES: Final = 16 * 2**20
-"""The totals of some 50,000 queues. More would fill the operator's memory."""
+"""The totals of some 50,000 queues, unpacked. More would fill the operator's memory."""
+GZIP: Final = frozenset({"gzip", "x-gzip"})
+"""The one packing that is asked for, by both of its names."""
+GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
+"""How zlib is told to expect it."""
 
 # It reports every request at INFO, with its URL: a line per reading and tick.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -68,6 +77,7 @@ class HttpClients:
                 limits=LIMITS,
                 follow_redirects=False,
                 trust_env=True,
+                headers={"Accept-Encoding": "gzip"},
                 # Shared: one server's cookie must not travel with another pool's request.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
@@ -123,7 +133,8 @@ async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
     """
     origin, unreachable = request.origin, request.unreachable
     try:
-        return await _send(http, request)
+        async with asyncio.timeout(EXCHANGE_SECONDS):
+            return await _send(http, request)
     except httpx.PoolTimeout:
         told = f"{origin} was not asked: too many of the operator's requests are under way"
     except httpx.ProxyError:
@@ -131,7 +142,7 @@ async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
             f"the proxy refused to connect to {origin}; allow it there, or name the host in the "
             "operator's NO_PROXY"
         )
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, zlib.error) as error:
         is_late = isinstance(error, httpx.TimeoutException)
         raise connection_failure(error, origin, unreachable, timeout=is_late) from None
     raise SourceError(unreachable, told)
@@ -163,15 +174,41 @@ async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened)
     async with http.stream(
         method, url, auth=auth, headers=headers, json=json, extensions={"trace": opened}
     ) as response:
+        is_packed = _is_packed(response, request)
         body = bytearray()
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw() if is_packed else response.aiter_bytes():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 break
         else:
-            return Answer(response.status_code, response.headers, bytes(body))
+            whole = _unpacked(body) if is_packed else bytes(body)
+            if len(whole) <= MAX_BODY_BYTES:
+                return Answer(response.status_code, response.headers, whole)
     raise SourceError(
         unreachable,
         f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; check that the URL is "
         "that of the right service",
     )
+
+
+def _is_packed(response: httpx.Response, request: Request) -> bool:
+    """Tell whether a body is packed as was asked for; any other packing raises SourceError."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in GZIP:
+        return True
+    if encoding in {"", "identity"}:
+        return False
+    raise SourceError(
+        request.unreachable,
+        f"{request.origin} packs its answers in a way that was not asked for "
+        f"({quoted(encoding)}); let it, or the proxy before it, send them as they are",
+    )
+
+
+def _unpacked(body: bytearray) -> bytes:
+    """Return a body as it was before it was packed, or a little more than the most that counts.
+
+    httpx would unpack all of it, in as many layers as the answer names: a few kilobytes then fill
+    the operator's memory.
+    """
+    return zlib.decompressobj(GZIP_FORMAT).decompress(body, MAX_BODY_BYTES + 1)

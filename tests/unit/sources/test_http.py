@@ -1,6 +1,8 @@
 import asyncio
+import gzip
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -111,6 +113,59 @@ async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(SourceError, match="MiB"):
             await get(client)
     assert sent == 65
+
+
+async def sent(body: bytes, encoding: str) -> Answer:
+    headers = {"Content-Encoding": encoding}
+    # A stream, which the transport does not unpack by itself.
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+    )
+    async with httpx.AsyncClient(transport=transport) as client:
+        return await get(client)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZIP "])
+async def test_a_packed_answer_is_unpacked(encoding: str) -> None:
+    assert (await sent(gzip.compress(b"totals"), encoding)).body == b"totals"
+    assert (await sent(b"totals", "identity")).body == b"totals"
+
+
+async def test_a_small_answer_that_unpacks_to_a_large_one_costs_no_memory() -> None:
+    bomb = gzip.compress(bytes(8 * source.MAX_BODY_BYTES))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="MiB"):
+            await sent(bomb, "gzip")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * source.MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate", "br", "zstd"])
+async def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> None:
+    with pytest.raises(SourceError, match="not asked for"):
+        await sent(gzip.compress(gzip.compress(b"totals")), encoding)
+
+
+async def test_an_answer_that_is_packed_wrongly_is_a_failure() -> None:
+    with pytest.raises(SourceError, match="failed"):
+        await sent(b"totals", "gzip")
+
+
+async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "EXCHANGE_SECONDS", 0.2)
+
+    async def trickling() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=trickling()))
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(SourceError, match="did not answer in time"):
+            await get(client)
 
 
 @asynccontextmanager
