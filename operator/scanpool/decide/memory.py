@@ -158,9 +158,7 @@ def after_scaling(memory: Memory, before: int, after: int, now: float) -> Memory
     return replace(memory, history=history.scaled(memory.history, before, after, now))
 
 
-def after_deciding(
-    memory: Memory, spec: PoolSpec, signals: Signals, decision: Decision
-) -> Memory:
+def after_deciding(memory: Memory, spec: PoolSpec, signals: Signals, decision: Decision) -> Memory:
     """Return the memory with what was decided, where the pool only observes."""
     if spec.mode is not Mode.OBSERVE:
         return replace(memory, observed=None)

@@ -671,8 +671,10 @@ def test_a_status_of_another_version_is_called_so() -> None:
                     ),
                 ),
             ),
-            "  observed     1 change of replicas left undone within the last hour; "
-            "at 2026-01-28T05:06:00Z from 3 to 7: queue scan.vision has 70 messages",
+            (
+                "  observed     1 change of replicas left undone within the last hour; "
+                "at 2026-01-28T05:06:00Z from 3 to 7: queue scan.vision has 70 messages"
+            ),
         ),
     ],
 )
