@@ -204,7 +204,7 @@ SHAPES = (
         most=30,
     ),
     Shape(
-        "a fallback that never lowers, cached metrics",
+        "a fallback, cached metrics",
         (
             scaled_object(
                 {**depth("orders", "10", protocol="http"), "useCachedMetrics": True},

@@ -19,6 +19,7 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.working_sets import WorkingSet, WorkingSets
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import Reason
+from scanpool.models.fallback import Fallback
 from scanpool.models.llm import ONLY, Llm, OnQuotaExhausted, Usage
 from scanpool.models.observation import (
     KeyUsage,
@@ -32,7 +33,6 @@ from scanpool.models.observation import (
 from scanpool.models.reading import Available, Reading
 from scanpool.models.spec import (
     Behavior,
-    Fallback,
     MemoryTarget,
     PolicyType,
     PoolSpec,

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -10,7 +11,7 @@ from scanpool.controller.claims import Claims, Identity
 from scanpool.decide import (
     Memory,
     Peers,
-    after_deciding,
+    after_observing,
     after_scaling,
     assess,
     checkpoint,
@@ -22,6 +23,7 @@ from scanpool.decide import (
 )
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
+from scanpool.decide.observed import Change
 from scanpool.decide.signals import Signals
 from scanpool.kube.cluster import Cluster, Happening, Object
 from scanpool.models.conditions import Reason
@@ -87,7 +89,7 @@ class Reconciler:
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
-        memory = after_deciding(memory, spec, signals, decision)
+        memory = _observed(spec, signals, memory, decision)
         outcome = Outcome(signals, decision, scaled, refusal, memory.observed)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
@@ -208,6 +210,16 @@ def _probe_ages(since: Since, spec: PoolSpec, memory: Memory) -> Mapping[str, fl
         else probe_age(memory.of(name).probing, memory.of(name).breaker, llm)
         for name, llm in spec.limits.items()
     }
+
+
+def _observed(spec: PoolSpec, signals: Signals, memory: Memory, decision: Decision) -> Memory:
+    """Remember what a pool that only observes would have done."""
+    if spec.mode is not Mode.OBSERVE:
+        return replace(memory, observed=None)
+    decided = Change(
+        signals.now, decision.current, decision.desired, decision.limited_by, decision.reason
+    )
+    return after_observing(memory, decided, holds=signals.holds)
 
 
 def _previous(pool: Pool) -> PoolStatus:

@@ -18,6 +18,7 @@ from scanpool.convert.keda import (
     ScaledObjectSpec,
 )
 from scanpool.convert.notes import Notes, Path, RefusedError, shown
+from scanpool.models.fallback import FallbackBehavior
 from scanpool.models.spec import Mode, PolicyType, SelectPolicy
 from scanpool.models.units import WHOLE_PERCENT
 
@@ -167,35 +168,24 @@ def _at_once(down: Json) -> bool:
 
 
 def fallback(given: Fallback | None, notes: Notes) -> Json | None:
-    """Return what to have while the depth stays unknown; None where the pool just holds."""
+    """Return what counts while the depth stays unknown; None where the pool just holds."""
     if given is None:
         return None
-    if given.behavior == "currentReplicas":
-        notes.say(FALLBACK, "fallback.behavior is currentReplicas: without one a pool holds")
-        return None
-    if given.behavior == "currentReplicasIfLower":
-        notes.warn(
-            FALLBACK,
-            f"fallback.behavior is currentReplicasIfLower: KEDA goes down to {given.replicas} "
-            "replicas while the broker cannot be read; the pool holds, and a reading that fails "
-            "lowers nothing",
-        )
-        return None
-    if given.behavior == "static":
-        notes.warn(
-            FALLBACK,
-            f"fallback.behavior is static: KEDA goes to {given.replicas} replicas while the broker "
-            f"cannot be read, down as well as up; the pool has {given.replicas} at least, and "
-            "keeps what it has above",
-        )
-    elif given.behavior != "currentReplicasIfHigher":
+    if given.behavior not in tuple(FallbackBehavior):
         notes.warn(
             FALLBACK,
             f"fallback.behavior is {shown(given.behavior)}, which has no counterpart: the pool "
             f"has {given.replicas} replicas at least",
         )
+        chosen = FallbackBehavior.CURRENT_REPLICAS_IF_HIGHER
+    else:
+        chosen = FallbackBehavior(given.behavior)
     notes.say(
         (*FALLBACK, "failureThreshold"),
         f"KEDA waits for more than {given.failure_threshold} failed readings",
     )
-    return {"failureThreshold": given.failure_threshold + 1, "replicas": given.replicas}
+    return {
+        "failureThreshold": given.failure_threshold + 1,
+        "replicas": given.replicas,
+        "behavior": chosen.value,
+    }

@@ -4,13 +4,13 @@ from scanpool.decide.assess import assess
 from scanpool.decide.ceilings import Peers
 from scanpool.decide.ladder import decide
 from scanpool.decide.learn import learn
-from scanpool.decide.memory import Memory, after_deciding, after_scaling, checkpoint, restore
+from scanpool.decide.memory import Memory, after_observing, after_scaling, checkpoint, restore
 from scanpool.decide.probing import age as probe_age
 
 __all__ = [
     "Memory",
     "Peers",
-    "after_deciding",
+    "after_observing",
     "after_scaling",
     "assess",
     "checkpoint",

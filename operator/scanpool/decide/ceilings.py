@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
-from scanpool.decide import provider_ceiling, room_ceiling
+from scanpool.decide import fallback_ceiling, provider_ceiling, room_ceiling
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.memory import Memory
@@ -86,7 +86,12 @@ def measure(
             peers.claims.get(name, ()),
         )
         if made is not None:
-            llms[name] = made
+            stands_in = llm.fallback if name in signals.stood_in.limits else None
+            llms[name] = (
+                made
+                if stands_in is None
+                else fallback_ceiling.of_limit(made, stands_in, signals.llms[name], current)
+            )
     if len(llms) > 1:
         llms = {
             name: _without_ceilings(made) if is_at_rest(spec, signals, memory, name) else made

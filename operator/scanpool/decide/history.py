@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from scanpool.decide import behavior
+from scanpool.decide import behavior, fallback
 from scanpool.decide.behavior import Recommendation, Scaling
 from scanpool.decide.signals import Signals
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
-from scanpool.models.spec import Behavior
+from scanpool.models.spec import PoolSpec
 
 # Replicas that someone else sets back within this time are contested, not adjusted.
 REVERT_WINDOW_SECONDS = 600
@@ -45,15 +45,18 @@ class History:
         return max((one.at for one in self.scalings), default=0.0)
 
 
-def step(history: History, rules: Behavior, signals: Signals) -> History:
+def step(history: History, spec: PoolSpec, signals: Signals) -> History:
     """Return the history with what a tick asks for and what it found."""
     now, replicas = signals.now, signals.workers.replicas
+    failures = 0 if signals.backlog else history.failed_depth_readings + 1
+    instead = None if signals.is_first_look else fallback.asked(spec, failures, replicas)
+    asked = signals.asked if instead is None else instead
     reverts = tuple(at for at in history.reverted_at if at > now - REVERT_WINDOW_SECONDS)
     is_set_back = history.last_desired not in (None, replicas)
     return History(
-        recommendations=behavior.recommend(history.recommendations, signals.asked, rules, now),
+        recommendations=behavior.recommend(history.recommendations, asked, spec.behavior, now),
         scalings=behavior.forget_scalings(history.scalings, now),
-        failed_depth_readings=0 if signals.backlog else history.failed_depth_readings + 1,
+        failed_depth_readings=failures,
         last_desired=None if is_set_back else history.last_desired,
         reverted_at=(*reverts, now) if is_set_back else reverts,
         had=_had(history.had, signals),

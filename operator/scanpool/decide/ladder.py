@@ -8,8 +8,9 @@ readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
 one unavailable                    | closed  | hold: nothing changes, but for the bounds, and what
                                    |         | the level of the bucket takes and gives back
+of llm or memory, for too long     | closed  | the ladder, with their fallback as the ceiling
 some of the queues unknown         | closed  | the ladder, and what is there is asked for at least
-depth unavailable for too long     | closed  | fallback.replicas, if more and below the ceilings
+depth unavailable for too long     | closed  | the fallback as the demand, below the ceilings
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
 any, with an annotation that pauses| any     | what the pause leaves of the above
@@ -18,7 +19,7 @@ any, with an annotation that pauses| any     | what the pause leaves of the abov
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanpool.decide import activation, behavior, ceilings, pause, probing, served
+from scanpool.decide import activation, behavior, ceilings, fallback, pause, probing, served
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
@@ -89,7 +90,7 @@ def decide(
 
 def _climb(spec: PoolSpec, signals: Signals, memory: Memory, backlog: Backlog) -> list[_Rung]:
     """Return the rungs from what the queues ask for up to the bounds."""
-    rungs = [*_ask(backlog, signals), *_pace(spec, signals, memory)]
+    rungs = [*_ask(backlog, signals), *_pace(spec, signals, memory, signals.asked)]
     rungs += _activation(spec, signals, memory, rungs[-1].replicas)
     return [*rungs, _bounds(spec, rungs[-1].replicas)]
 
@@ -109,10 +110,10 @@ def _ask(backlog: Backlog, signals: Signals) -> list[_Rung]:
     ]
 
 
-def _pace(spec: PoolSpec, signals: Signals, memory: Memory) -> list[_Rung]:
+def _pace(spec: PoolSpec, signals: Signals, memory: Memory, asked: int) -> list[_Rung]:
     """Take what is asked for through the pool's own rules."""
     current, past, rules = signals.workers.replicas, memory.history, spec.behavior
-    stable = behavior.stabilize(past.recommendations, current, signals.asked, rules, signals.now)
+    stable = behavior.stabilize(past.recommendations, current, asked, rules, signals.now)
     paced = behavior.apply_policies(stable, current, rules, past.scalings, signals.now)
     return [
         _Rung(
@@ -167,7 +168,7 @@ def _capped(met: Mapping[LimitedBy, Ceiling], current: int, replicas: int) -> li
 
 
 def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> list[_Rung]:
-    """Keep what is there; with a fallback and no depth for too long, have at least that.
+    """Keep what is there; with a fallback and no depth for too long, have what it says.
 
     A bucket that runs empty is known, whatever is not, and takes replicas all the same. One that is
     full again gives them back.
@@ -179,22 +180,31 @@ def _hold(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> li
     reasons = dict.fromkeys(gap.message for gap in signals.gaps)
     because = "; ".join(reasons) or "the first look has nothing to compare with yet"
     rungs = [_Rung(Rung.HOLD, current, because, LimitedBy.HOLD)]
-    fallback, failures = spec.fallback, memory.history.failed_depth_readings
-    if fallback and not signals.is_first_look and failures >= fallback.failure_threshold:
-        wanted = max(current, min(fallback.replicas, spec.max_replicas))
-        told = f"the depth of the queues has been unknown {failures} times in a row"
-        rungs += [
-            _Rung(Rung.FALLBACK, wanted, told, LimitedBy.FALLBACK),
-            *_capped(met.by_limit, current, wanted),
-        ]
-        kept = max(rungs[-1].replicas, current)
-        rungs.append(_Rung(Rung.FLOOR, kept, "a reading that fails lowers nothing"))
     if not signals.is_first_look:
+        rungs += _fall_back(spec, signals, memory, met)
         rungs += _capped(met.drained, current, rungs[-1].replicas)
         if met.is_high:
             rungs += _given_back(spec, signals, memory, met, rungs[-1].replicas)
     bounds = _bounds(spec, rungs[-1].replicas)
     return rungs if bounds.replicas == rungs[-1].replicas else [*rungs, bounds]
+
+
+def _fall_back(spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings) -> list[_Rung]:
+    """Take what the fallback of the queues says for their demand, if it applies."""
+    current, failures = signals.workers.replicas, memory.history.failed_depth_readings
+    wanted = fallback.asked(spec, failures, current)
+    if spec.fallback is None or wanted is None:
+        return []
+    told = f"the depth of the queues has been unknown {failures} times in a row"
+    rungs = [
+        _Rung(Rung.FALLBACK, wanted, told, LimitedBy.FALLBACK),
+        *_pace(spec, signals, memory, wanted),
+    ]
+    rungs += _capped(met.by_limit, current, rungs[-1].replicas)
+    if spec.fallback.behavior not in fallback.LOWERING:
+        kept = max(rungs[-1].replicas, current)
+        rungs.append(_Rung(Rung.FLOOR, kept, "a reading that fails lowers nothing"))
+    return rungs
 
 
 def _given_back(

@@ -29,8 +29,9 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     """
     own = replace(
         memory,
-        history=history.step(memory.history, spec.behavior, signals),
+        history=history.step(memory.history, spec, signals),
         working_sets=signals.working_sets,
+        failures=signals.failures,
         activity=activation.step(memory.activity, signals),
     )
     llms = {

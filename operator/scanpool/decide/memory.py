@@ -25,17 +25,15 @@ from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
 from scanpool.decide.day import Days, KeptDays
-from scanpool.decide.decision import Decision
 from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.limits import KeptLimits, KnownLimits
-from scanpool.decide.observed import KeptObserved, Observed
+from scanpool.decide.observed import Change, KeptObserved, Observed
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
 from scanpool.decide.served import Served
-from scanpool.decide.signals import Signals
+from scanpool.decide.signals import Failures
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 from scanpool.models.llm import ONLY
-from scanpool.models.spec import Mode, PoolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class Memory:
     llms: Mapping[str, LlmMemory] = field(default_factory=dict)
     activity: Activity = field(default_factory=Activity)
     served: Served = field(default_factory=Served)
+    failures: Failures = field(default_factory=Failures)
     observed: Observed | None = None
 
     def of(self, name: str) -> LlmMemory:
@@ -158,9 +157,7 @@ def after_scaling(memory: Memory, before: int, after: int, now: float) -> Memory
     return replace(memory, history=history.scaled(memory.history, before, after, now))
 
 
-def after_deciding(memory: Memory, spec: PoolSpec, signals: Signals, decision: Decision) -> Memory:
-    """Return the memory with what was decided, where the pool only observes."""
-    if spec.mode is not Mode.OBSERVE:
-        return replace(memory, observed=None)
+def after_observing(memory: Memory, decided: Change, *, holds: bool) -> Memory:
+    """Return the memory once something was decided that nobody carries out."""
     seen = memory.observed or Observed()
-    return replace(memory, observed=observed.step(seen, signals, decision))
+    return replace(memory, observed=observed.step(seen, decided, holds=holds))

@@ -12,8 +12,6 @@ A Deployment that another autoscaler brings to the number that was decided on is
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from scanpool.decide.decision import Decision
-from scanpool.decide.signals import Signals
 from scanpool.models.base import Model
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.figures import NEVER, Noise
@@ -25,7 +23,7 @@ SLOT_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that would have been made, at a time in seconds since the epoch."""
+    """What a decision would have made of the replicas, at a time in seconds since the epoch."""
 
     at: float
     before: int
@@ -59,24 +57,20 @@ class Observed:
         return sum(slot.changes for slot in self.slots)
 
 
-def step(observed: Observed, signals: Signals, decision: Decision) -> Observed:
-    """Return what would have been done, after one more decision."""
-    now, desired, current = signals.now, decision.desired, decision.current
-    slots = tuple(slot for slot in observed.slots if is_recent(slot.at, now))
+def step(observed: Observed, decided: Change, *, holds: bool) -> Observed:
+    """Return what would have been done, after one more decision, be it a change or none."""
+    desired, current = decided.after, decided.before
+    slots = tuple(slot for slot in observed.slots if is_recent(slot.at, decided.at))
     known = replace(observed, slots=slots)
-    if signals.holds and desired == current:
+    if holds and desired == current:
         return known
     if desired in (current, known.desired):
         return replace(known, desired=desired)
-    begun = int(now // SLOT_SECONDS) * SLOT_SECONDS
+    begun = int(decided.at // SLOT_SECONDS) * SLOT_SECONDS
     *earlier, last = known.slots or (Slot(begun, 0),)
     if last.at != begun:
         earlier, last = [*earlier, last], Slot(begun, 0)
-    return Observed(
-        desired,
-        (*earlier, replace(last, changes=last.changes + 1)),
-        Change(now, current, desired, decision.limited_by, decision.reason),
-    )
+    return Observed(desired, (*earlier, replace(last, changes=last.changes + 1)), decided)
 
 
 def is_recent(at: float, now: float) -> bool:

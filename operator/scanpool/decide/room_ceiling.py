@@ -3,6 +3,7 @@
 ceiling = running + sum over nodes of what fits beside what is requested or used there
 """
 
+from scanpool.decide import fallback_ceiling
 from scanpool.decide.decision import Ceiling
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
@@ -15,6 +16,10 @@ def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
     room = signals.room
     if room is None:
         return None
+    if signals.stood_in.nodes and (instead := spec.memory.fallback) is not None:
+        return fallback_ceiling.ceiling(
+            instead, signals.workers.replicas, "memory.fallback", "the nodes"
+        )
     if room.fits is None:
         return Ceiling(None, None, room.trouble or "the nodes are unknown")
     most = room.running + room.fits

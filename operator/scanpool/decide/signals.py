@@ -90,14 +90,35 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """How often in a row the nodes, and each limit by its name, could not be read."""
+
+    nodes: int = 0
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoodIn:
+    """The readings that a fallback stands in for, and why they are missing.
+
+    `limits` are the names of limits of the provider.
+    """
+
+    nodes: bool = False
+    limits: frozenset[str] = frozenset()
+    because: tuple[Unavailable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """Everything that one decision is based on.
 
     `gaps` are the readings that failed: while there are any, the pool holds; also at the
-    `is_first_look` of a process, which has nothing to compare with. `room` is None where no node
-    bounds the pool. `llms` are those of each limit, by name. `unseen` are queues that may ask for
-    more than the backlog does: they keep the pool from shrinking, not from the growth that the
-    others ask for.
+    `is_first_look` of a process, which has nothing to compare with. Those that a fallback stands in
+    for (`stood_in`, after so many `failures`) are none of them. `room` is None where no node bounds
+    the pool. `llms` are those of each limit, by name. `unseen` are queues that may ask for more
+    than the backlog does: they keep the pool from shrinking, not from the growth that the others
+    ask for.
     """
 
     now: float
@@ -110,6 +131,8 @@ class Signals:
     first_expiry: Expiry | None = None
     llms: Mapping[str, LlmSignals] = field(default_factory=dict)
     unseen: tuple[Unavailable, ...] = ()
+    failures: Failures = field(default_factory=Failures)
+    stood_in: StoodIn = field(default_factory=StoodIn)
 
     @property
     def llm(self) -> LlmSignals | None:

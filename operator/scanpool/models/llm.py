@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
+from scanpool.models.fallback import Fallback
 from scanpool.models.fields import HttpUrl, Percent, PerDay, PerMinute, SecretKeyRef, whole
 from scanpool.models.http_access import BasicAuth, Header, Parameter
 
@@ -201,6 +202,9 @@ class Llm(Model):
     """ScaleToZero keeps messages waiting in the queue instead of failing."""
     usage: Usage = Usage()
     probe: Probe = Probe()
+    fallback: Fallback | None = None
+    """What counts as the ceiling once the provider or the use of the key stays unknown. Unset: the
+    pool holds."""
 
     @property
     def api_base(self) -> str:

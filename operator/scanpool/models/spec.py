@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
+from scanpool.models.fallback import Fallback
 from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
 from scanpool.models.llm import MAX_LIMITS, ONLY, LimitName, Llm, NamedLlm
 from scanpool.models.schedule import MAX_SCHEDULES, Schedule
@@ -131,15 +132,8 @@ class MemoryTarget(Model):
     adds nodes for pending pods."""
     target_utilization_percent: Percent = 85
     """Share of a node's allocatable memory that may be requested or used."""
-
-
-class Fallback(Model):
-    """What to do while the depth of the queues stays unknown. Never lowers the replicas."""
-
-    failure_threshold: Annotated[int, whole(1, 1000)] = 3
-    """Failed readings in a row before it applies."""
-    replicas: Replicas
-    """Replicas to have at least."""
+    fallback: Fallback | None = None
+    """What counts as the memory ceiling once the nodes stay unknown. Unset: the pool holds."""
 
 
 class ScalingPolicy(Model):
@@ -191,6 +185,8 @@ class PoolSpec(Model):
     smallest ceiling counts. Beside them a queue says by tokens what a message costs of which."""
     memory: MemoryTarget = MemoryTarget()
     fallback: Fallback | None = None
+    """What counts as the demand once the depth of the queues stays unknown. Unset: the pool
+    holds."""
     behavior: Behavior = Behavior()
 
     @property

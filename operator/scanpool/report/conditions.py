@@ -60,7 +60,7 @@ def of_tick(
     """Return the conditions after a decision; `refusal` is why it could not be carried out."""
     # What needs a person names the reason, before what passes by itself.
     missing = sorted(signals.gaps, key=_passes)
-    gaps = sorted((*signals.gaps, *signals.unseen), key=_passes)
+    gaps = sorted((*signals.gaps, *signals.stood_in.because, *signals.unseen), key=_passes)
     problems = gaps if refusal is None else [refusal, *gaps]
     return {
         ConditionType.READY: _failed(problems) if problems else _ready(spec),

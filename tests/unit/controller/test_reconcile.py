@@ -29,12 +29,13 @@ from scanpool.decide import Memory
 from scanpool.decide.breaker import Quota
 from scanpool.kube.cluster import Happening, Object
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
+from scanpool.models.fallback import Fallback
 from scanpool.models.llm import Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.schedule import Schedule
-from scanpool.models.spec import Fallback, MemoryTarget, Mode, PoolSpec
+from scanpool.models.spec import MemoryTarget, Mode, PoolSpec
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
@@ -342,6 +343,11 @@ async def test_observe_mode_shows_what_it_would_have_done_within_the_hour() -> N
     await operator.tick()
     assert world.status.observed is not None
     assert (world.status.observed.changes, world.status.observed.last) == (0, ())
+
+    operator.world.body["spec"]["mode"] = "Enforce"
+    operator.change_spec()
+    await operator.tick()
+    assert world.status.observed is None
 
 
 @pytest.mark.parametrize(

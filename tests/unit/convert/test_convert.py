@@ -97,21 +97,19 @@ def advanced(**behavior: Any) -> Json:
             scaled_object(PLAIN, minReplicaCount=1, **advanced(scaleDown={"tolerance": "50m"})),
             "behavior", {"scaleDown": {"tolerance": 0.05}}, id="a tolerance in thousandths",
         ),
-        pytest.param(
-            scaled_object(
-                PLAIN,
-                fallback={"failureThreshold": 3, "replicas": 6, "behavior": "currentReplicas"},
-            ),
-            "fallback", None, id="a pool holds by itself",
-        ),
-        pytest.param(
-            scaled_object(
-                PLAIN,
-                fallback={
-                    "failureThreshold": 3, "replicas": 6, "behavior": "currentReplicasIfHigher",
-                },
-            ),
-            "fallback", {"failureThreshold": 4, "replicas": 6}, id="above the threshold",
+        *(
+            pytest.param(
+                scaled_object(
+                    PLAIN, fallback={"failureThreshold": 3, "replicas": 6, **behavior}
+                ),
+                "fallback", {"failureThreshold": 4, "replicas": 6, "behavior": same}, id=same,
+            )
+            for behavior, same in (
+                ({}, "static"),
+                *(({"behavior": one}, one) for one in (
+                    "static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"
+                )),
+            )
         ),
     ],
 )  # fmt: skip
@@ -284,21 +282,13 @@ def test_a_broker_becomes(objects: tuple[Json, ...], expected: Json) -> None:
             (scaled_object(PLAIN, minReplicaCount=3, idleReplicaCount=0),),
             ("spec", "minReplicas"), "idleReplicaCount is 0", id="idle replicas",
         ),
-        *(
-            pytest.param(
-                (
-                    scaled_object(
-                        PLAIN,
-                        fallback={"failureThreshold": 3, "replicas": 6, **behavior},
-                    ),
+        pytest.param(
+            (
+                scaled_object(
+                    PLAIN, fallback={"failureThreshold": 3, "replicas": 6, "behavior": "median"}
                 ),
-                ("spec", "fallback"), words, id=f"fallback {words}",
-            )
-            for behavior, words in (
-                ({}, "is static"),
-                ({"behavior": "currentReplicasIfLower"}, "currentReplicasIfLower"),
-                ({"behavior": "scalingModifiers"}, '"scalingModifiers"'),
-            )
+            ),
+            ("spec", "fallback"), '"median"', id="a fallback of the future",
         ),
         pytest.param(
             (scaled_object(PLAIN, advanced={"scalingModifiers": {"formula": "a", "target": "1"}}),),

@@ -106,9 +106,7 @@ SAME, CHANGED, REFUSED = 0, 3, 4
             id="scan-worker",
         ),
         pytest.param(
-            (CHAT_WORKER,), CHANGED, {"chat.process": 5},
-            # From four replicas KEDA goes down to one, in the middle of an outage of the broker.
-            ["fallback.behavior is static"], id="chat-worker",
+            (CHAT_WORKER,), SAME, {"chat.process": 5}, [], id="chat-worker",
         ),
         pytest.param(SAMPLE, CHANGED, {"hello": 5}, ["cooldownPeriod 30"], id="KEDA's sample"),
         pytest.param((SAMPLE_JOB,), REFUSED, {}, [], id="KEDA's sample of a ScaledJob"),

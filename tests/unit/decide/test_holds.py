@@ -34,11 +34,11 @@ from scanpool.decide.cost import Learned
 from scanpool.decide.decision import Rung, Step
 from scanpool.decide.looks import Look
 from scanpool.models.conditions import LimitedBy, Reason
+from scanpool.models.fallback import Fallback
 from scanpool.models.llm import OnQuotaExhausted
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.spec import (
     Behavior,
-    Fallback,
     MemoryTarget,
     PoolSpec,
     ScalingRules,

@@ -15,10 +15,11 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.models.conditions import LimitedBy, Reason
+from scanpool.models.fallback import Fallback
 from scanpool.models.llm import ONLY, OnQuotaExhausted
 from scanpool.models.observation import Observation, QueueDepth
 from scanpool.models.reading import Available, Unavailable
-from scanpool.models.spec import Behavior, Fallback, MemoryTarget, PoolSpec
+from scanpool.models.spec import Behavior, MemoryTarget, PoolSpec
 from strategies import (
     MOST_REPLICAS,
     Scenario,

@@ -6,32 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import NOW, memory, observe, pool, settled, signals, think, unseen
-from scanpool.decide import Memory, after_deciding, checkpoint, observed, restore
-from scanpool.decide.decision import Decision, Step
+from builders import NOW
+from scanpool.decide import Memory, after_observing, checkpoint, observed, restore
 from scanpool.decide.memory import Checkpoint
-from scanpool.decide.observed import PERIOD_SECONDS, SLOT_SECONDS, Observed
-from scanpool.models.conditions import LimitedBy, Reason
-from scanpool.models.reading import Unavailable
-from scanpool.models.spec import Mode
+from scanpool.decide.observed import PERIOD_SECONDS, SLOT_SECONDS, Change, Observed
+from scanpool.models.conditions import LimitedBy
 
-OBSERVING = pool(mode=Mode.OBSERVE)
-GAP = (Unavailable(Reason.BROKER_UNREACHABLE, "look there"),)
 SECONDS = 10.0
 
 
-def decision(current: int, desired: int) -> Decision:
-    step = Step("demand", current, desired, "as the queues ask")
-    return Decision(current, desired, desired, LimitedBy.NONE, (step,), {})
+def decided(current: int, desired: int, at: float = NOW) -> Change:
+    return Change(at, current, desired, LimitedBy.NONE, "as the queues ask")
 
 
 def after(ticks: Iterable[tuple[int, int]], holds_at: Iterable[int] = ()) -> Observed:
     """Return what is known after ticks of what the Deployment asks for and what is decided."""
     seen = Observed()
     for index, (current, desired) in enumerate(ticks):
-        gaps = GAP if index in set(holds_at) else ()
-        now = signals(now=NOW + index * SECONDS, gaps=gaps)
-        seen = observed.step(seen, now, decision(current, desired))
+        change = decided(current, desired, NOW + index * SECONDS)
+        seen = observed.step(seen, change, holds=index in set(holds_at))
     return seen
 
 
@@ -70,7 +63,7 @@ def test_what_is_older_than_an_hour_is_forgotten() -> None:
     seen = after([(3, 7)])
 
     def left(seconds: float) -> int:
-        return observed.step(seen, signals(now=NOW + seconds), decision(3, 7)).changes
+        return observed.step(seen, decided(3, 7, NOW + seconds), holds=False).changes
 
     assert left(PERIOD_SECONDS - SLOT_SECONDS) == 1
     assert left(PERIOD_SECONDS + 1) == 0
@@ -87,32 +80,14 @@ def test_it_is_bounded_and_counts_no_more_than_there_were(ticks: list[tuple[int,
 
 def test_the_next_process_goes_on_counting() -> None:
     """Its first look, which decides nothing, does not make the same change a second one."""
-    _, known, found = think(OBSERVING, observe(3, 70), settled(3))
-    known = after_deciding(known, OBSERVING, signals(), found)
-    assert known.observed is not None
-    assert known.observed.changes == 1
-
+    known = after_observing(Memory(), decided(3, 7), holds=False)
     kept = Checkpoint.model_validate(checkpoint(known).model_dump(mode="json", by_alias=True))
-    restarted = restore(kept, NOW)
-    for tick in range(3):
-        now = NOW + (1 + tick) * SECONDS
-        seen, restarted, found = think(OBSERVING, observe(3, 70), restarted, now)
-        restarted = after_deciding(restarted, OBSERVING, seen, found)
 
+    restarted = after_observing(restore(kept, NOW), decided(3, 3, NOW + 10), holds=True)
+    restarted = after_observing(restarted, decided(3, 7, NOW + 20), holds=False)
     assert restarted.observed is not None
     assert (restarted.observed.changes, restarted.observed.desired) == (1, 7)
 
 
-def test_a_pool_that_acts_has_nothing_to_show() -> None:
-    known = memory()
-    known = Memory(known.history, observed=Observed(7, (observed.Slot(int(NOW), 2),)))
-    seen, learned, found = think(pool(), observe(3, 70), known)
-
-    assert after_deciding(learned, pool(), seen, found).observed is None
+def test_a_pool_that_has_never_observed_keeps_nothing_of_it() -> None:
     assert restore(checkpoint(Memory()), NOW).observed is None
-
-
-def test_unread_queues_are_no_change() -> None:
-    seen, learned, found = think(OBSERVING, observe(3, queues=unseen()), settled(3))
-
-    assert after_deciding(learned, OBSERVING, seen, found).observed == Observed()

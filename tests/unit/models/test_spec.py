@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from builders import pool
 from scanpool.crd import structural_schema
 from scanpool.models.base import Model, Rule
+from scanpool.models.fallback import Fallback
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.http_access import Header
 from scanpool.models.llm import (
@@ -28,7 +29,6 @@ from scanpool.models.llm import (
 from scanpool.models.schedule import Schedule
 from scanpool.models.spec import (
     Behavior,
-    Fallback,
     MemoryTarget,
     Mode,
     PoolSpec,

@@ -9,6 +9,7 @@ from builders import (
     ANSWER,
     API_KEY,
     NOW,
+    WHOLE_KEY,
     depth,
     llm,
     llm_signals,
@@ -28,11 +29,12 @@ from scanpool.decide.decision import Ceiling, Decision
 from scanpool.decide.memory import Memory
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
 from scanpool.models.error_codes import Refusals
+from scanpool.models.fallback import Fallback
 from scanpool.models.llm import OnQuotaExhausted, Probe
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.pause import Pause
 from scanpool.models.reading import Unavailable
-from scanpool.models.spec import Fallback, Mode, PoolSpec
+from scanpool.models.spec import Mode, PoolSpec
 from scanpool.report import conditions
 from scanpool.report.conditions import (
     MAX_MESSAGE_CHARACTERS,
@@ -648,3 +650,15 @@ def test_every_reason_is_given_somewhere(reason: Reason) -> None:
     given = re.compile(rf"\bReason\.{reason.name}\b")
 
     assert any(given.search(path.read_text()) for path in sources)
+
+
+def test_a_fallback_acts_and_ready_still_tells_what_is_missing() -> None:
+    fallback = Fallback(failure_threshold=1, replicas=2)
+    spec = pool(llm=llm(usage=WHOLE_KEY, fallback=fallback))
+    blind = observe(1, 50, usage=unseen(Reason.PROMETHEUS_UNREACHABLE))
+
+    missing = ("False", Reason.PROMETHEUS_UNREACHABLE)
+    assert thought(ConditionType.READY, spec, blind)[:2] == missing
+    assert thought(ConditionType.METRICS_AVAILABLE, spec, blind)[:2] == missing
+    acting = ("True", Reason.SCALING_ENABLED)
+    assert thought(ConditionType.SCALING_ACTIVE, spec, blind)[:2] == acting

@@ -3,7 +3,7 @@
 The only room of `decide` that sees readings; what it makes of them is all that the others get.
 """
 
-from scanpool.decide import working_sets
+from scanpool.decide import fallback, working_sets
 from scanpool.decide.assess import gaps, provider, queues, room, workers
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
@@ -20,16 +20,19 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
     there = workers.workers(target, memory.history.scaled_at)
     used = [pod.memory_used for pod in target.pods if pod.memory_used is not None]
     sets = working_sets.step(memory.working_sets, max(used, default=None), now)
-    llms, missing = {}, [] if spec.limits else list(gaps.find(spec, observation, None))
+    llms, of_limits = {}, {}
     for name in spec.limits:
         one, seen = spec.only(name), observation.only(name)
         llms[name], vetted = provider.assess(one, seen, memory.of(name), there, now)
-        missing += gaps.find(one, vetted, llms[name])
+        of_limits[name] = gaps.of_limit(one, vetted, llms[name])
+    missing = fallback.Missing(gaps.of(observation.queues), of_limits, gaps.of(observation.nodes))
+    failures = fallback.step(memory.failures, missing)
+    stood_in = fallback.stood_in(spec, failures, missing)
     return Signals(
         now=now,
         workers=there,
         backlog=queues.backlog(spec, observation, target.replicas),
-        gaps=tuple(missing),
+        gaps=fallback.left(missing, stood_in),
         is_first_look=not memory.history.recommendations,
         working_sets=sets,
         room=room.room(spec.memory, observation, sets.percentile or 0, now)
@@ -38,4 +41,6 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         first_expiry=queues.first_expiry(observation.rates),
         llms=llms,
         unseen=observation.queue_gaps,
+        failures=failures,
+        stood_in=stood_in,
     )

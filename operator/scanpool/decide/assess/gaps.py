@@ -1,10 +1,12 @@
 """Which of the readings that a pool asks for are missing: while any is, the pool holds."""
 
+from typing import Any
+
 from scanpool.decide.limits import TOKEN_UNITS, KnownLimits
 from scanpool.decide.llm_signals import LlmSignals, Use
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import Observation
-from scanpool.models.reading import Available, Unavailable
+from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec
 
 # Why a provider may be silent for a while that its limits outlast. What needs a person does not.
@@ -24,26 +26,23 @@ def bridged(observation: Observation, known: KnownLimits) -> Unavailable | None:
     return silent if is_known and isinstance(observation.usage, Available) else None
 
 
-def find(
-    spec: PoolSpec, observation: Observation, llm: LlmSignals | None
-) -> tuple[Unavailable, ...]:
-    """Return the missing readings, the queues' first; each says why and what to do.
+def of(reading: Reading[Any] | None) -> tuple[Unavailable, ...]:
+    """Return the reading if it is asked for and missing."""
+    return (reading,) if isinstance(reading, Unavailable) else ()
+
+
+def of_limit(spec: PoolSpec, observation: Observation, llm: LlmSignals) -> tuple[Unavailable, ...]:
+    """Return what is missing of the pool's only limit; each says why and what to do.
 
     A limit on tokens that nobody tells, although all who are asked answer, is a gap too: its
     ceiling is unknown. While the provider refuses to be paid it tells none, and the breaker
     decides. The Admin API is missed only where nobody else tells the limit.
     """
-    readings = (
-        observation.queues,
-        observation.rates,
-        observation.provider,
-        observation.usage,
-        observation.nodes,
-    )
+    readings = (observation.rates, observation.provider, observation.usage)
     missing = tuple(reading for reading in readings if isinstance(reading, Unavailable))
     if awaits_first_call(observation):
         missing = tuple(reading for reading in missing if reading is not observation.usage)
-    if spec.llm is None or llm is None:
+    if spec.llm is None:
         return missing
     if llm.bridged is not None:
         return tuple(reading for reading in missing if reading is not llm.bridged)

@@ -43,9 +43,14 @@ def explain(body: Mapping[str, Any]) -> str:
 
 
 def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
-    yield _replicas(pool, status)
-    if status.observed is not None:
-        yield _observed(status.observed)
+    unlimited = status.limited_by in (None, LimitedBy.NONE)
+    yield (
+        f"{pool.key}: {_figure(status.replicas)} replicas, "
+        f"{_figure(status.ready_replicas)} ready, {_figure(status.desired_replicas)} desired"
+        f"{'' if unlimited else f', limited by {status.limited_by}'}"
+        f"{'' if status.schedule is None else f', under schedule {status.schedule}'}"
+    )
+    yield from _observed(status.observed)
     if status.backlog is not None:
         yield f"  backlog      {status.backlog:,} messages ({status.backlog_source})"
     if status.llms is not None:
@@ -55,7 +60,12 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
     if (memory := status.memory) is not None:
         takes = f"{memory.per_replica} per replica ({memory.per_replica_source})"
         yield f"  memory       {takes}; {_figure(memory.fits)} more fit on {memory.nodes} nodes"
-    yield from _decided(status)
+    for one in status.llms or (status.llm,):
+        if one is not None:
+            yield from ("", *_figures(one))
+    if status.steps:
+        yield from ("", *_ladder(status.steps))
+        yield from ("", f"What decided: {_decisive(status.steps)}.")
     if not isinstance(pool.spec, Unavailable) and (what := lift(pool.spec, status)) is not None:
         yield f"What would lift it: {what}."
     yield from ("", "Conditions:")
@@ -63,32 +73,15 @@ def _lines(pool: Pool, status: PoolStatus) -> Iterator[str]:
         yield f"  {condition.type}={condition.status} ({condition.reason}): {condition.message}"
 
 
-def _replicas(pool: Pool, status: PoolStatus) -> str:
-    unlimited = status.limited_by in (None, LimitedBy.NONE)
-    return (
-        f"{pool.key}: {_figure(status.replicas)} replicas, "
-        f"{_figure(status.ready_replicas)} ready, {_figure(status.desired_replicas)} desired"
-        f"{'' if unlimited else f', limited by {status.limited_by}'}"
-        f"{'' if status.schedule is None else f', under schedule {status.schedule}'}"
-    )
-
-
-def _decided(status: PoolStatus) -> Iterator[str]:
-    for one in status.llms or (status.llm,):
-        if one is not None:
-            yield from ("", *_figures(one))
-    if status.steps:
-        yield from ("", *_ladder(status.steps))
-        yield from ("", f"What decided: {_decisive(status.steps)}.")
-
-
-def _observed(observed: ObservedStatus) -> str:
+def _observed(observed: ObservedStatus | None) -> Iterator[str]:
+    if observed is None:
+        return
     changes = "1 change" if observed.changes == 1 else f"{observed.changes} changes"
     told = f"  observed     {changes} of replicas left undone within the last hour"
-    if not observed.last:
-        return told
-    last = observed.last[0]
-    return f"{told}; at {last.time} from {last.from_replicas} to {last.to_replicas}: {last.reason}"
+    for last in observed.last[:1]:
+        change = f"from {last.from_replicas} to {last.to_replicas}"
+        told += f"; at {last.time} {change}: {last.reason}"
+    yield told
 
 
 def _ladder(steps: tuple[StepStatus, ...]) -> Iterator[str]:
