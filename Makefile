@@ -7,11 +7,13 @@ INSTALLED := $(VENV)/.installed
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
-.PHONY: help demo replay test lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
 	@echo "make replay          the published load tests, with KEDA and with scanpool"
+	@echo "make bench [POOLS=1000] [KEYS=20]  many pools, and what they cost; on the cluster that"
+	@echo "                     KUBECONFIG names, else on a stand-in"
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
@@ -29,6 +31,13 @@ demo: $(INSTALLED)
 
 replay: $(INSTALLED)
 	@$(BIN)/scanpool-replay
+
+POOLS := 100
+KEYS := 20
+
+bench: $(INSTALLED)
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
+	@$(BIN)/scanpool-sandbox bench --pools $(POOLS) --keys $(KEYS)
 
 test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
@@ -75,5 +84,5 @@ kind-up kind-e2e kind-down: kind-%:
 	@scripts/kind.sh $*
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist bench.json .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from scanpool_sandbox.demo import main as demo  # noqa: PLC0415 - see above
 
         return demo(arguments[1:])
+    if arguments[:1] == ["bench"]:
+        from scanpool_sandbox.bench import main as bench  # noqa: PLC0415 - see above
+
+        return bench(arguments[1:])
     options = _parser().parse_args(arguments)
     run = {
         "openai": _openai,
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("kube", help="a Kubernetes API; see kube --help", add_help=False)
     commands.add_parser("demo", help="the whole story; see demo --help", add_help=False)
+    commands.add_parser("bench", help="many pools; see bench --help", add_help=False)
     return parser
 
 

@@ -50,13 +50,15 @@ def owner_reference(owner: Obj) -> Obj:
     }
 
 
+def controller_of(obj: Obj) -> str:
+    """Return the uid of the object's controller; empty if it has none."""
+    references = obj["metadata"].get("ownerReferences") or []
+    return next((str(one["uid"]) for one in references if one.get("controller")), "")
+
+
 def is_controlled_by(obj: Obj, owner: Obj) -> bool:
     """Tell whether `owner` is the controller of `obj`."""
-    references = obj["metadata"].get("ownerReferences") or []
-    return any(
-        reference.get("controller") and reference.get("uid") == owner["metadata"]["uid"]
-        for reference in references
-    )
+    return controller_of(obj) == str(owner["metadata"]["uid"])
 
 
 def find_condition(obj: Obj, kind: str) -> Obj | None:

@@ -38,7 +38,8 @@ class Store:
     def __init__(self, history_length: int = HISTORY_LENGTH) -> None:
         self.revision = 1
         self._history_length = history_length
-        self._objects: dict[Key, dict[tuple[str, str], Obj]] = {}
+        # By namespace and name: controllers ask for one namespace at a time, for each object in it.
+        self._objects: dict[Key, dict[str, dict[str, Obj]]] = {}
         self._history: dict[Key, deque[Change]] = {}
         self._oldest: dict[Key, int] = {}
         self._listeners: dict[Key | None, list[Callable[[Change], None]]] = {}
@@ -55,25 +56,25 @@ class Store:
 
     def get(self, key: Key, namespace: str, name: str) -> Obj | None:
         """Return the stored object itself: read it, do not change it."""
-        return self._objects.get(key, {}).get((namespace, name))
+        return self._objects.get(key, {}).get(namespace, {}).get(name)
 
     def items(self, key: Key, namespace: str = "") -> list[Obj]:
         """Return the stored objects themselves, in the order of namespace and name."""
-        objects = self._objects.get(key, {})
-        return [objects[at] for at in sorted(objects) if not namespace or at[0] == namespace]
+        homes = self._objects.get(key, {})
+        chosen = [homes.get(namespace, {})] if namespace else [homes[at] for at in sorted(homes)]
+        return [objects[name] for objects in chosen for name in sorted(objects)]
 
     def put(self, key: Key, obj: Obj) -> Obj:
         """Commit an object under a new revision and tell everyone."""
-        at = (namespace_of(obj), name_of(obj))
-        objects = self._objects.setdefault(key, {})
-        previous = objects.get(at)
-        objects[at] = obj
+        objects = self._objects.setdefault(key, {}).setdefault(namespace_of(obj), {})
+        previous = objects.get(name_of(obj))
+        objects[name_of(obj)] = obj
         self._commit("ADDED" if previous is None else "MODIFIED", key, obj, previous)
         return obj
 
     def remove(self, key: Key, namespace: str, name: str) -> Obj:
         """Take an object out; returned is its last state, under the deletion's revision."""
-        previous = self._objects[key].pop((namespace, name))
+        previous = self._objects[key][namespace].pop(name)
         last = copied(previous)
         self._commit("DELETED", key, last, previous)
         return dict(last)

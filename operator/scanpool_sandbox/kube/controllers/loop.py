@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _COALESCE_SECONDS = 0.01
 """Changes that come in a burst are handled in one pass."""
+_REST = 2.0
+"""A pass over thousands of objects takes long: the server then has twice as long for requests."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,15 +42,17 @@ async def run_controller(
     try:
         while True:
             wake.clear()
+            began = time.monotonic()
             try:
                 reconcile()
             except Exception:  # noqa: BLE001 - logged, and the next pass makes it good
                 _log.exception("a pass of %s failed", reconcile)
+            took = time.monotonic() - began
             # Not wait_for: before Python 3.12 it can lose a cancellation.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(resync_seconds):
                     await wake.wait()
-            await asyncio.sleep(_COALESCE_SECONDS)
+            await asyncio.sleep(max(_COALESCE_SECONDS, _REST * took))
     finally:
         for stop in stops:
             stop()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.controllers.events import emit
 from scanpool_sandbox.kube.objects import (
     Obj,
+    controller_of,
     copied,
     find_condition,
-    is_controlled_by,
     name_of,
     namespace_of,
     owner_reference,
@@ -72,10 +73,11 @@ def deletion_order(pod: Obj) -> tuple[object, ...]:
 def reconcile_replica_sets(api: Api) -> None:
     """Create and delete pods, and report how many there are."""
     resource = api.resource("replicasets", "apps")
-    pods = api.store.items(("", "pods"))
+    mine: defaultdict[str, list[Obj]] = defaultdict(list)
+    for pod in api.store.items(("", "pods")):
+        mine[controller_of(pod)].append(pod)
     for replica_set in api.store.items(resource.key):
-        mine = [pod for pod in pods if is_controlled_by(pod, replica_set)]
-        active = [pod for pod in mine if is_active(pod)]
+        active = [pod for pod in mine[replica_set["metadata"]["uid"]] if is_active(pod)]
         if not replica_set["metadata"].get("deletionTimestamp"):
             _scale(api, replica_set, active)
         api.set_status(resource, replica_set, _status(replica_set, active))
