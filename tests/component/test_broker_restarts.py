@@ -100,7 +100,8 @@ async def test_no_change_of_replicas_that_the_queues_do_not_ask_for(tmp_path: Pa
             ),
         )
         cluster, clients = Cluster(server.management_url), HttpClients()
-        observer = Observer(cast("Any", cluster), clients, executor, time.time)
+        fake = cast("Any", cluster)
+        observer = Observer(fake, fake, clients, executor, lambda *_: None, time.time)
         worker = Worker(server.amqp_url())
         worker.start()
         remembered, unheld = memory(), 0

@@ -124,7 +124,7 @@ def test_with_a_role_alone_a_pool_is_scaled_and_nothing_is_refused(
             scene.create_deployment(NAME)
             scene.create_pool(NAME, QUEUE, memory={"enabled": False})
             scene.wait_status(NAME, replicas=2, readyReplicas=2)
-            assert scene.condition(NAME, "Ready")["status"] == "True"
+            scene.wait_condition(NAME, "Ready", "True")
             asked = [entry for entry in stage.audit() if entry.resource]
 
             # What it may not see is said, and holds.

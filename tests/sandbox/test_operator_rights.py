@@ -3,6 +3,8 @@
 import yaml
 
 from sandbox.kube_client import ROOT
+from sandbox.patience import until
+from sandbox.scene import Scene
 
 NAME = "scan-worker"
 QUEUE = "scan.vision"
@@ -25,14 +27,19 @@ def test_every_right_is_used_and_nothing_is_done_without_one(scene) -> None:
     scene.create_pool(NAME, QUEUE)
     scene.wait_status(NAME, replicas=2, readyReplicas=2)
 
-    audit = [entry for entry in scene.stage.audit() if entry.resource]
-    used = {
+    # A watch is on record once the server has ended it.
+    until("every right was used", lambda: granted() <= used(scene), lambda: used(scene))
+    assert [entry for entry in scene.stage.audit() if entry.code in (401, 403)] == []
+    assert used(scene) == granted()
+
+
+def used(scene: Scene) -> set[tuple[str, str, str]]:
+    return {
         (
             entry.verb,
             entry.group,
             entry.resource + (f"/{entry.subresource}" if entry.subresource else ""),
         )
-        for entry in audit
+        for entry in scene.stage.audit()
+        if entry.resource
     }
-    assert {entry.code for entry in audit if entry.code in (401, 403)} == set()
-    assert used == granted()

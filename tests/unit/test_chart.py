@@ -24,7 +24,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 REUSE = "--reset-then-reuse-values"
 KEEP = {"helm.sh/resource-policy": "keep"}
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
-OF_THE_CLUSTER = {"nodes", "namespaces", "customresourcedefinitions"}
+OF_THE_CLUSTER = {"nodes"}
 """The resources, of those that the operator may ever ask for, that are in no namespace."""
 EVERYTHING: dict[str, Any] = {
     "commonLabels": {"team": "scan"},
@@ -253,8 +253,8 @@ def test_named_namespaces_reach_the_operator() -> None:
 def test_nodes_can_be_seen_beside_named_namespaces() -> None:
     role = only("ClusterRole", rendered({**NAMESPACED, "rbac.nodes": True}))
     assert grants(role["rules"]) == {
-        (group, resource, "list")
-        for group in ("", "metrics.k8s.io")
+        (group, resource, verb)
+        for group, verb in (("", "list"), ("", "watch"), ("metrics.k8s.io", "list"))
         for resource in ("nodes", "pods")
     }
 

@@ -16,6 +16,7 @@ from scanpool.dashboard.grafana import dashboard
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.llm import UsagePreset
 from scanpool.models.spec import PoolSpec
+from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool.report.zone import Zone
 
@@ -65,6 +66,7 @@ def named(text: str) -> list[str]:
 def metric_names() -> list[str]:
     registry = CollectorRegistry()
     Metrics(registry)
+    LoopMetrics(registry)
     return [
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in registry.collect()

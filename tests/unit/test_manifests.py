@@ -16,6 +16,7 @@ from promql import alert_rules
 from scanpool import cli, settings
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.spec import PoolSpec
+from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool_sandbox import cli as sandbox_cli
 
@@ -29,17 +30,16 @@ NOT_KUSTOMIZED = {SAMPLES / "pool-minimal.yaml", KIND / "users.yaml"}
 """Applied one at a time, by their names."""
 
 GRANTED = {
-    ("scan.eco2.io", "scanworkerpools"): {"get", "list", "watch"},
+    ("scan.eco2.io", "scanworkerpools"): {"list", "watch"},
     ("scan.eco2.io", "scanworkerpools/status"): {"patch"},
-    ("apps", "deployments"): {"get"},
+    ("apps", "deployments"): {"list", "watch"},
     ("apps", "deployments/scale"): {"get", "patch"},
-    ("", "nodes"): {"list"},
-    ("", "pods"): {"list"},
+    ("", "nodes"): {"list", "watch"},
+    ("", "pods"): {"list", "watch"},
     ("metrics.k8s.io", "nodes"): {"list"},
     ("metrics.k8s.io", "pods"): {"list"},
     ("", "secrets"): {"get"},
     ("", "events"): {"create"},
-    ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
 }
 REAL_LOOKING = re.compile(
     r"sk-(proj-|svcacct-)?[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16}|BEGIN .*PRIVATE"
@@ -337,6 +337,7 @@ def test_images_are_of_this_version() -> None:
 def test_alerts_ask_for_metrics_and_labels_that_exist() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
+    LoopMetrics(registry)
     families = list(registry.collect())
     known = {
         f"{family.name}_total" if family.type == "counter" else family.name for family in families

@@ -1,14 +1,16 @@
-"""What kopf calls: start, every event of a pool, the liveness probe, stop. The only user of kopf.
+"""What kopf calls: start, the liveness probe, stop. The only user of kopf.
 
-Only raw events are handled: kopf then writes nothing to the pools, no finalizer and no annotation.
+The pools are watched like everything else (`kube.watched`), so that one index tells what there is.
 """
 
 import asyncio
 import logging
+import os
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import kopf
@@ -19,9 +21,9 @@ from scanpool.controller.loops import Loops
 from scanpool.controller.reconcile import Reconciler
 from scanpool.kube.api import KubeApi
 from scanpool.kube.cluster import Cluster
-from scanpool.models.names import GROUP, PLURAL, VERSION
-from scanpool.models.reading import Unavailable
+from scanpool.kube.watched import Watched
 from scanpool.observe.observer import Observer
+from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool.settings import Settings
 from scanpool.sources.http import HttpClients
@@ -29,15 +31,9 @@ from scanpool.sources.http import HttpClients
 # Threads for the clients that block. Each call takes milliseconds to, at worst, its time-out of
 # some seconds; 300 pools at 10 s intervals make about 100 calls a second.
 THREADS = 16
-# A watch that the API server ends after this long is renewed; one that says nothing for longer is
-# broken somewhere on the way, and is opened anew.
-WATCH_SECONDS = 300
-CONNECT_SECONDS = 10
-REQUEST_SECONDS = 30
-# How often to look whether the pools' CRD has come, where kopf does not watch for it.
-KIND_SECONDS = 2
 
-logger = logging.getLogger(__name__)
+# kopf takes one before it begins to stop; together it is less than five.
+STOP_SECONDS = 3.0
 
 
 def run(settings: Settings) -> None:
@@ -47,12 +43,12 @@ def run(settings: Settings) -> None:
         log_format=kopf.LogFormat.JSON if settings.json_logs else kopf.LogFormat.FULL,
     )
     if not settings.verbose:
-        # They tell of every event of every pool, and of every probe, that it was handled.
-        for chatty in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
+        # They tell of every probe that it was answered.
+        for chatty in ("kopf.activities.probe", "aiohttp.access"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
     kopf.run(
         registry=registry(settings),
-        settings=_kopf_settings(settings),
+        settings=_kopf_settings(),
         memo=kopf.Memo(),
         standalone=True,
         clusterwide=not settings.namespaces,
@@ -67,6 +63,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        # It looks once at what the API server serves, although it watches none of it.
         return kopf.login_via_client(**kwargs)
 
     @kopf.on.startup(registry=handlers)
@@ -76,72 +73,68 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(memo: kopf.Memo, **_: Any) -> None:
-        await memo.parts.aclose()
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    async def pool_event(event: kopf.RawEvent, body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
-        if event["type"] == "DELETED":
-            metadata = body.metadata
-            await memo.loops.remove(metadata.namespace, metadata.name, metadata["uid"])
-        else:
-            await memo.loops.update(body)
+        with _ending_in_time():
+            await memo.parts.aclose()
 
     @kopf.on.probe(registry=handlers, id="ticks")
     async def ticks(memo: kopf.Memo, **_: Any) -> str:
-        if stuck := memo.loops.stuck():
+        if not memo.loops.is_getting_on():
             # kopf's probe endpoint hangs on every other exception.
-            raise kopf.PermanentError(f"no tick has finished in time for {', '.join(stuck)}")
+            raise kopf.PermanentError("no tick of any pool has finished in time")
         return "in time"
 
     return handlers
+
+
+@contextmanager
+def _ending_in_time() -> Iterator[None]:
+    """End the process if what is to be closed does not close: calls that block cannot be ended.
+
+    Nothing is lost that matters: every write is a single request, and conditional where it has to
+    be.
+    """
+    last = threading.Timer(STOP_SECONDS, os._exit, (0,))
+    last.daemon = True
+    last.start()
+    yield
+    last.cancel()
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Loops]:
     """Build all that an operator is made of, and close it in reverse, even where a start fails."""
     async with AsyncExitStack() as parts:
-        metrics = Metrics(REGISTRY)
+        metrics, loop_metrics = Metrics(REGISTRY), LoopMetrics(REGISTRY)
         server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
         parts.callback(thread.join)
         parts.callback(server.server_close)
         parts.callback(server.shutdown)
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="scanpool")
-        api = KubeApi(executor, THREADS)
-        parts.callback(api.close)
+        api = KubeApi(executor, THREADS, loop_metrics.asked)
+        parts.push_async_callback(api.aclose)
         # In a thread: calls that are under way may take until their time-outs.
         parts.push_async_callback(asyncio.to_thread, executor.shutdown, cancel_futures=True)
         http = HttpClients()
         parts.push_async_callback(http.aclose)
         cluster = Cluster(api, time.time)
-        if settings.namespaces:
-            await _kind_served(cluster)
-        observer = Observer(cluster, http, executor, time.time)
+        watched = Watched(api, settings.namespaces, loop_metrics.rewatched, time.time)
+        parts.push_async_callback(watched.close)
+        observer = Observer(watched, cluster, http, executor, loop_metrics.read, time.time)
         parts.push_async_callback(observer.close)
         reconciler = Reconciler(cluster, observer, Claims(), metrics, time.time)
-        loops = Loops(reconciler, metrics, time.monotonic)
+        loops = Loops(reconciler, metrics, loop_metrics, time.monotonic)
         parts.push_async_callback(loops.close)
+        watched.watch_pools(loops)
+        watchdog = asyncio.create_task(loops.watch())
+        parts.callback(watchdog.cancel)
         yield loops
 
 
-async def _kind_served(cluster: Cluster) -> None:
-    """Wait until the API server knows the pools: kopf, as set up below, looks for them once."""
-    while isinstance(served := await cluster.read_kind(), Unavailable):
-        logger.warning("waiting for the CRD of the ScanWorkerPools: %s", served.message)
-        await asyncio.sleep(KIND_SECONDS)
-
-
-def _kopf_settings(told: Settings) -> kopf.OperatorSettings:
+def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    # To notice namespaces and CRDs as they come, kopf watches those of the whole cluster. Whoever
-    # names namespaces may have no rights beyond them, and the names are known.
-    settings.scanning.disabled = bool(told.namespaces)
-    # Events are written on transitions, by the reconciler; kopf would write one per log line.
+    # kopf watches nothing, and need not look for what it could watch.
+    settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.watching.server_timeout = WATCH_SECONDS
-    settings.watching.client_timeout = WATCH_SECONDS + REQUEST_SECONDS
-    settings.watching.connect_timeout = CONNECT_SECONDS
-    settings.networking.connect_timeout = CONNECT_SECONDS
-    settings.networking.request_timeout = REQUEST_SECONDS
     # Without daemons of its own, kopf has nothing to poll for at the end; it must not wait for it.
     settings.background.cancellation_polling = 1
     return settings

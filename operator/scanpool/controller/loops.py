@@ -1,66 +1,81 @@
 """One loop per pool: a tick, a wait of the polling interval, the next tick.
 
-Loops live beside the watch stream rather than in kopf's daemons, which put a finalizer on every
-object: a pool could then not be deleted while no operator runs.
+Loops live beside the watch rather than in kopf's daemons, which put a finalizer on every object: a
+pool could then not be deleted while no operator runs.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
+from zlib import crc32
 
 from scanpool.controller.reconcile import Reconciler
 from scanpool.decide import Memory
 from scanpool.models.pool import Pool
 from scanpool.models.units import Clock
+from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 
 # A tick's reads end within 15 s and its few writes within 10 s each; longer is a defect.
 TICK_TIMEOUT_SECONDS = 60.0
 # Intervals without a finished tick after which a loop counts as stuck.
 MISSED_INTERVALS = 3
+# How often to look for loops that are stuck; they are for more than a minute before.
+WATCHDOG_SECONDS = 10.0
+# Between the first ticks of pools that come together, as at a start: about what a tick computes.
+FIRST_TICKS_SECONDS = 0.005
+# crc32 has so many values.
+HASHES = 2**32
 
 logger = logging.getLogger(__name__)
 
 
 class _Loop:
-    """The loop of one pool."""
+    """The loop of one pool. Its first tick is due at `due`, on the clock `monotonic`."""
 
     def __init__(
         self,
         pool: Pool,
+        due: float,
         reconciler: Reconciler,
-        metrics: Metrics,
+        metrics: LoopMetrics,
         monotonic: Clock,
-        forget: Callable[["_Loop"], None],
+        finished: Callable[[], None],
     ) -> None:
-        self._pool, self._reconciler, self._metrics = pool, reconciler, metrics
-        self._monotonic, self._forget = monotonic, forget
-        self._is_over, self._changed = False, asyncio.Event()
+        self.pool = pool
+        self._reconciler, self._metrics = reconciler, metrics
+        self._monotonic, self._finished = monotonic, finished
+        self._changed = asyncio.Event()
+        self._due = due
         self._finished_at = monotonic()
         self._task = asyncio.create_task(self._run(), name=pool.key)
 
     @property
     def key(self) -> tuple[str, str]:
         """Namespace and name of its pool."""
-        return self._pool.namespace, self._pool.name
-
-    @property
-    def uid(self) -> str:
-        """The object that the loop belongs to, which its name may outlive."""
-        return self._pool.uid
+        return self.pool.namespace, self.pool.name
 
     def update(self, pool: Pool) -> None:
         """Take the object as the API server has it; what a person changed is acted on at once."""
-        if (pool.generation, pool.pause) != (self._pool.generation, self._pool.pause):
+        if (pool.generation, pool.pause) != (self.pool.generation, self.pool.pause):
             self._changed.set()
-        self._pool = pool
+        self.pool = pool
 
     def is_stuck(self) -> bool:
         """Tell whether no tick has finished for longer than any healthy one takes."""
         waited = self._monotonic() - self._finished_at
-        return waited > TICK_TIMEOUT_SECONDS + MISSED_INTERVALS * self._pool.interval_seconds
+        return waited > TICK_TIMEOUT_SECONDS + MISSED_INTERVALS * self.pool.interval_seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    def abandon(self) -> None:
+        """End the loop, and its tick as soon as that can be ended."""
+        self._task.cancel()
 
     async def stop(self) -> None:
         """End the loop, its tick included."""
@@ -69,31 +84,43 @@ class _Loop:
 
     async def _run(self) -> None:
         memory: Memory | None = None
+        is_first = True
         while True:
-            self._changed.clear()
-            started = self._monotonic()
-            memory = await self._tick(memory)
-            if self._is_over:
-                logger.info("%s exists no more and is let go", self._pool.key)
-                self._forget(self)
-                return
-            # From start to start: a slow source must not stretch the interval.
-            rest = started + self._pool.interval_seconds - self._monotonic()
             # Not wait_for, which until Python 3.12 can swallow a cancellation.
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(rest, 0)):
+                async with asyncio.timeout(max(self._due - self._monotonic(), 0)):
                     await self._changed.wait()
+            if self._changed.is_set():
+                self._changed.clear()
+            else:
+                self._metrics.began(self._monotonic() - self._due)
+            started = self._monotonic()
+            memory = await self._tick(memory)
+            self._due = self._next(started, is_first=is_first)
+            is_first = False
+
+    def _next(self, started: float, *, is_first: bool) -> float:
+        """Return when the next tick is due.
+
+        From start to start: a slow source must not stretch the interval. After the first tick
+        comes each pool's own moment within the interval, so that those that began together do not
+        go on together.
+        """
+        interval = self.pool.interval_seconds
+        if is_first:
+            return started + interval * crc32(self.pool.uid.encode()) / HASHES
+        if started < self._due:
+            # A change came first, of the interval perhaps. Never at once again.
+            return started + ((self._due - started) % interval or interval)
+        return max(self._due + interval, started)
 
     async def _tick(self, memory: Memory | None) -> Memory | None:
         """Carry out a tick. Whatever goes wrong in it, the loop goes on."""
-        pool, started, outcome = self._pool, self._monotonic(), "ok"
+        pool, started, outcome = self.pool, self._monotonic(), "ok"
         try:
             async with asyncio.timeout(TICK_TIMEOUT_SECONDS):
-                if await self._reconciler.is_gone(pool):
-                    self._is_over = True
-                    return None
                 after, memory = await self._reconciler.tick(pool, memory)
-            if self._pool is pool:
+            if self.pool is pool:
                 self.update(after)
         except TimeoutError:
             outcome = "timeout"
@@ -107,6 +134,7 @@ class _Loop:
             outcome = "error"
             logger.exception("A tick of %s failed", pool.key)
         self._finished_at = self._monotonic()
+        self._finished()
         self._metrics.ticked(outcome, self._finished_at - started)
         return memory
 
@@ -114,45 +142,112 @@ class _Loop:
 class Loops:
     """The loops of all pools. `monotonic` tells seconds that never go back."""
 
-    def __init__(self, reconciler: Reconciler, metrics: Metrics, monotonic: Clock) -> None:
-        self._reconciler, self._metrics, self._monotonic = reconciler, metrics, monotonic
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        metrics: Metrics,
+        loop_metrics: LoopMetrics,
+        monotonic: Clock,
+    ) -> None:
+        self._reconciler, self._metrics, self._loop_metrics = reconciler, metrics, loop_metrics
+        self._monotonic = monotonic
         self._loops: dict[tuple[str, str], _Loop] = {}
+        self._abandoned: list[_Loop] = []
+        self._next_first = monotonic()
+        self._got_on_at = monotonic()
 
-    async def update(self, body: Mapping[str, Any]) -> None:
-        """Start the loop of a pool, or tell it that the pool has changed."""
-        pool = Pool.from_body(body)
-        if (loop := self._loops.get((pool.namespace, pool.name))) is not None:
-            if loop.uid == pool.uid:
-                loop.update(pool)
-                return
-            await loop.stop()
-        self._loops[pool.namespace, pool.name] = _Loop(
-            pool, self._reconciler, self._metrics, self._monotonic, self._forget
-        )
+    async def replace(self, namespace: str, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Take all pools of a namespace, of all of them if it is empty.
 
-    async def remove(self, namespace: str, name: str, uid: str) -> None:
-        """End the loop of a pool that was deleted. The Deployment keeps its replicas.
-
-        A newer object of the same name, which may be heard of first, keeps its loop.
+        Those that are not among them are gone, which no event may have told: what is deleted while
+        a watch is broken, or in the moment in which the CRD goes, is never heard of.
         """
-        loop = self._loops.get((namespace, name))
-        if loop is not None and loop.uid == uid:
+        there = set()
+        for body in objects:
+            await self.put(body)
+            there.add((body["metadata"]["namespace"], body["metadata"]["name"]))
+        for loop in list(self._loops.values()):
+            if namespace in ("", loop.key[0]) and loop.key not in there:
+                logger.info("%s exists no more and is let go", loop.pool.key)
+                await self._end(loop)
+
+    async def put(self, body: Mapping[str, Any]) -> None:
+        """Start the loop of a pool, or tell it that the pool has changed."""
+        metadata = body["metadata"]
+        loop = self._loops.get((metadata["namespace"], metadata["name"]))
+        if loop is not None and loop.pool.uid == metadata["uid"]:
+            # The answer to a write comes twice: to the writer, and by the watch.
+            if not loop.pool.is_of(body):
+                loop.update(loop.pool.changed(body))
+            return
+        if loop is not None:
             await loop.stop()
-            self._forget(loop)
+        self._begin(Pool.from_body(body))
+
+    async def drop(self, body: Mapping[str, Any]) -> None:
+        """End the loop of a pool that was deleted. The Deployment keeps its replicas."""
+        metadata = body["metadata"]
+        loop = self._loops.get((metadata["namespace"], metadata["name"]))
+        if loop is not None and loop.pool.uid == metadata["uid"]:
+            await self._end(loop)
 
     async def close(self) -> None:
         """End all loops."""
-        loops = list(self._loops.values())
+        loops = [*self._loops.values(), *self._abandoned]
         self._loops.clear()
         await asyncio.gather(*(loop.stop() for loop in loops))
 
-    def _forget(self, loop: _Loop) -> None:
-        """Let go of a loop that has ended, unless another has taken its place."""
+    async def watch(self) -> None:
+        """Start loops anew that are stuck, each alone, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCHDOG_SECONDS)
+            await self.restart_stuck()
+
+    async def restart_stuck(self) -> None:
+        """Start the loops anew that do not get on, and say so in their pools' conditions."""
+        stuck = [loop for loop in self._loops.values() if loop.is_stuck()]
+        for loop in stuck:
+            logger.error("No tick of %s has finished in time: its loop starts anew", loop.pool.key)
+            loop.abandon()
+            self._abandoned.append(loop)
+            self._loop_metrics.restarted()
+            self._begin(loop.pool)
+        self._abandoned = [loop for loop in self._abandoned if not loop.is_over]
+        for loop in stuck:
+            await self._reconciler.report_stuck(loop.pool)
+
+    def is_getting_on(self) -> bool:
+        """Tell whether ticks finish, of any pool, if there is one.
+
+        Those that were started anew get their chance: it takes twice as long as for one to be
+        stuck.
+        """
+        if not self._loops:
+            return True
+        interval = min(loop.pool.interval_seconds for loop in self._loops.values())
+        patience = 2 * TICK_TIMEOUT_SECONDS + MISSED_INTERVALS * interval
+        return self._monotonic() - self._got_on_at <= patience
+
+    def _begin(self, pool: Pool) -> None:
+        now = self._monotonic()
+        if not self._loops:
+            self._got_on_at = now
+        self._next_first = max(self._next_first + FIRST_TICKS_SECONDS, now)
+        self._loops[pool.namespace, pool.name] = _Loop(
+            pool,
+            self._next_first,
+            self._reconciler,
+            self._loop_metrics,
+            self._monotonic,
+            self._get_on,
+        )
+
+    def _get_on(self) -> None:
+        self._got_on_at = self._monotonic()
+
+    async def _end(self, loop: _Loop) -> None:
+        await loop.stop()
         if self._loops.get(loop.key) is loop:
             del self._loops[loop.key]
             self._metrics.forget(*loop.key)
             self._reconciler.forget(*loop.key)
-
-    def stuck(self) -> list[str]:
-        """Return namespace/name of the pools whose loop does not get on."""
-        return ["/".join(key) for key, loop in self._loops.items() if loop.is_stuck()]

@@ -55,23 +55,13 @@ class Reconciler:
         self._cluster, self._observer, self._claims = cluster, observer, claims
         self._metrics, self._clock = metrics, clock
 
-    async def is_gone(self, pool: Pool) -> bool:
-        """Tell whether the API server knows that the pool exists no more.
-
-        A watch does not always tell: what is deleted while it is broken, or in the moment in which
-        the CRD goes, is never heard of.
-        """
-        found = await self._cluster.read_pool(pool.namespace, pool.name)
-        if isinstance(found, Unavailable):
-            return found.reason is Reason.NOT_FOUND
-        return bool(found.value["metadata"]["uid"] != pool.uid)
-
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         """Bring a pool one step nearer to what it should be.
 
         Returns the pool with the status that it now has, and the memory for its next tick; None
         before the first decision of this process.
         """
+        pool = replace(pool, status=_previous(pool))
         since = Since(_previous(pool), pool.generation)
         if isinstance(pool.spec, Unavailable):
             return await self._give_up(pool, since, pool.spec), memory
@@ -93,6 +83,14 @@ class Reconciler:
         outcome = Outcome(signals, decision, scaled, refusal, memory.observed)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
+
+    async def report_stuck(self, pool: Pool) -> None:
+        """Say in a pool's conditions that its ticks did not end, and that it begins anew."""
+        told = "no tick of this pool has ended in time, and its loop was started anew"
+        hint = "see the operator's log, and report it as a defect if it happens again"
+        since = Since(_previous(pool), pool.generation)
+        stuck = Unavailable(Reason.TICKS_STUCK, f"{told}; {hint}")
+        await self._give_up(pool, since, stuck)
 
     def forget(self, namespace: str, name: str) -> None:
         """Let go of a pool that was deleted: the others may have its share."""
@@ -160,6 +158,7 @@ class Reconciler:
         refusal = await self._cluster.scale(pool.namespace, name, *scaled)
         if refusal is not None:
             return None, refusal
+        self._observer.scaled(pool.namespace, name, scaled.after)
         target, limit, reason = f"{pool.namespace}/{name}", decision.limited_by, decision.reason
         logger.info("Scaled %s from %d to %d (limited by %s): %s", target, *scaled, limit, reason)
         change = f"from {scaled.before} to {scaled.after}; limited by {limit}: {reason}"
@@ -189,7 +188,7 @@ class Reconciler:
             told = f"{condition.type} is {condition.status}: {condition.message}"
             is_warning = not conditions.is_good(condition)
             await self._event(pool, Happening(condition.reason, told, is_warning))
-        return Pool.from_body(written.value)
+        return pool.changed(written.value)
 
     async def _event(self, pool: Pool, event: Happening) -> None:
         about = Object(pool.namespace, pool.name, pool.uid)
@@ -223,6 +222,9 @@ def _observed(spec: PoolSpec, signals: Signals, memory: Memory, decision: Decisi
 
 
 def _previous(pool: Pool) -> PoolStatus:
+    """Return the status that a pool has, read once."""
+    if isinstance(pool.status, PoolStatus):
+        return pool.status
     try:
         return PoolStatus.model_validate(pool.status)
     except ValidationError:

@@ -4,7 +4,8 @@ Series of one pool are put together with `max`: after a restart, Prometheus may 
 the process before. `$namespace` and `$pool` are the dashboard's variables.
 """
 
-from scanpool.report.metrics import CONDITION_STATUSES, POOL, TICK_SECONDS, TICKS, pool_metrics
+from scanpool.report.loop_metrics import TICK_SECONDS, TICKS
+from scanpool.report.metrics import CONDITION_STATUSES, POOL, pool_metrics
 
 METRICS = pool_metrics()
 SELECTED = ('namespace=~"$namespace"', 'pool=~"$pool"')

@@ -1,19 +1,25 @@
 """How to talk to the Kubernetes API: where it is, in which thread, and what its refusals mean.
 
+Single requests go through the client library, which blocks, in threads; lists and watches, which
+take long, through a client that does not.
+
 What the world does wrong comes back as `Unavailable`; nothing raises for it.
 """
 
 import json
 import os
-from collections.abc import Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from requests.utils import should_bypass_proxies
 
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
@@ -27,7 +33,17 @@ REQUEST_TIMEOUT = (3, 10)
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 DEFAULT_NAMESPACE = "default"
 
+# A page of a list is some megabytes, which a busy server takes seconds for.
+LIST_SECONDS = 30.0
+# What the methods of the clients begin with, where it is not the verb itself.
+VERBS = {"read": "get"}
+
 Json = dict[str, Any]
+Asked = Callable[[str], None]
+
+
+def unnoted(_: str) -> None:
+    """Count no request: a command of one request has nobody to tell."""
 
 
 class NoClusterError(Exception):
@@ -35,12 +51,13 @@ class NoClusterError(Exception):
 
 
 class KubeApi:
-    """The client of the API, which blocks, in `threads` threads of an executor.
+    """The clients of the API; the one that blocks has `threads` threads of an executor.
 
-    With neither a kubeconfig nor a pod's ServiceAccount it raises NoClusterError.
+    `asked` is called with the verb of each request. With neither a kubeconfig nor a pod's
+    ServiceAccount it raises NoClusterError.
     """
 
-    def __init__(self, executor: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, threads: int, asked: Asked = unnoted) -> None:
         configuration = client.Configuration()
         paths = config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
         try:
@@ -58,8 +75,11 @@ class KubeApi:
         configuration.retries = False
         self.namespace = chosen or DEFAULT_NAMESPACE
         """The one that counts where none is named, as for kubectl."""
+        self._configuration = configuration
         self._client = client.ApiClient(configuration)
         self._executor = executor
+        self._asked = asked
+        self._http: httpx.AsyncClient | None = None
         self.core = client.CoreV1Api(self._client)
         self.apps = client.AppsV1Api(self._client)
         self.custom = client.CustomObjectsApi(self._client)
@@ -68,11 +88,101 @@ class KubeApi:
         self, method: Callable[..., Any], *args: object, **kwargs: object
     ) -> Json | Unavailable:
         """Make one request, a method of the clients above, and return the object that came."""
+        verb = method.__name__.partition("_")[0]
+        self._asked(VERBS.get(verb, verb))
         return await in_thread(self._executor, _call, method, *args, **kwargs)
 
+    async def page(self, path: str, query: Mapping[str, str]) -> Json | Unavailable:
+        """Return a list, or a page of one."""
+        self._asked("list")
+        try:
+            answer = await self._streams().get(path, params=query, headers=self._authorization())
+        except (httpx.HTTPError, OSError) as error:
+            return _unanswered(error)
+        return _told(answer.status_code, answer.reason_phrase, answer.content)
+
+    async def events(
+        self, path: str, query: Mapping[str, str], silence_seconds: float
+    ) -> AsyncIterator[Json | Unavailable]:
+        """Yield what a watch tells: an empty object once it is open, then its events.
+
+        Ends when the server ends it. What goes wrong is yielded last: so is a silence of
+        `silence_seconds`.
+        """
+        self._asked("watch")
+        timeout = httpx.Timeout(LIST_SECONDS, read=silence_seconds)
+        opening = self._streams().stream(
+            "GET", path, params=query, headers=self._authorization(), timeout=timeout
+        )
+        try:
+            async with opening as answer:
+                if answer.status_code != httpx.codes.OK:
+                    body = await answer.aread()
+                    refused = _told(answer.status_code, answer.reason_phrase, body)
+                    yield refused if isinstance(refused, Unavailable) else _no_json()
+                    return
+                yield {}
+                async for line in _lines(answer):
+                    event = _object(line)
+                    yield _no_json() if event is None else event
+        except (httpx.HTTPError, OSError) as error:
+            yield _unanswered(error)
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections of single requests."""
         self._client.close()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self.close()
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _streams(self) -> httpx.AsyncClient:
+        if self._http is None:
+            told = self._configuration
+            self._http = httpx.AsyncClient(
+                base_url=told.host,
+                verify=_trust(told) if told.host.startswith("https") else False,
+                proxy=None if _is_near(told) else told.proxy,
+                timeout=LIST_SECONDS,
+                # A connection for each watch; there are some for each namespace that is named.
+                limits=httpx.Limits(max_connections=None),
+                trust_env=False,
+            )
+        return self._http
+
+    def _authorization(self) -> dict[str, str]:
+        """Return the headers that say who asks; a token that has run out is read anew."""
+        token = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return {"authorization": token} if token else {}
+
+
+def _is_near(told: client.Configuration) -> bool:
+    """Tell whether NO_PROXY names the server."""
+    return bool(should_bypass_proxies(told.host, no_proxy=told.no_proxy or ""))
+
+
+def _trust(told: client.Configuration) -> ssl.SSLContext:
+    """Return whom to trust, and how to show who one is, as a kubeconfig says."""
+    context = ssl.create_default_context(cafile=told.ssl_ca_cert)
+    if not told.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if told.cert_file:
+        context.load_cert_chain(told.cert_file, told.key_file)
+    return context
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield the lines of a body. Not httpx's, which takes other characters for line ends, too."""
+    rest = b""
+    async for chunk in answer.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest
 
 
 def _call(method: Callable[..., Any], *args: object, **kwargs: object) -> Json | Unavailable:
@@ -83,26 +193,49 @@ def _call(method: Callable[..., Any], *args: object, **kwargs: object) -> Json |
     """
     try:
         response = method(*args, **kwargs, _preload_content=False, _request_timeout=REQUEST_TIMEOUT)
-        body: object = json.loads(response.data)
     except ApiException as error:
         return _refused(error.status or 0, error.reason or "", error.body or "")
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        return Unavailable(
-            Reason.KUBERNETES_UNAVAILABLE,
-            f"the Kubernetes API does not answer ({type(error).__name__}); "
-            "nothing is changed until it does",
-        )
+        return _unanswered(error)
+    return _told(response.status, response.reason or "", response.data)
+
+
+def _unanswered(error: Exception) -> Unavailable:
+    return Unavailable(
+        Reason.KUBERNETES_UNAVAILABLE,
+        f"the Kubernetes API does not answer ({type(error).__name__}); "
+        "nothing is changed until it does",
+    )
+
+
+def _told(status: int, phrase: str, data: bytes) -> Json | Unavailable:
+    """Return the object that the server sent, or what its refusal means."""
+    if (body := _object(data)) is None:
+        if not _is_success(status):
+            return _refused(status, phrase, "")
+        return _no_json()
+    return body if _is_success(status) else _refused(status, phrase, json.dumps(body))
+
+
+def _is_success(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _object(data: bytes) -> Json | None:
+    """Parse an object; None for everything else."""
+    try:
+        body: object = json.loads(data)
     except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        return Unavailable(
-            Reason.KUBERNETES_UNAVAILABLE,
-            "the Kubernetes API sent something else than JSON objects: see whether a proxy "
-            "answers in its place",
-        )
-    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-        return _refused(response.status, response.reason or "", json.dumps(body))
-    return body
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _no_json() -> Unavailable:
+    return Unavailable(
+        Reason.KUBERNETES_UNAVAILABLE,
+        "the Kubernetes API sent something else than JSON objects: see whether a proxy "
+        "answers in its place",
+    )
 
 
 def _refused(code: int, phrase: str, body: str) -> Unavailable:

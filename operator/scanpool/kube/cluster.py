@@ -1,4 +1,4 @@
-"""What the operator asks of the Kubernetes API; the clients that it calls are in `kube.api`."""
+"""What the operator asks of the Kubernetes API; what it watches is in `kube.watched`."""
 
 import base64
 from collections.abc import Mapping
@@ -9,15 +9,12 @@ from scanpool.kube.api import Json, KubeApi
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
-from scanpool.models.observation import Node, Target
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock, timestamp
 
 T = TypeVar("T")
 
 METRICS = ("metrics.k8s.io", "v1beta1")
-# Finished pods hold no room; what no node runs yet holds none either.
-ON_A_NODE = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
 FROM_CACHE = "0"
 COMPONENT = "scanpool"
@@ -42,43 +39,30 @@ class Happening(NamedTuple):
 
 
 class Cluster:
-    """The objects that the operator reads, and the three kinds of write that it makes."""
+    """What is asked for and not watched, and the three kinds of write that the operator makes."""
 
     def __init__(self, api: KubeApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        """Read a Deployment, its pods and, where metrics.k8s.io is served, their working sets."""
-        api = self._api
-        deployment = await api.call(api.apps.read_namespaced_deployment, name, namespace)
-        if isinstance(deployment, Unavailable):
-            told = (
-                f"Deployment {namespace}/{name} does not exist: create it, or correct "
-                "spec.scaleTargetRef.name"
-            )
-            return _missing(deployment, Reason.TARGET_NOT_FOUND, told)
-        chosen = {"label_selector": objects.selector(deployment["spec"]["selector"])}
-        cached = {**chosen, "resource_version": FROM_CACHE}
-        pods = await api.call(api.core.list_namespaced_pod, namespace, **cached)
-        if isinstance(pods, Unavailable):
-            return pods
-        listing = api.custom.list_namespaced_custom_object
-        metrics = await api.call(listing, *METRICS, namespace, "pods", **chosen)
-        return self._seen(objects.target(deployment, pods["items"], _items(metrics)))
+    async def read_pods_used(self, namespace: str) -> Reading[Mapping[tuple[str, str], int]]:
+        """Read the working sets of a namespace's pods, of all of them if it is empty, in bytes.
 
-    async def read_nodes(self) -> Reading[tuple[Node, ...]]:
-        """Read all nodes, what the pods on them request and, where served, what they use."""
-        api, cached = self._api, {"resource_version": FROM_CACHE}
-        nodes = await api.call(api.core.list_node, **cached)
-        if isinstance(nodes, Unavailable):
-            return _out_of_sight(nodes)
-        listing = api.core.list_pod_for_all_namespaces
-        pods = await api.call(listing, field_selector=ON_A_NODE, **cached)
-        if isinstance(pods, Unavailable):
-            return _out_of_sight(pods)
-        metrics = await api.call(api.custom.list_cluster_custom_object, *METRICS, "nodes")
-        return self._seen(objects.nodes(nodes["items"], pods["items"], _items(metrics)))
+        Empty where metrics.k8s.io is not served: it is a bonus.
+        """
+        listing = self._api.custom
+        metrics = await (
+            self._api.call(listing.list_namespaced_custom_object, *METRICS, namespace, "pods")
+            if namespace
+            else self._api.call(listing.list_cluster_custom_object, *METRICS, "pods")
+        )
+        return self._seen(objects.pods_used(_items(metrics)))
+
+    async def read_nodes_used(self) -> Reading[Mapping[str, int]]:
+        """Read what is in use of the nodes' memory, in bytes; empty as for the pods."""
+        listing = self._api.custom.list_cluster_custom_object
+        metrics = await self._api.call(listing, *METRICS, "nodes")
+        return self._seen(objects.nodes_used(_items(metrics)))
 
     async def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[objects.SecretText]:
         """Read one key of a Secret. The value never appears in a message."""
@@ -163,16 +147,6 @@ class Cluster:
         pool = await self._api.call(read, GROUP, VERSION, namespace, PLURAL, name)
         return pool if isinstance(pool, Unavailable) else self._seen(pool)
 
-    async def read_kind(self) -> Reading[Json]:
-        """Read what the API server serves of the pools' group; it needs no rights."""
-        api = self._api
-        served = await api.call(api.custom.get_api_resources, GROUP, VERSION)
-        if isinstance(served, Unavailable):
-            return _missing(
-                served, Reason.NOT_FOUND, f"{GROUP}/{VERSION} is not served: apply the CRD"
-            )
-        return self._seen(served)
-
     async def read_pools(self, namespace: str | None) -> Reading[tuple[Json, ...]]:
         """Read all ScanWorkerPools of a namespace; of all of them if it is None."""
         listing = self._api.custom
@@ -193,14 +167,6 @@ class Cluster:
 def _items(listed: Json | Unavailable) -> list[Json]:
     """Return a list's items; none where metrics.k8s.io is not served: it is a bonus."""
     return [] if isinstance(listed, Unavailable) else listed["items"]
-
-
-def _out_of_sight(refusal: Unavailable) -> Unavailable:
-    """Say what a pool can do without where the operator has rights in namespaces only."""
-    if refusal.reason is not Reason.KUBERNETES_FORBIDDEN:
-        return refusal
-    told = f"{refusal.message}; an operator of named namespaces needs memory.enabled: false"
-    return Unavailable(refusal.reason, told)
 
 
 def _missing(refusal: Unavailable, reason: Reason, message: str) -> Unavailable:

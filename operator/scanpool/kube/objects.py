@@ -3,13 +3,16 @@
 Memory is in bytes, CPU in millicores, times in seconds since the epoch.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple
 
 from kubernetes.utils.quantity import parse_quantity
 
-from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Target, Toleration
+from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
 from scanpool.models.units import epoch
 
 Json = Mapping[str, Any]
@@ -19,6 +22,27 @@ DEFAULT_REPLICAS = 1
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
+class Requirement(NamedTuple):
+    """One expression of a label selector."""
+
+    key: str
+    operator: str
+    values: frozenset[str]
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels meet it; one of an operator that is not known is met by none."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+        return False
+
+
 class SecretText(NamedTuple):
     """One key of a Secret; `version` is another one after every write of the Secret."""
 
@@ -26,19 +50,110 @@ class SecretText(NamedTuple):
     version: str
 
 
-def target(deployment: Json, pods: Iterable[Json], metrics: Iterable[Json]) -> Target:
-    """Return the Deployment with its pods that are not going away, and their working sets."""
-    used = {
-        one["metadata"]["name"]: sum(_bytes(each["usage"]["memory"]) for each in one["containers"])
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is kept of a Deployment. `must` are the labels that its pods have at least."""
+
+    namespace: str
+    name: str
+    uid: str
+    replicas: int
+    selector: str
+    must: tuple[tuple[str, str], ...]
+    rules: tuple[Requirement, ...]
+    template: PodTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is kept of a pod: as a replica, and as what takes room on a node.
+
+    A pod that `stays` counts as a replica: it is neither finished nor going away. One that holds
+    `room` is on a node and not finished; requests are in bytes and millicores.
+    """
+
+    namespace: str
+    pod: Pod
+    labels: Mapping[str, str]
+    stays: bool
+    room: bool
+    memory_requested: int
+    cpu_requested: int
+
+
+def workload(deployment: Json) -> Workload:
+    """Return what is kept of a Deployment."""
+    metadata, spec = deployment["metadata"], deployment["spec"]
+    labels = spec["selector"].get("matchLabels", {})
+    rules = spec["selector"].get("matchExpressions", [])
+    return Workload(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        replicas=spec.get("replicas", DEFAULT_REPLICAS),
+        selector=selector(spec["selector"]),
+        must=tuple(labels.items()),
+        rules=tuple(
+            Requirement(one["key"], one["operator"], frozenset(one.get("values", [])))
+            for one in rules
+        ),
+        template=_template(spec["template"]["spec"]),
+    )
+
+
+def placed(pod: Json) -> Placed:
+    """Return what is kept of a pod."""
+    metadata = pod["metadata"]
+    is_finished = pod.get("status", {}).get("phase") in FINISHED
+    return Placed(
+        namespace=metadata["namespace"],
+        pod=_pod(pod),
+        # The same few words in thousands of pods.
+        labels={intern(key): intern(value) for key, value in metadata.get("labels", {}).items()},
+        stays="deletionTimestamp" not in metadata and not is_finished,
+        room=bool(pod["spec"].get("nodeName")) and not is_finished,
+        memory_requested=_requested(pod["spec"], "memory"),
+        cpu_requested=_requested(pod["spec"], "cpu"),
+    )
+
+
+def node(one: Json) -> Node:
+    """Return a node, with nothing on it."""
+    status, spec = one.get("status", {}), one.get("spec", {})
+    allocatable = status.get("allocatable", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+    return Node(
+        name=one["metadata"]["name"],
+        memory_allocatable=_bytes(allocatable.get("memory", "0")),
+        cpu_allocatable=_millicores(allocatable.get("cpu", "0")),
+        pods_allocatable=int(_quantity(allocatable.get("pods", "0"))),
+        memory_requested=0,
+        cpu_requested=0,
+        pods_running=0,
+        ready=conditions.get("Ready") == "True",
+        schedulable=not spec.get("unschedulable", False),
+        memory_pressure=conditions.get("MemoryPressure") == "True",
+        labels=one["metadata"].get("labels", {}),
+        taints=tuple(
+            Taint(each["key"], each.get("value", ""), each["effect"])
+            for each in spec.get("taints", [])
+        ),
+    )
+
+
+def pods_used(metrics: Iterable[Json]) -> dict[tuple[str, str], int]:
+    """Return the working sets of pods in bytes, by namespace and name."""
+    return {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): sum(
+            _bytes(each["usage"]["memory"]) for each in one["containers"]
+        )
         for one in metrics
     }
-    return Target(
-        uid=deployment["metadata"]["uid"],
-        replicas=deployment["spec"].get("replicas", DEFAULT_REPLICAS),
-        selector=selector(deployment["spec"]["selector"]),
-        template=_template(deployment["spec"]["template"]["spec"]),
-        pods=tuple(_pod(one, used) for one in pods if _stays(one)),
-    )
+
+
+def nodes_used(metrics: Iterable[Json]) -> dict[str, int]:
+    """Return what is in use of the nodes' memory in bytes, by name."""
+    return {one["metadata"]["name"]: _bytes(one["usage"]["memory"]) for one in metrics}
 
 
 def selector(label_selector: Json) -> str:
@@ -56,43 +171,6 @@ def selector(label_selector: Json) -> str:
             case "DoesNotExist":
                 parts.append(f"!{key}")
     return ",".join(parts)
-
-
-def nodes(
-    listed: Iterable[Json], pods: Iterable[Json], metrics: Iterable[Json]
-) -> tuple[Node, ...]:
-    """Return the nodes with what all pods on them request, and their use where metrics show it."""
-    running: defaultdict[str, list[Json]] = defaultdict(list)
-    for pod in pods:
-        if pod.get("status", {}).get("phase") not in FINISHED:
-            running[pod["spec"].get("nodeName", "")].append(pod["spec"])
-    used = {one["metadata"]["name"]: _bytes(one["usage"]["memory"]) for one in metrics}
-    return tuple(_node(one, running[one["metadata"]["name"]], used) for one in listed)
-
-
-def _node(one: Json, running: Sequence[Json], used: Mapping[str, int]) -> Node:
-    name = one["metadata"]["name"]
-    status, spec = one.get("status", {}), one.get("spec", {})
-    allocatable = status.get("allocatable", {})
-    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
-    return Node(
-        name=name,
-        memory_allocatable=_bytes(allocatable.get("memory", "0")),
-        cpu_allocatable=_millicores(allocatable.get("cpu", "0")),
-        pods_allocatable=int(parse_quantity(allocatable.get("pods", "0"))),
-        memory_requested=sum(_requested(pod, "memory") for pod in running),
-        cpu_requested=sum(_requested(pod, "cpu") for pod in running),
-        pods_running=len(running),
-        ready=conditions.get("Ready") == "True",
-        schedulable=not spec.get("unschedulable", False),
-        memory_pressure=conditions.get("MemoryPressure") == "True",
-        memory_used=used.get(name),
-        labels=one["metadata"].get("labels", {}),
-        taints=tuple(
-            Taint(each["key"], each.get("value", ""), each["effect"])
-            for each in spec.get("taints", [])
-        ),
-    )
 
 
 def _template(spec: Json) -> PodTemplate:
@@ -116,29 +194,20 @@ def _toleration(spec: Json) -> Toleration:
     return Toleration(key, spec.get("operator", "Equal"), value, effect)
 
 
-def _stays(pod: Json) -> bool:
-    return (
-        "deletionTimestamp" not in pod["metadata"]
-        and pod.get("status", {}).get("phase") not in FINISHED
-    )
-
-
-def _pod(pod: Json, used: Mapping[str, int]) -> Pod:
-    name = pod["metadata"]["name"]
+def _pod(pod: Json) -> Pod:
     status = pod.get("status", {})
     conditions = {each["type"]: each for each in status.get("conditions", [])}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
     is_ready = ready.get("status") == "True"
     has_no_room = scheduled.get("reason") == "Unschedulable"
     return Pod(
-        name=name,
+        name=pod["metadata"]["name"],
         node=pod["spec"].get("nodeName"),
         ready=is_ready,
         created_at=epoch(pod["metadata"]["creationTimestamp"]),
         ready_at=epoch(ready["lastTransitionTime"]) if is_ready else None,
         unschedulable=scheduled.get("message", "no node has room") if has_no_room else None,
         oom_killed_at=max(_oom_kills(status), default=None),
-        memory_used=used.get(name),
     )
 
 
@@ -182,8 +251,15 @@ def _is_sidecar(init_container: Json) -> bool:
 
 
 def _bytes(quantity: str) -> int:
-    return int(parse_quantity(quantity))
+    return int(_quantity(quantity))
+
+
+@lru_cache(maxsize=4096)
+def _quantity(text: str) -> Decimal:
+    """Parse a quantity; a cluster has few different ones."""
+    found: Decimal = parse_quantity(text)
+    return found
 
 
 def _millicores(quantity: str) -> int:
-    return int(parse_quantity(quantity) * 1000)
+    return int(_quantity(quantity) * 1000)

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     NOT_FOUND = "NotFound"
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"
     SCALE_CONFLICT = "ScaleConflict"
+    # The operator.
+    TICKS_STUCK = "TicksStuck"
     # The broker.
     BROKER_UNREACHABLE = "BrokerUnreachable"
     BROKER_AUTHENTICATION_FAILED = "BrokerAuthenticationFailed"

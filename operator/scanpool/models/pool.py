@@ -1,7 +1,7 @@
 """A ScanWorkerPool as the API server sent it, and its spec as it was meant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +19,8 @@ DEFAULT_INTERVAL_SECONDS = 10.0
 class Pool:
     """An object of the API. `spec` says what is wrong with it where it is not valid.
 
-    `pause` is what its annotations say.
+    `pause` is what its annotations say. `version` is another one after every write. `status` is as
+    the API server sent it, or as it was read of that.
     """
 
     namespace: str
@@ -28,7 +29,8 @@ class Pool:
     generation: int
     spec: PoolSpec | Unavailable
     pause: Pause
-    status: Mapping[str, Any]
+    status: object
+    version: str = ""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Pool":
@@ -42,7 +44,24 @@ class Pool:
             spec=parse(body.get("spec") or {}),
             pause=Pause.from_annotations(metadata.get("annotations") or {}),
             status=body.get("status") or {},
+            version=metadata.get("resourceVersion", ""),
         )
+
+    def changed(self, body: Mapping[str, Any]) -> "Pool":
+        """Return the same object as it is now; the spec is parsed only where it is another."""
+        if body["metadata"].get("generation", 0) != self.generation:
+            return Pool.from_body(body)
+        version = body["metadata"].get("resourceVersion", "")
+        return replace(
+            self,
+            pause=Pause.from_annotations(body["metadata"].get("annotations") or {}),
+            status=body.get("status") or {},
+            version=version,
+        )
+
+    def is_of(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether this is what a body says."""
+        return bool(self.version) and self.version == body["metadata"].get("resourceVersion")
 
     @property
     def key(self) -> str:

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from time import monotonic
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from scanpool.kube.cluster import Cluster
+from scanpool.kube.watched import Watched
 from scanpool.models.conditions import Reason
 from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Llm
@@ -34,14 +37,38 @@ from scanpool.threads import in_thread
 
 T = TypeVar("T")
 
-# Nodes change slowly, and listing every pod is the dearest read there is.
+# What all pools make of the nodes is the same for all of them.
 NODES_SECONDS = 5.0
+# metrics-server measures this often (--metric-resolution), and cannot be watched.
+WORKING_SETS_SECONDS = 15.0
 # Limits of the administration change by hand, a few times a year, and a read takes several pages.
 ADMIN_SECONDS = 300.0
 # Longer than any single source's own time-out: reached only by several in a row.
 DEADLINE_SECONDS = 15.0
 # Pools that tick within this share of a polling interval share what they read.
 SHARED_PART = 0.5
+
+
+# What a server says of a credential that was rotated a moment ago.
+REFUSED = frozenset(
+    {
+        Reason.BROKER_AUTHENTICATION_FAILED,
+        Reason.PROVIDER_AUTHENTICATION_FAILED,
+        # Of Prometheus there is no other for it.
+        Reason.PROMETHEUS_QUERY_FAILED,
+        Reason.TLS_FAILED,
+    }
+)
+
+Note = Callable[[str, float, str | None], None]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
 
 
 class _Ask(NamedTuple):
@@ -58,14 +85,26 @@ class _Ask(NamedTuple):
 
 
 class Observer:
-    """Everything outside that decisions are based on. `executor` runs the clients that block."""
+    """Everything outside that decisions are based on.
+
+    `executor` runs the clients that block. `note` is told of each read: the kind of its source, the
+    seconds that it took, and the reason if it failed.
+    """
 
     def __init__(
-        self, cluster: Cluster, http: HttpClients, executor: Executor, clock: Clock
+        self,
+        watched: Watched,
+        cluster: Cluster,
+        http: HttpClients,
+        executor: Executor,
+        note: Note,
+        clock: Clock,
     ) -> None:
+        self._watched = watched
         self._cluster = cluster
         self._http = http
         self._executor = executor
+        self._note = note
         self._clock = clock
         self._shared = SharedReads(clock)
         self._secrets = Secrets(cluster, self._shared, clock)
@@ -85,8 +124,24 @@ class Observer:
         await self._shared.close()
 
     async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        """Read the Deployment that a pool scales."""
-        return await self._cluster.read_target(namespace, name)
+        """Read the Deployment that a pool scales, its pods, and their working sets."""
+        found = await self._watched.read_target(namespace, name)
+        if isinstance(found, Unavailable):
+            return found
+        scope = self._watched.scope(namespace)
+        read = partial(self._cluster.read_pods_used, scope)
+        used = await self._shared.get(("pods used", scope), WORKING_SETS_SECONDS, read)
+        if isinstance(used, Unavailable) or not used.value:
+            return found
+        pods = tuple(
+            replace(pod, memory_used=used.value.get((namespace, pod.name)))
+            for pod in found.value.pods
+        )
+        return replace(found, value=replace(found.value, pods=pods))
+
+    def scaled(self, namespace: str, name: str, replicas: int) -> None:
+        """Take what was just written, until the watch tells it."""
+        self._watched.scaled(namespace, name, replicas)
 
     async def read_key(self, namespace: str, llm: Llm | None) -> str | None:
         """Return the API key that a pool burns; None where it names none that can be read.
@@ -108,9 +163,16 @@ class Observer:
         `probe_age` is how old the answer to a probe may be, in seconds.
         """
         ask = _Ask(namespace, spec, probe_age)
-        reads = {name: reading(self._readers[name])(ask) for name in spec.readings}
+        reads = {name: self._reading(name, ask) for name in spec.readings}
         found = await _all_in_time(reads)
         return Observation(target=target, **found | _told_apart(found["queues"]))
+
+    async def _reading(self, name: str, ask: _Ask) -> Reading[Any]:
+        """Read, and once more where a credential is refused that may have been rotated."""
+        read = reading(self._readers[name])
+        found = await read(ask)
+        is_refused = isinstance(found, Unavailable) and found.reason in REFUSED
+        return await read(ask) if is_refused and self._secrets.doubt(ask.namespace) else found
 
     async def _depths(self, ask: _Ask) -> Reading[SeenQueues]:
         """Read depths by the management API, or by AMQP where that is all the pool names.
@@ -152,7 +214,11 @@ class Observer:
         asked = (client, llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
         found = await self._read(ask.probe_age, probe.probe, *asked)
         written_at = self._secrets.written_at(ask.namespace, ref, version)
-        if isinstance(found, Unavailable) or not found.value.refused_with or found.at > written_at:
+        if isinstance(found, Unavailable) or not found.value.refused_with:
+            return found
+        # The next tick looks whether the key was written meanwhile.
+        self._secrets.doubt(ask.namespace)
+        if found.at > written_at:
             return found
         # Whoever writes the Secret while nobody pays may say that it has been seen to.
         return await self._read(self._clock() - written_at, probe.probe, *asked)
@@ -173,20 +239,41 @@ class Observer:
         return await self._read_in_thread(ask.age, prometheus.read_usage, *asked)
 
     async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:
-        return await self._shared.get("nodes", NODES_SECONDS, self._cluster.read_nodes)
+        return await self._shared.get("nodes", NODES_SECONDS, self._read_nodes)
+
+    async def _read_nodes(self) -> Reading[tuple[Node, ...]]:
+        found = await self._watched.read_nodes()
+        if isinstance(found, Unavailable):
+            return found
+        read = self._cluster.read_nodes_used
+        used = await self._shared.get("nodes used", WORKING_SETS_SECONDS, read)
+        if isinstance(used, Unavailable) or not used.value:
+            return found
+        nodes = tuple(replace(one, memory_used=used.value.get(one.name)) for one in found.value)
+        return replace(found, value=nodes)
 
     async def _read(
         self, age: float, source: Callable[..., Awaitable[Reading[T]]], *asked: Hashable
     ) -> Reading[T]:
         """Read a source, unless it was asked the same less than `age` seconds ago."""
         read = partial(source, *asked, clock=self._clock)
-        return await self._shared.get((source, *asked), age, read)
+        return await self._shared.get((source, *asked), age, partial(self._noted, source, read))
 
     async def _read_in_thread(
         self, age: float, source: Callable[..., Reading[T]], *asked: Hashable
     ) -> Reading[T]:
         read = partial(in_thread, self._executor, source, *asked, clock=self._clock)
-        return await self._shared.get((source, *asked), age, read)
+        return await self._shared.get((source, *asked), age, partial(self._noted, source, read))
+
+    async def _noted(
+        self, source: Callable[..., Any], read: Callable[[], Awaitable[Reading[T]]]
+    ) -> Reading[T]:
+        began = monotonic()
+        found = await read()
+        kind = source.__module__.rpartition(".")[2]
+        failure = found.reason if isinstance(found, Unavailable) else None
+        self._note(kind, monotonic() - began, failure)
+        return found
 
 
 def _named(part: T | None) -> T:

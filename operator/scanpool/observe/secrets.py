@@ -1,6 +1,7 @@
 """The Secrets that a pool names: read by name, shared, and remembered by version."""
 
 from functools import partial
+from math import inf
 
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.objects import SecretText
@@ -14,8 +15,10 @@ from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
 
-# A rotated password counts this soon.
-SECRET_SECONDS = 5.0
+# A rotated password counts this soon, and at once where the old one is refused.
+SECRET_SECONDS = 45.0
+# Not sooner than this after the last time: one that is wrong for good is refused at every tick.
+DOUBT_SECONDS = 5.0
 
 
 class Secrets:
@@ -27,6 +30,8 @@ class Secrets:
         self._clock = clock
         # The version in which a key of a Secret was last seen, and when that began.
         self._versions: dict[tuple[str, SecretKeyRef], tuple[str, float]] = {}
+        # When a credential of a namespace was last refused.
+        self._doubted: dict[str, float] = {}
 
     async def text(self, namespace: str, ref: SecretKeyRef) -> str:
         """Return the value of a key."""
@@ -39,7 +44,9 @@ class Secrets:
     async def read(self, namespace: str, ref: SecretKeyRef) -> SecretText:
         """Return the value of a key and the version that it is of."""
         read = partial(self._cluster.read_secret, namespace, ref)
-        found = await self._shared.get(("secret", namespace, ref), SECRET_SECONDS, read)
+        since_doubt = self._clock() - self._doubted.get(namespace, -inf)
+        age = min(SECRET_SECONDS, since_doubt)
+        found = await self._shared.get(("secret", namespace, ref), age, read)
         if isinstance(found, Unavailable):
             raise SourceError(found.reason, found.message)
         return found.value
@@ -76,6 +83,17 @@ class Secrets:
             headers=tuple([(name, await self.text(namespace, ref)) for name, ref in refs]),
             ca_pem=await self.optional(namespace, config.ca_secret_ref),
         )
+
+    def doubt(self, namespace: str) -> bool:
+        """Read a namespace's Secrets anew the next time, since one was refused.
+
+        Tells whether it is worth it: False if that was done just now.
+        """
+        now = self._clock()
+        if now - self._doubted.get(namespace, -inf) < DOUBT_SECONDS:
+            return False
+        self._doubted[namespace] = now
+        return True
 
     def written_at(self, namespace: str, ref: SecretKeyRef, version: str) -> float:
         """Return when the Secret was first seen to be written; 0 while it is as it was at first."""

@@ -1,27 +1,23 @@
-"""Prometheus metrics of the operator: what each pool's status says, and how ticks go."""
+"""Prometheus metrics of the pools: what each one's status says."""
 
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
-from platform import python_version
 from time import time
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel
 
 from scanpool.decide.breaker import Quota
 from scanpool.models.figures import Figure, figures, models_in, states_in
-from scanpool.models.names import RELEASE
 from scanpool.models.units import Clock, seconds
 from scanpool.report.pool_status import LimitStatus, LlmStatus, PoolStatus
 
 POOL = ("namespace", "pool")
 CONDITION_STATUSES = ("True", "False", "Unknown")
-TICKS, TICK_SECONDS = "scanpool_ticks_total", "scanpool_tick_duration_seconds"
 # Of several limits, these are told of each; the other figures are those of the one that binds.
 OF_EACH_LIMIT = ("tpm_limit", "tpm_used", "tpm_headroom", "tpm_per_replica", "bucket_tokens")
-TICK_OUTCOMES = ("ok", "timeout", "error")
 
 
 class PoolMetric(NamedTuple):
@@ -79,7 +75,7 @@ class _Sample(NamedTuple):
 
 
 class Metrics:
-    """The metrics of one process. Figures that are unknown are absent, never zero.
+    """The metrics of the pools of one process. Figures that are unknown are absent, never zero.
 
     `clock` tells seconds since the epoch, for the age of figures at the time of a scrape.
     """
@@ -90,16 +86,6 @@ class Metrics:
             for short, one in pool_metrics().items()
         }
         self._age = self._gauges["figure_age_seconds"]
-        self._ticks = Counter(TICKS, "Ticks by outcome.", ("outcome",), registry=registry)
-        for outcome in TICK_OUTCOMES:
-            # Of a counter that begins at 1, Prometheus would not see the first.
-            self._ticks.labels(outcome)
-        self._tick_seconds = Histogram(TICK_SECONDS, "Time that a tick took.", registry=registry)
-        build = Gauge(
-            "scanpool_build_info", "1, with what runs as labels.", ("version", "python"),
-            registry=registry,
-        )  # fmt: skip
-        build.labels(RELEASE, python_version()).set(1)
         self._clock = clock
         self._labelled: dict[tuple[str, str], set[tuple[Gauge, tuple[str, ...]]]] = {}
 
@@ -124,11 +110,6 @@ class Metrics:
     def forget(self, namespace: str, name: str) -> None:
         """Show nothing of a pool any more: it was deleted."""
         self._drop(self._labelled.pop((namespace, name), set()))
-
-    def ticked(self, outcome: str, seconds: float) -> None:
-        """Count a tick; `outcome` is ok, timeout or error."""
-        self._ticks.labels(outcome).inc()
-        self._tick_seconds.observe(seconds)
 
     def _seconds_since(self, at: float) -> float:
         return self._clock() - at

@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from builders import pool
 from scanpool.controller import handlers
+from scanpool.kube import watch as watch_module
 from scanpool.settings import Settings
 from scanpool_sandbox.kube import KubeEmulator
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds" / "scanworkerpools.yaml").read_text())
-KIND_PATH = "/apis/scan.eco2.io/v1alpha1"
+POOLS_PATH = "/apis/scan.eco2.io/v1alpha1/namespaces/default/scanworkerpools"
 LOCAL = Settings(host="127.0.0.1", metrics_port=0)
 
 
@@ -27,21 +28,28 @@ class RecordedLoops:
 
     def __init__(self) -> None:
         self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self.hanging: list[str] = []
+        self.gets_on = True
         self.closed = False
 
-    async def update(self, body: Mapping[str, Any]) -> None:
+    async def replace(self, _: str, objects: list[Mapping[str, Any]]) -> None:
+        for body in objects:
+            await self.put(body)
+
+    async def put(self, body: Mapping[str, Any]) -> None:
         self.told.put_nowait((f"update to {body['spec']['maxReplicas']}", body["metadata"]["name"]))
 
-    async def remove(self, namespace: str, name: str, uid: str) -> None:
-        assert uid
-        self.told.put_nowait((f"remove from {namespace}", name))
+    async def drop(self, body: Mapping[str, Any]) -> None:
+        metadata = body["metadata"]
+        self.told.put_nowait((f"remove from {metadata['namespace']}", metadata["name"]))
+
+    async def watch(self) -> None:
+        """Nothing here is ever stuck."""
 
     async def close(self) -> None:
         self.closed = True
 
-    def stuck(self) -> list[str]:
-        return self.hanging
+    def is_getting_on(self) -> bool:
+        return self.gets_on
 
     async def next(self) -> tuple[str, str]:
         async with asyncio.timeout(30):
@@ -92,7 +100,7 @@ async def operator(
     running = asyncio.create_task(
         kopf.operator(
             registry=handlers.registry(settings),
-            settings=handlers._kopf_settings(settings),
+            settings=handlers._kopf_settings(),
             memo=kopf.Memo(),
             standalone=True,
             clusterwide=not settings.namespaces,
@@ -153,10 +161,10 @@ async def test_the_life_of_a_pool_is_told_to_the_loops_and_kopf_writes_nothing(
     }
 
 
-async def test_the_probe_fails_while_a_loop_is_stuck_and_no_longer(
+async def test_the_probe_fails_while_nothing_gets_on_and_no_longer(
     kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loops.hanging = ["scan/scan-worker"]
+    loops.gets_on = False
 
     # Before the probe is served its connections are refused: those are tried again.
     patient = httpx.AsyncHTTPTransport(retries=8)
@@ -166,7 +174,7 @@ async def test_the_probe_fails_while_a_loop_is_stuck_and_no_longer(
     ):
         assert (await client.get(endpoint)).status_code == 500
 
-        loops.hanging = []
+        loops.gets_on = True
         healthy = await client.get(endpoint)
 
     assert (healthy.status_code, healthy.json()) == (200, {"ticks": "in time"})
@@ -177,13 +185,13 @@ async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
 ) -> None:
     async def bring_the_crd_late() -> None:
         async with asyncio.timeout(30):
-            while not any(entry.path == KIND_PATH and entry.code == 404 for entry in kube.audit):
+            while not any(entry.path == POOLS_PATH and entry.code == 404 for entry in kube.audit):
                 await asyncio.sleep(0.05)
         create_crd(kube)
         pools = kube.api.resource("scanworkerpools", "scan.eco2.io")
         kube.api.create(pools, "default", manifest())
 
-    monkeypatch.setattr(handlers, "KIND_SECONDS", 0.05)
+    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.05)
     named = Settings(("default",), host="127.0.0.1", metrics_port=0)
     async with KubeEmulator() as kube, asyncio.TaskGroup() as tasks:
         tasks.create_task(bring_the_crd_late())
@@ -191,18 +199,16 @@ async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
             assert await loops.next() == ("update to 10", "scan-worker")
 
     asked = {(entry.resource, entry.namespace) for entry in kube.audit if entry.resource}
-    assert asked == {("scanworkerpools", "default")}
+    assert asked == {
+        (resource, "default") for resource in ("scanworkerpools", "deployments", "pods")
+    }
 
 
-def test_kopf_is_set_up_to_keep_quiet_and_to_notice_a_broken_watch() -> None:
-    settings = handlers._kopf_settings(LOCAL)
+def test_kopf_is_set_up_to_keep_quiet_and_to_watch_nothing() -> None:
+    settings = handlers._kopf_settings()
 
     assert settings.posting.enabled is False
-    assert settings.watching.server_timeout is not None
-    assert settings.watching.client_timeout is not None
-    assert settings.watching.client_timeout > settings.watching.server_timeout
-    assert settings.watching.connect_timeout is not None
-    assert settings.networking.request_timeout is not None
+    assert settings.scanning.disabled is True
     assert settings.background.cancellation_polling == 1
 
 

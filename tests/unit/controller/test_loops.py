@@ -13,6 +13,7 @@ from scanpool.controller.loops import MISSED_INTERVALS, TICK_TIMEOUT_SECONDS, Lo
 from scanpool.decide import Memory
 from scanpool.models import pool as pool_module
 from scanpool.models.pool import Pool
+from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
@@ -30,8 +31,8 @@ class Ticks:
     def __init__(self) -> None:
         self.seen: list[tuple[Pool, Memory | None]] = []
         self.does: Tick = unchanged
-        self.gone: set[str] = set()
         self.forgotten: list[str] = []
+        self.reported: list[str] = []
         self._begun = asyncio.Condition()
 
     def forget(self, namespace: str, name: str) -> None:
@@ -43,8 +44,8 @@ class Ticks:
             self._begun.notify_all()
         return await self.does(pool, memory)
 
-    async def is_gone(self, pool: Pool) -> bool:
-        return pool.uid in self.gone
+    async def report_stuck(self, pool: Pool) -> None:
+        self.reported.append(pool.key)
 
     async def reach(self, count: int) -> None:
         """Wait until so many ticks have begun."""
@@ -94,8 +95,10 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 @pytest.fixture
-async def loops(ticks: Ticks, metrics: Metrics, clock: Clock) -> AsyncIterator[Loops]:
-    made = Loops(cast("Any", ticks), metrics, clock)
+async def loops(
+    ticks: Ticks, metrics: Metrics, registry: CollectorRegistry, clock: Clock
+) -> AsyncIterator[Loops]:
+    made = Loops(cast("Any", ticks), metrics, LoopMetrics(registry), clock)
     yield made
     await made.close()
 
@@ -110,12 +113,35 @@ async def test_a_pool_is_ticked_at_once_and_then_at_its_interval(
     loops: Loops, ticks: Ticks
 ) -> None:
     began = time.monotonic()
-    await loops.update(body(interval=1))
+    await loops.put(body(interval=1))
     await ticks.reach(1)
     assert time.monotonic() - began < 1
 
-    await ticks.reach(3)
-    assert time.monotonic() - began >= 2
+    await ticks.reach(2)
+    second = time.monotonic()
+    await ticks.reach(4)
+    assert time.monotonic() - second >= 1.9
+
+
+async def test_pools_that_begin_together_do_not_go_on_together(
+    loops: Loops, ticks: Ticks, registry: CollectorRegistry
+) -> None:
+    """Each has a moment of its own in the interval, so that no quarter of it has most ticks."""
+    pools, quarters = 100, 4
+    began: dict[str, list[float]] = {}
+
+    async def note(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        began.setdefault(pool.name, []).append(time.monotonic())
+        return pool, memory
+
+    ticks.does = note
+    await loops.replace("", [body(f"p-{n}", uid=f"uid-{n}", interval=1) for n in range(pools)])
+    await ticks.reach(4 * pools)
+
+    thirds = [times[2] % 1 for times in began.values() if len(times) > 2]
+    in_quarter = [sum(int(at * quarters) == one for at in thirds) for one in range(quarters)]
+    assert max(in_quarter) < pools / 2
+    assert registry.get_sample_value("scanpool_tick_lag_seconds_count") == len(ticks.seen)
 
 
 async def test_a_slow_tick_does_not_stretch_the_interval(
@@ -126,7 +152,7 @@ async def test_a_slow_tick_does_not_stretch_the_interval(
         return pool, memory
 
     ticks.does = slow
-    await loops.update(body(interval=3600))
+    await loops.put(body(interval=3600))
 
     # Each tick takes the whole interval: the next is due when it ends.
     await ticks.reach(3)
@@ -139,10 +165,10 @@ async def test_a_tick_gets_what_the_one_before_has_left(loops: Loops, ticks: Tic
         return after, memory
 
     ticks.does = leave
-    await loops.update(body(interval=1))
+    await loops.put(body(interval=1))
     await ticks.reach(1)
     await settle()
-    await loops.update({**body(generation=2), "status": {"replicas": 3}})
+    await loops.put({**body(generation=2), "status": {"replicas": 3}})
     await ticks.reach(2)
 
     assert ticks.seen[0][1] is None
@@ -151,13 +177,24 @@ async def test_a_tick_gets_what_the_one_before_has_left(loops: Loops, ticks: Tic
 
 
 async def test_a_new_spec_is_acted_on_at_once(loops: Loops, ticks: Ticks) -> None:
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
 
-    await loops.update(body(generation=2))
+    await loops.put(body(generation=2))
     await ticks.reach(2)
 
     assert ticks.seen[-1][0].generation == 2
+
+
+async def test_a_shorter_interval_counts_from_the_change_on(loops: Loops, ticks: Ticks) -> None:
+    await loops.put(body(interval=3600))
+    await ticks.reach(1)
+    await settle()
+
+    await loops.put(body(generation=2, interval=1))
+    await ticks.reach(4)
+
+    assert [pool.generation for pool, _ in ticks.seen] == [1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -167,12 +204,12 @@ async def test_a_new_spec_is_acted_on_at_once(loops: Loops, ticks: Ticks) -> Non
 async def test_a_pause_is_acted_on_at_once_and_no_other_annotation(
     loops: Loops, ticks: Ticks, annotations: dict[str, str], ticked: bool
 ) -> None:
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
     await settle()
     changed = body()
     changed["metadata"]["annotations"] = annotations
-    await loops.update(changed)
+    await loops.put(changed)
     await settle()
     assert len(ticks.seen) == (2 if ticked else 1)
 
@@ -185,9 +222,9 @@ async def test_a_new_spec_during_a_tick_is_acted_on_after_it(loops: Loops, ticks
         return pool, memory
 
     ticks.does = wait
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
-    await loops.update(body(generation=2))
+    await loops.put(body(generation=2))
     go_on.set()
     await ticks.reach(2)
 
@@ -203,19 +240,19 @@ async def test_a_new_spec_that_the_tick_itself_meets_is_acted_on_at_once(
         return Pool.from_body(body(generation=2)), memory
 
     ticks.does = meet
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(2)
-    await loops.update(body(generation=2))
+    await loops.put(body(generation=2))
     await settle()
 
     assert [pool.generation for pool, _ in ticks.seen] == [1, 2]
 
 
 async def test_an_event_that_changes_no_spec_wakes_nobody(loops: Loops, ticks: Ticks) -> None:
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
 
-    await loops.update({**body(), "status": {"replicas": 3}})
+    await loops.put({**body(), "status": {"replicas": 3}})
     await settle()
 
     assert len(ticks.seen) == 1
@@ -226,7 +263,7 @@ async def test_a_spec_that_cannot_be_read_is_looked_at_again(
 ) -> None:
     monkeypatch.setattr(pool_module, "DEFAULT_INTERVAL_SECONDS", 0.01)
 
-    await loops.update({**body(), "spec": {}})
+    await loops.put({**body(), "spec": {}})
 
     await ticks.reach(3)
 
@@ -246,7 +283,7 @@ async def test_a_tick_that_raises_does_not_end_the_loop(
         raise RuntimeError("a defect")
 
     ticks.does = fail_once
-    await loops.update(body(interval=1))
+    await loops.put(body(interval=1))
     await ticks.reach(2)
     await settle()
 
@@ -269,7 +306,7 @@ async def test_a_tick_that_hangs_is_given_up(
 
     monkeypatch.setattr(loops_module, "TICK_TIMEOUT_SECONDS", 0.05)
     ticks.does = hang_once
-    await loops.update(body(interval=1))
+    await loops.put(body(interval=1))
     await ticks.reach(2)
     await settle()
 
@@ -289,10 +326,10 @@ async def test_the_memory_survives_a_tick_that_fails(loops: Loops, ticks: Ticks)
         raise RuntimeError("a defect")
 
     ticks.does = learn
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
     for generation in (2, 3):
-        await loops.update(body(generation=generation))
+        await loops.put(body(generation=generation))
         await ticks.reach(generation)
 
     assert [seen for _, seen in ticks.seen] == [None, memory, memory]
@@ -303,9 +340,9 @@ async def test_another_object_of_the_same_name_starts_anew(loops: Loops, ticks: 
         return pool, settled(3)
 
     ticks.does = learn
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
-    await loops.update(body(uid="uid-2"))
+    await loops.put(body(uid="uid-2"))
     await ticks.reach(2)
 
     assert ticks.seen[1][0].uid == "uid-2"
@@ -334,13 +371,13 @@ async def test_a_pool_that_is_removed_is_ticked_and_shown_no_more(
         raise asyncio.CancelledError
 
     ticks.does = hang
-    await loops.update(body())
-    await loops.update(body("other", uid="uid-2"))
+    await loops.put(body())
+    await loops.put(body("other", uid="uid-2"))
     await ticks.reach(2)
     await settle()
     assert shown(registry) == {"pool", "other"}
 
-    await loops.remove("scan", "pool", "uid-1")
+    await loops.drop(body(uid="uid-1"))
 
     assert ended.is_set()
     assert shown(registry) == {"other"}
@@ -348,14 +385,14 @@ async def test_a_pool_that_is_removed_is_ticked_and_shown_no_more(
 
 
 async def test_the_end_of_an_object_does_not_end_its_successor(loops: Loops, ticks: Ticks) -> None:
-    await loops.update(body(uid="uid-1"))
-    await loops.update(body(uid="uid-2"))
+    await loops.put(body(uid="uid-1"))
+    await loops.put(body(uid="uid-2"))
 
     # kopf has a queue per object: the older one's end may be handled last.
-    await loops.remove("scan", "pool", "uid-1")
+    await loops.drop(body(uid="uid-1"))
     await ticks.reach(1)
     count = len(ticks.seen)
-    await loops.update(body(uid="uid-2", generation=2))
+    await loops.put(body(uid="uid-2", generation=2))
 
     await ticks.reach(count + 1)
 
@@ -364,21 +401,21 @@ async def test_the_end_of_an_object_does_not_end_its_successor(loops: Loops, tic
 async def test_a_pool_that_is_removed_just_as_it_wakes_is_removed(
     loops: Loops, ticks: Ticks, turns: int
 ) -> None:
-    await loops.update(body())
+    await loops.put(body())
     await ticks.reach(1)
     await settle()
-    await loops.update(body(generation=2))
+    await loops.put(body(generation=2))
     for _ in range(turns):
         await asyncio.sleep(0)
 
     async with asyncio.timeout(10):
-        await loops.remove("scan", "pool", "uid-1")
+        await loops.drop(body(uid="uid-1"))
 
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "scan/pool"]
 
 
 async def test_removing_a_pool_that_never_was_is_no_matter(loops: Loops) -> None:
-    await loops.remove("scan", "pool", "uid-1")
+    await loops.drop(body(uid="uid-1"))
 
 
 async def test_closing_ends_every_tick(loops: Loops, ticks: Ticks) -> None:
@@ -388,7 +425,7 @@ async def test_closing_ends_every_tick(loops: Loops, ticks: Ticks) -> None:
 
     ticks.does = hang
     for name in ("a", "b", "c"):
-        await loops.update(body(name))
+        await loops.put(body(name))
     await ticks.reach(3)
 
     await loops.close()
@@ -396,67 +433,139 @@ async def test_closing_ends_every_tick(loops: Loops, ticks: Ticks) -> None:
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("scan/")]
 
 
-@pytest.mark.parametrize("interval", [1, 3600])
-async def test_a_loop_that_does_not_get_on_is_stuck(
-    loops: Loops, ticks: Ticks, clock: Clock, interval: int
-) -> None:
-    async def hang(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
-        if pool.name == "stuck":
-            await asyncio.Event().wait()
-        return pool, memory
+async def hang_if_stuck(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+    if pool.name == "stuck":
+        await asyncio.Event().wait()
+    return pool, memory
 
-    ticks.does = hang
-    await loops.update(body("stuck", interval=interval))
+
+def restarts(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("scanpool_loop_restarts_total")
+
+
+@pytest.mark.parametrize("interval", [1, 3600])
+async def test_a_loop_that_does_not_get_on_is_started_anew_alone_and_reported(
+    loops: Loops, ticks: Ticks, clock: Clock, registry: CollectorRegistry, interval: int
+) -> None:
+    ticks.does = hang_if_stuck
+    await loops.put(body("stuck", interval=interval))
     await ticks.reach(1)
     patience = TICK_TIMEOUT_SECONDS + MISSED_INTERVALS * interval
 
     clock.ahead = patience - 1
-    assert loops.stuck() == []
+    await loops.restart_stuck()
+    assert (ticks.reported, restarts(registry)) == ([], 0)
     clock.ahead = patience + 1
-    await loops.update(body("fine", interval=interval))
-    assert loops.stuck() == ["scan/stuck"]
+    await loops.put(body("fine", interval=interval))
+    await loops.restart_stuck()
+    assert (ticks.reported, restarts(registry)) == (["scan/stuck"], 1)
+
+    before = len(ticks.seen)
+    await ticks.reach(before + 2)
+    assert "stuck" in [pool.name for pool, _ in ticks.seen[1:]]
+
+
+async def test_a_tick_that_cannot_be_ended_does_not_keep_its_pool_from_starting_anew(
+    loops: Loops, ticks: Ticks, clock: Clock
+) -> None:
+    release = asyncio.Event()
+
+    async def stubborn(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        ticks.does = unchanged
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+        return pool, memory
+
+    ticks.does = stubborn
+    await loops.put(body())
+    await ticks.reach(1)
+    clock.ahead = 1_000_000
+    await loops.restart_stuck()
+
+    await ticks.reach(2)
+    release.set()
+
+
+async def test_the_process_gets_on_while_any_pool_does(
+    loops: Loops, ticks: Ticks, clock: Clock
+) -> None:
+    ticks.does = hang_if_stuck
+    await loops.put(body("stuck"))
+    await ticks.reach(1)
+    clock.ahead = 1_000_000
+    assert not loops.is_getting_on()
+
+    await loops.put(body("fine", uid="uid-2"))
+    await ticks.reach(2)
+    await settle()
+    assert loops.is_getting_on()
+
+
+async def test_a_process_without_pools_gets_on(loops: Loops, clock: Clock) -> None:
+    clock.ahead = 1_000_000
+
+    assert loops.is_getting_on()
 
 
 async def test_a_loop_that_gets_on_is_not_stuck(loops: Loops, ticks: Ticks, clock: Clock) -> None:
-    await loops.update(body(interval=1))
+    await loops.put(body(interval=1))
     await ticks.reach(1)
     await settle()
     clock.ahead = 1_000_000
-    await loops.update(body(interval=1, generation=2))
+    await loops.put(body(interval=1, generation=2))
     await ticks.reach(2)
     await settle()
+    await loops.restart_stuck()
 
-    assert loops.stuck() == []
+    assert ticks.reported == []
 
 
+@pytest.mark.parametrize("namespace", ["", "scan"])
 async def test_a_pool_that_vanished_unseen_is_ticked_no_more(
-    loops: Loops, ticks: Ticks, metrics: Metrics, registry: CollectorRegistry
+    loops: Loops, ticks: Ticks, metrics: Metrics, registry: CollectorRegistry, namespace: str
 ) -> None:
-    await loops.update(body("gone"))
-    await loops.update(body("kept", uid="uid-2"))
+    await loops.put(body("gone"))
+    await loops.put(body("kept", uid="uid-2"))
     await ticks.reach(2)
     for name in ("gone", "kept"):
         metrics.record("scan", name, PoolStatus(replicas=3))
 
-    ticks.gone.add("uid-1")
-    for name, uid in (("gone", "uid-1"), ("kept", "uid-2")):
-        await loops.update(body(name, uid=uid, generation=2))
+    await loops.replace(namespace, [body("kept", uid="uid-2", generation=2)])
     await ticks.reach(3)
-    await settle()
 
     assert [pool.name for pool, _ in ticks.seen[2:]] == ["kept"]
-    shown = [
-        registry.get_sample_value("scanpool_pool_replicas", {"namespace": "scan", "pool": name})
-        for name in ("gone", "kept")
-    ]
-    assert shown == [None, 3]
+    assert shown(registry) == {"kept"}
 
 
-async def test_a_pool_that_vanished_unseen_may_come_back(loops: Loops, ticks: Ticks) -> None:
-    ticks.gone.add("uid-1")
-    await loops.update(body())
-    await settle()
-    assert ticks.seen == []
-
-    await loops.update(body(uid="uid-2"))
+async def test_another_namespaces_list_ends_no_loop(loops: Loops, ticks: Ticks) -> None:
+    await loops.put(body())
     await ticks.reach(1)
+
+    await loops.replace("other", [])
+    await loops.put(body(generation=2))
+
+    await ticks.reach(2)
+
+
+async def test_what_a_write_has_answered_is_no_news_from_the_watch(
+    loops: Loops, ticks: Ticks
+) -> None:
+    def written(version: str, generation: int) -> dict[str, Any]:
+        told = body(generation=generation)
+        told["metadata"]["resourceVersion"] = version
+        return told
+
+    async def write(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        return pool.changed(written("8", 1)), memory
+
+    ticks.does = write
+    await loops.put(written("7", 1))
+    await ticks.reach(1)
+    await settle()
+    await loops.put(written("8", 2))
+    await settle()
+    assert len(ticks.seen) == 1
+
+    await loops.put(written("9", 2))
+    await ticks.reach(2)

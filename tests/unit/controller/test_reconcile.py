@@ -52,11 +52,11 @@ class World:
     found: Reading[Target] | None = None
     refusal: Unavailable | None = None
     status_refusal: Unavailable | None = None
-    pool_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
     did: list[str] = field(default_factory=list)
     probe_ages: list[float] = field(default_factory=list)
     scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
+    told: list[tuple[str, str, int]] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     events: list[Happening] = field(default_factory=list)
     body: dict[str, Any] = field(default_factory=dict)
@@ -94,9 +94,8 @@ class World:
         self.body["status"] = status
         return seen(self.body)
 
-    async def read_pool(self, namespace: str, name: str) -> Reading[dict[str, Any]]:
-        assert (namespace, name) == ("scan", "pool")
-        return seen(self.body) if self.pool_refusal is None else self.pool_refusal
+    def scaled(self, namespace: str, name: str, replicas: int) -> None:
+        self.told.append((namespace, name, replicas))
 
     async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
         assert about == ("scan", "pool", "uid-1")
@@ -654,22 +653,22 @@ def test_a_pool_is_what_the_api_sends_of_it() -> None:
     assert isinstance(seen(1), Available)
 
 
-@pytest.mark.parametrize(
-    ("refusal", "uid", "is_gone"),
-    [
-        pytest.param(None, "uid-1", False, id="there"),
-        pytest.param(None, "uid-2", True, id="another-of-its-name"),
-        pytest.param(unseen(Reason.NOT_FOUND), "uid-1", True, id="deleted"),
-        pytest.param(unseen(Reason.KUBERNETES_UNAVAILABLE), "uid-1", False, id="nobody-knows"),
-        pytest.param(unseen(Reason.KUBERNETES_FORBIDDEN), "uid-1", False, id="not-allowed"),
-    ],
-)
-async def test_a_pool_is_gone_only_where_the_api_server_says_so(
-    refusal: Unavailable | None, uid: str, is_gone: bool
-) -> None:
-    world = World(observe())
-    operator = Operator(world, pool())
-    world.pool_refusal = refusal
-    world.body = {**world.body, "metadata": {**world.body["metadata"], "uid": uid}}
+async def test_a_pool_whose_ticks_did_not_end_says_so_until_the_next_one_has() -> None:
+    operator = started(Operator(World(observe(2, 20)), pool()), 2)
+    await operator.tick()
 
-    assert await operator.reconciler.is_gone(operator.pool) == is_gone
+    await operator.reconciler.report_stuck(operator.pool)
+
+    assert operator.world.condition(ConditionType.READY) == ("False", "TicksStuck")
+    assert operator.world.events[-1].is_warning
+    operator.pool = Pool.from_body(operator.world.body)
+    await operator.tick()
+    assert operator.world.condition(ConditionType.READY) == ("True", "Reconciled")
+
+
+async def test_what_was_scaled_is_known_before_the_watch_tells_it() -> None:
+    operator = started(Operator(World(observe(2, 50)), pool()), 2)
+
+    await operator.tick()
+
+    assert operator.world.told == [("scan", "scan-worker", 5)]

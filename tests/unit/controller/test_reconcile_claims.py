@@ -85,6 +85,9 @@ class Key:
         assert llm.api_key_secret_ref is not None
         return self.secrets[llm.api_key_secret_ref.name]
 
+    def scaled(self, *_: object) -> None:
+        """Replicas are what `scale` made of them."""
+
     async def scale(self, _: str, name: str, current: int, desired: int) -> None:
         assert self.replicas[name] == current
         self.replicas[name] = desired

@@ -20,13 +20,10 @@ from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.reading import Available, Reading, Unavailable
 
-DEPLOYMENT = "/apis/apps/v1/namespaces/scan/deployments/scan-worker"
-SCALE = f"{DEPLOYMENT}/scale"
-PODS = "/api/v1/namespaces/scan/pods"
+SCALE = "/apis/apps/v1/namespaces/scan/deployments/scan-worker/scale"
 POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/scan/pods"
 SECRET = "/api/v1/namespaces/scan/secrets/scan-secret"
 POOL = "/apis/scan.eco2.io/v1alpha1/namespaces/scan/scanworkerpools/scan-worker"
-KIND = "/apis/scan.eco2.io/v1alpha1"
 EVENTS = "/api/v1/namespaces/scan/events"
 KEY = SecretKeyRef(name="scan-secret", key="OPENAI_API_KEY")
 PASSWORD = "hunter2-hunter2"
@@ -36,11 +33,8 @@ ABOUT = Object("scan", "scan-worker", "u-1")
 Read = Callable[[Cluster], Awaitable[Reading[Any] | None]]
 
 READS: dict[str, Read] = {
-    "read_target": lambda cluster: cluster.read_target("scan", "scan-worker"),
-    "read_nodes": lambda cluster: cluster.read_nodes(),
     "read_secret": lambda cluster: cluster.read_secret("scan", KEY),
     "read_pool": lambda cluster: cluster.read_pool("scan", "scan-worker"),
-    "read_kind": lambda cluster: cluster.read_kind(),
     "scale": lambda cluster: cluster.scale("scan", "scan-worker", 2, 3),
     "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", {}),
     "emit_event": lambda cluster: cluster.emit_event(ABOUT, Happening("R", "m")),
@@ -68,7 +62,7 @@ def configured() -> Iterator[Cluster]:
 
 
 def answer_everything(stub: KubeStub, answer: Answer) -> None:
-    for path in (DEPLOYMENT, SCALE, PODS, SECRET, POOL, KIND, "/api/v1/nodes", "/api/v1/pods"):
+    for path in (SCALE, SECRET, POOL):
         stub.gets(path, answer)
     stub.answers["PATCH", f"{POOL}/status"] = answer
     stub.answers["POST", EVENTS] = answer
@@ -149,11 +143,8 @@ async def test_whatever_the_api_answers_a_call_says_what_is_wrong(
 @pytest.mark.parametrize(
     ("call", "reason", "words"),
     [
-        ("read_target", Reason.TARGET_NOT_FOUND, "scan/scan-worker does not exist: create it"),
         ("read_secret", Reason.SECRET_NOT_FOUND, "Secret scan/scan-secret does not exist"),
-        ("read_nodes", Reason.NOT_FOUND, "not found"),
         ("read_pool", Reason.NOT_FOUND, "not found"),
-        ("read_kind", Reason.NOT_FOUND, "scan.eco2.io/v1alpha1 is not served: apply the CRD"),
         ("scale", Reason.NOT_FOUND, "not found"),
         ("write_status", Reason.NOT_FOUND, "not found"),
         ("emit_event", Reason.NOT_FOUND, "not found"),
@@ -183,21 +174,6 @@ async def test_an_api_that_refuses_connections_is_unavailable(
     assert isinstance(found, Unavailable)
     assert found.reason is Reason.KUBERNETES_UNAVAILABLE
     assert "does not answer" in found.message
-
-
-@pytest.mark.parametrize("path", ["/api/v1/nodes", "/api/v1/pods"])
-async def test_nodes_that_may_not_be_seen_are_what_a_pool_can_do_without(
-    stub: KubeStub, cluster: Cluster, path: str
-) -> None:
-    stub.gets("/api/v1/nodes", Answer({"items": []}))
-    stub.gets(path, refusal(403, "forbidden at the cluster scope"))
-
-    found = await cluster.read_nodes()
-
-    assert isinstance(found, Unavailable)
-    assert found.reason is Reason.KUBERNETES_FORBIDDEN
-    assert "forbidden at the cluster scope" in found.message
-    assert "memory.enabled: false" in found.message
 
 
 async def test_an_api_that_says_nothing_is_unavailable_in_time_and_asked_once(
@@ -252,106 +228,55 @@ async def test_the_first_kubeconfig_of_several_that_exists_counts(
         assert isinstance(await cluster.read_pool("scan", "scan-worker"), Available)
 
 
-# --- read_target and read_nodes ---
-
-DEPLOYED: dict[str, Any] = {
-    "metadata": {"name": "scan-worker", "uid": "d-1"},
-    "spec": {
-        "replicas": 2,
-        "selector": {
-            "matchLabels": {"app": "scan"},
-            "matchExpressions": [{"key": "track", "operator": "In", "values": ["stable"]}],
-        },
-        "template": {"spec": {"containers": [{"name": "worker"}]}},
-    },
-}
-RUNNING = {
-    "metadata": {"name": "scan-worker-a", "creationTimestamp": "2026-01-28T08:20:00Z"},
-    "spec": {
-        "nodeName": "node-a",
-        "containers": [{"name": "c", "resources": {"requests": {"memory": "1Ki", "cpu": "1m"}}}],
-    },
-    "status": {"phase": "Running"},
-}
-USED = {"name": "worker", "usage": {"memory": "100Ki", "cpu": "1m"}}
+# --- what metrics.k8s.io tells ---
 
 
-async def test_a_target_is_its_deployment_with_its_pods_and_their_working_sets(
-    stub: KubeStub, cluster: Cluster
+@pytest.mark.parametrize(
+    ("namespace", "path"),
+    [("scan", POD_METRICS), ("", "/apis/metrics.k8s.io/v1beta1/pods")],
+)
+async def test_working_sets_of_a_namespace_or_of_all(
+    stub: KubeStub, cluster: Cluster, namespace: str, path: str
 ) -> None:
-    stub.gets(DEPLOYMENT, Answer(DEPLOYED))
-    stub.gets(PODS, Answer({"items": [RUNNING]}))
-    metrics = {"metadata": {"name": "scan-worker-a"}, "containers": [USED]}
-    stub.gets(POD_METRICS, Answer({"items": [metrics]}))
+    used = {"name": "worker", "usage": {"memory": "100Ki", "cpu": "1m"}}
+    metadata = {"namespace": "scan", "name": "scan-worker-a"}
+    stub.gets(path, Answer({"items": [{"metadata": metadata, "containers": [used]}]}))
 
-    found = await cluster.read_target("scan", "scan-worker")
+    found = await cluster.read_pods_used(namespace)
 
-    assert isinstance(found, Available)
-    assert (found.at, found.source) == (NOW, "kubernetes")
-    assert (found.value.uid, found.value.replicas) == ("d-1", 2)
-    assert [pod.memory_used for pod in found.value.pods] == [100 * 1024]
-    _, listed, measured = stub.requests
-    assert listed.query == {
-        "labelSelector": "app=scan,track in (stable)",
-        "resourceVersion": "0",
-    }
-    assert measured.query["labelSelector"] == "app=scan,track in (stable)"
+    assert found == Available({("scan", "scan-worker-a"): 100 * 1024}, NOW, "kubernetes")
 
 
-@pytest.mark.parametrize("status", [403, 404, 503])
-async def test_working_sets_are_a_bonus(stub: KubeStub, cluster: Cluster, status: int) -> None:
-    refused = refusal(status, "no metrics")
-    stub.gets(DEPLOYMENT, Answer(DEPLOYED))
-    stub.gets(PODS, Answer({"items": [RUNNING]}))
-    stub.gets(POD_METRICS, refused)
-    stub.gets("/api/v1/nodes", Answer({"items": [{"metadata": {"name": "node-a"}}]}))
-    stub.gets("/api/v1/pods", Answer({"items": [RUNNING]}))
-    stub.gets("/apis/metrics.k8s.io/v1beta1/nodes", refused)
-
-    target, nodes = await cluster.read_target("scan", "scan-worker"), await cluster.read_nodes()
-
-    assert isinstance(target, Available)
-    assert isinstance(nodes, Available)
-    assert target.value.pods[0].memory_used is None
-    assert nodes.value[0].memory_used is None
-
-
-async def test_a_target_whose_pods_cannot_be_listed_is_unavailable(
-    stub: KubeStub, cluster: Cluster
-) -> None:
-    stub.gets(DEPLOYMENT, Answer(DEPLOYED))
-    stub.gets(PODS, refusal(403, "pods is forbidden"))
-
-    found = await cluster.read_target("scan", "scan-worker")
-
-    assert isinstance(found, Unavailable)
-    assert found.reason is Reason.KUBERNETES_FORBIDDEN
-
-
-async def test_nodes_come_with_what_the_pods_on_them_take(stub: KubeStub, cluster: Cluster) -> None:
-    stub.gets("/api/v1/nodes", Answer({"items": [{"metadata": {"name": "node-a"}}]}))
-    stub.gets("/api/v1/pods", Answer({"items": [RUNNING]}))
+async def test_what_is_in_use_of_the_nodes(stub: KubeStub, cluster: Cluster) -> None:
     used = {"metadata": {"name": "node-a"}, "usage": {"memory": "3Gi", "cpu": "1"}}
     stub.gets("/apis/metrics.k8s.io/v1beta1/nodes", Answer({"items": [used]}))
 
-    found = await cluster.read_nodes()
-
-    assert isinstance(found, Available)
-    (node,) = found.value
-    assert (node.memory_requested, node.cpu_requested, node.pods_running) == (1024, 1, 1)
-    assert node.memory_used == 3 * 2**30
-    assert stub.requests[1].query["fieldSelector"] == (
-        "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
-    )
+    assert await cluster.read_nodes_used() == Available({"node-a": 3 * 2**30}, NOW, "kubernetes")
 
 
-async def test_nodes_whose_pods_cannot_be_listed_are_unavailable(
-    stub: KubeStub, cluster: Cluster
+@pytest.mark.parametrize("status", [403, 404, 503])
+async def test_what_is_in_use_is_a_bonus(stub: KubeStub, cluster: Cluster, status: int) -> None:
+    stub.gets(POD_METRICS, refusal(status, "no metrics"))
+    stub.gets("/apis/metrics.k8s.io/v1beta1/nodes", refusal(status, "no metrics"))
+
+    assert await cluster.read_pods_used("scan") == Available({}, NOW, "kubernetes")
+    assert await cluster.read_nodes_used() == Available({}, NOW, "kubernetes")
+
+
+async def test_requests_are_told_by_their_verb(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub.gets("/api/v1/nodes", Answer({"items": []}))
-    stub.gets("/api/v1/pods", refusal(403, "pods is forbidden"))
+    use_kubeconfig(monkeypatch, tmp_path, stub.url)
+    asked: list[str] = []
+    with ThreadPoolExecutor(1) as executor, closing(KubeApi(executor, 1, asked.append)) as api:
+        cluster = Cluster(api, lambda: NOW)
+        stub.gets(SCALE, at_scale(2))
+        await cluster.scale("scan", "scan-worker", 2, 3)
+        await cluster.read_pool("scan", "scan-worker")
+        await cluster.read_pools(None)
+        await cluster.emit_event(ABOUT, Happening("R", "m"))
 
-    assert isinstance(await cluster.read_nodes(), Unavailable)
+    assert asked == ["get", "patch", "get", "list", "create"]
 
 
 # --- read_secret ---

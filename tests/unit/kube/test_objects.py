@@ -68,7 +68,7 @@ def deployment(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def pod(name: str = "scan-worker-a", **parts: Any) -> dict[str, Any]:
-    metadata = {"name": name, "creationTimestamp": "2026-01-28T08:20:00Z"}
+    metadata = {"namespace": "scan", "name": name, "creationTimestamp": "2026-01-28T08:20:00Z"}
     return {
         "metadata": {**metadata, **parts.pop("metadata", {})},
         "spec": {
@@ -88,7 +88,7 @@ READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-28T08
 
 
 def template_of(spec: dict[str, Any]) -> Any:
-    return objects.target(deployment(spec), [], []).template
+    return objects.workload(deployment(spec)).template
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ def test_a_replica_carries_its_placement() -> None:
 def test_a_deployment_without_replicas_runs_one() -> None:
     spec = {key: value for key, value in DEPLOYMENT["spec"].items() if key != "replicas"}
 
-    assert objects.target({**DEPLOYMENT, "spec": spec}, [], []).replicas == 1
-    assert objects.target(deployment(pod_spec(container()), replicas=0), [], []).replicas == 0
+    assert objects.workload({**DEPLOYMENT, "spec": spec}).replicas == 1
+    assert objects.workload(deployment(pod_spec(container()), replicas=0)).replicas == 0
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_selector_is_written_as_a_list_request_takes_it(
     assert objects.selector(selector) == text
 
 
-def pods_of(*pods: dict[str, Any], metrics: list[dict[str, Any]] | None = None) -> Any:
-    return objects.target(DEPLOYMENT, list(pods), metrics or []).pods
+def pods_of(*pods: dict[str, Any]) -> Any:
+    return [found.pod for one in pods if (found := objects.placed(one)).stays]
 
 
 def test_a_ready_pod_says_since_when() -> None:
@@ -361,7 +361,7 @@ def test_a_sidecar_that_is_oom_killed_is_a_pod_that_is() -> None:
 def test_a_pods_working_set_is_the_sum_over_its_containers() -> None:
     metrics = [
         {
-            "metadata": {"name": "scan-worker-a"},
+            "metadata": {"namespace": "scan", "name": "scan-worker-a"},
             "containers": [
                 {"name": "worker", "usage": {"cpu": "901234567n", "memory": "614400Ki"}},
                 {"name": "proxy", "usage": {"cpu": "1m", "memory": "20Mi"}},
@@ -369,10 +369,7 @@ def test_a_pods_working_set_is_the_sum_over_its_containers() -> None:
         }
     ]
 
-    seen, unseen = pods_of(pod("scan-worker-a"), pod("scan-worker-b"), metrics=metrics)
-
-    assert seen.memory_used == 620 * MEBIBYTE
-    assert unseen.memory_used is None
+    assert objects.pods_used(metrics) == {("scan", "scan-worker-a"): 620 * MEBIBYTE}
 
 
 def node(name: str = "node-a", **parts: Any) -> dict[str, Any]:
@@ -390,32 +387,37 @@ def node(name: str = "node-a", **parts: Any) -> dict[str, Any]:
     }
 
 
-def test_a_node_has_what_it_can_give_less_what_its_pods_request() -> None:
-    on_a = pod("one", status=running(READY))
-    small = pod(
-        "two",
-        spec=pod_spec(container("100Mi", "0.1")),
-        status=running({**READY, "status": "False"}),
-    )
-    elsewhere = pod("three", spec={"nodeName": "node-b"}, status=running(READY))
-    pending = pod("four", spec={"nodeName": ""}, status={"phase": "Pending"})
-    done = pod("five", status={"phase": "Succeeded"})
-
-    found, other = objects.nodes(
-        [node(metadata={"labels": {"pool": "workers"}}), node("node-b")],
-        [on_a, small, elsewhere, pending, done],
-        [{"metadata": {"name": "node-a"}, "usage": {"cpu": "1", "memory": "2Gi"}}],
-    )
+def test_a_node_has_what_it_can_give() -> None:
+    found = objects.node(node(metadata={"labels": {"pool": "workers"}}))
 
     assert (found.memory_allocatable, found.cpu_allocatable, found.pods_allocatable) == (
         3_826 * MEBIBYTE, 1_930, 17,
     )  # fmt: skip
-    assert (found.memory_requested, found.cpu_requested, found.pods_running) == (
-        612 * MEBIBYTE, 350, 2,
-    )  # fmt: skip
-    assert (found.memory_used, other.memory_used) == (2_048 * MEBIBYTE, None)
+    assert (found.memory_requested, found.cpu_requested, found.pods_running) == (0, 0, 0)
     assert found.labels == {"pool": "workers"}
-    assert (other.memory_requested, other.pods_running) == (512 * MEBIBYTE, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "room"),
+    [
+        pytest.param({"status": running(READY)}, True, id="ready"),
+        pytest.param({"status": running({**READY, "status": "False"})}, True, id="not-ready"),
+        pytest.param({"spec": {"nodeName": ""}, "status": {"phase": "Pending"}}, False, id="none"),
+        pytest.param({"status": {"phase": "Succeeded"}}, False, id="finished"),
+    ],
+)
+def test_a_pod_holds_room_while_it_is_on_a_node_and_not_finished(
+    changes: dict[str, Any], room: bool
+) -> None:
+    found = objects.placed(pod(**changes))
+
+    assert (found.room, found.memory_requested, found.cpu_requested) == (room, 512 * MEBIBYTE, 250)
+
+
+def test_what_is_in_use_of_nodes_is_told_by_their_names() -> None:
+    used = {"metadata": {"name": "node-a"}, "usage": {"cpu": "1", "memory": "2Gi"}}
+
+    assert objects.nodes_used([used]) == {"node-a": 2_048 * MEBIBYTE}
 
 
 @pytest.mark.parametrize(
@@ -446,7 +448,7 @@ def test_a_node_has_what_it_can_give_less_what_its_pods_request() -> None:
 def test_a_node_says_whether_it_takes_pods(
     changes: dict[str, Any], expected: tuple[bool, bool, bool]
 ) -> None:
-    (found,) = objects.nodes([node(**changes)], [], [])
+    found = objects.node(node(**changes))
 
     assert (found.ready, found.schedulable, found.memory_pressure) == expected
 
@@ -457,7 +459,7 @@ def test_a_nodes_taints_may_have_no_value() -> None:
         {"key": "team", "value": "scan", "effect": "NoSchedule"},
     ]
 
-    (found,) = objects.nodes([node(spec={"taints": taints})], [], [])
+    found = objects.node(node(spec={"taints": taints}))
 
     assert found.taints == (
         Taint("node.kubernetes.io/not-ready", "", "NoExecute"),
@@ -466,7 +468,7 @@ def test_a_nodes_taints_may_have_no_value() -> None:
 
 
 def test_a_node_without_a_status_offers_nothing() -> None:
-    (found,) = objects.nodes([{"metadata": {"name": "new"}}], [], [])
+    found = objects.node({"metadata": {"name": "new"}})
 
     assert (found.memory_allocatable, found.cpu_allocatable, found.pods_allocatable) == (0, 0, 0)
     assert not found.ready
@@ -475,7 +477,7 @@ def test_a_node_without_a_status_offers_nothing() -> None:
 def test_a_node_for_a_thousand_pods_says_so_in_canonical_form() -> None:
     allocatable = {"cpu": "96", "memory": "1Ti", "pods": "1k"}
 
-    (found,) = objects.nodes([node(status={"allocatable": allocatable})], [], [])
+    found = objects.node(node(status={"allocatable": allocatable}))
 
     assert found.pods_allocatable == 1_000
 

@@ -2,6 +2,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, cast
 
@@ -18,17 +19,19 @@ from scanpool.models.llm import Admin, Probe, Prometheus, Provider, Usage, Usage
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
+    Node,
     Observation,
     ProviderState,
     QueueDepth,
     QueueRates,
+    Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
 from scanpool.observe import observer as observer_module
 from scanpool.observe.brokers import STATISTICS_SECONDS
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
-from scanpool.observe.secrets import SECRET_SECONDS
+from scanpool.observe.secrets import DOUBT_SECONDS, SECRET_SECONDS
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
 
@@ -80,6 +83,8 @@ class FakeCluster:
         }
         self.secret_reads: list[tuple[str, SecretKeyRef]] = []
         self.node_reads = 0
+        self.used_reads = 0
+        self.pods_used: dict[tuple[str, str], int] = {}
         self.version = 1
 
     def write(self, ref: SecretKeyRef, text: str) -> None:
@@ -91,12 +96,23 @@ class FakeCluster:
         self.secret_reads.append((namespace, ref))
         return self.secrets[ref]
 
-    async def read_nodes(self) -> Reading[tuple[()]]:
+    async def read_nodes(self) -> Reading[tuple[Node, ...]]:
         self.node_reads += 1
         return seen(())
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Any]:
-        return seen((namespace, name))
+    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
+        return seen(replace(TARGET, selector=f"{namespace}/{name}"))
+
+    def scope(self, _: str) -> str:
+        return ""
+
+    async def read_pods_used(self, namespace: str) -> Reading[Mapping[tuple[str, str], int]]:
+        assert not namespace
+        self.used_reads += 1
+        return seen(self.pods_used)
+
+    async def read_nodes_used(self) -> Reading[Mapping[str, int]]:
+        return seen({})
 
 
 class FakeHttpClients:
@@ -176,7 +192,14 @@ async def observer(
     cluster: FakeCluster, sources: Sources, executor: ThreadPoolExecutor, clock: Clock
 ) -> Any:
     assert sources
-    made = Observer(cast("Any", cluster), cast("Any", FakeHttpClients()), executor, clock)
+    made = Observer(
+        cast("Any", cluster),
+        cast("Any", cluster),
+        cast("Any", FakeHttpClients()),
+        executor,
+        lambda *_: None,
+        clock,
+    )
     yield made
     await made.close()
 
@@ -552,7 +575,7 @@ async def test_each_reading_is_renewed_at_its_own_pace(
         "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
     }
     assert cluster.node_reads == 60 / NODES_SECONDS + 1
-    assert len(cluster.secret_reads) == 7 * (60 / SECRET_SECONDS + 1)
+    assert len(cluster.secret_reads) == 7 * (60 // SECRET_SECONDS + 1)
 
 
 async def test_pools_of_one_key_and_model_share_one_probe_and_one_look_at_its_project(
@@ -663,7 +686,7 @@ async def test_pools_of_a_secret_that_is_written_share_the_probe(
     assert sources.count("probe.probe") == 2
 
 
-async def test_a_rotated_password_counts_within_seconds(
+async def test_a_rotated_password_counts_within_a_minute(
     observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
 ) -> None:
     await observer.observe("scan", pool(), TARGET, PROBE_AGE)
@@ -677,8 +700,43 @@ async def test_a_rotated_password_counts_within_seconds(
     )
 
 
-async def test_a_target_is_read_by_its_namespace_and_name(observer: Observer) -> None:
-    found: Reading[Any] = await observer.read_target("scan", "scan-worker")
+async def test_a_target_comes_with_the_working_sets_of_its_pods_read_once_for_all(
+    observer: Observer, cluster: FakeCluster
+) -> None:
+    cluster.pods_used = {("scan", TARGET.pods[0].name): 7, ("other", TARGET.pods[1].name): 8}
+
+    found = await observer.read_target("scan", "scan-worker")
+    await observer.read_target("other", "scan-worker")
 
     assert isinstance(found, Available)
-    assert cast("Mapping[str, str]", found.value) == ("scan", "scan-worker")
+    assert found.value.selector == "scan/scan-worker"
+    assert [pod.memory_used for pod in found.value.pods] == [7, None]
+    assert cluster.used_reads == 1
+
+
+async def test_a_rotated_secret_counts_at_once_where_the_old_one_is_refused(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
+    rotated = "http://user:rotated@broker:15672/"
+    cluster.write(BROKER, rotated)
+    refusal = Unavailable(Reason.BROKER_AUTHENTICATION_FAILED, "it refuses the password")
+    sources.answers["management.read_queues"] = refusal
+    clock.now += 10
+
+    await observer.observe("scan", pool(), TARGET, PROBE_AGE)
+
+    urls = [call["access"].url for call in sources.calls["management.read_queues"]]
+    assert urls == [SECRETS[BROKER], SECRETS[BROKER], rotated]
+
+
+async def test_a_credential_that_is_wrong_for_good_is_not_asked_for_all_the_time(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    refusal = Unavailable(Reason.BROKER_AUTHENTICATION_FAILED, "it refuses the password")
+    sources.answers["management.read_queues"] = refusal
+    for _ in range(20):
+        await observer.observe("scan", pool(), TARGET, PROBE_AGE)
+        clock.now += 0.5
+
+    assert len(cluster.secret_reads) <= 2 * 10 / DOUBT_SECONDS + 1

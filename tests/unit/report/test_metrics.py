@@ -1,7 +1,3 @@
-import platform
-from importlib.metadata import version
-from typing import Any
-
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -331,15 +327,6 @@ def test_a_pool_without_a_provider_has_no_key(
     assert "scanpool_pool_key" not in samples_of(registry, **POOL)
 
 
-@pytest.mark.usefixtures("metrics")
-def test_no_outcome_of_a_tick_begins_at_its_first(registry: CollectorRegistry) -> None:
-    shown = {
-        outcome: registry.get_sample_value("scanpool_ticks_total", {"outcome": outcome})
-        for outcome in ("ok", "timeout", "error")
-    }
-    assert set(shown.values()) == {0}
-
-
 def test_a_pool_that_is_forgotten_leaves_nothing_and_the_others_alone(
     registry: CollectorRegistry, metrics: Metrics
 ) -> None:
@@ -359,22 +346,3 @@ def test_a_pool_may_come_back(registry: CollectorRegistry, metrics: Metrics) -> 
         metrics.record("scan", "scan-worker", FULL)
         assert value(registry, "replicas") == 3
         metrics.forget("scan", "scan-worker")
-
-
-def test_ticks_are_counted_by_outcome(registry: CollectorRegistry, metrics: Metrics) -> None:
-    for outcome in ("ok", "ok", "timeout"):
-        metrics.ticked(outcome, 0.25)
-
-    def get(name: str, labels: dict[str, Any]) -> float | None:
-        return registry.get_sample_value(name, labels)
-
-    assert get("scanpool_ticks_total", {"outcome": "ok"}) == 2
-    assert get("scanpool_ticks_total", {"outcome": "timeout"}) == 1
-    assert get("scanpool_tick_duration_seconds_count", {}) == 3
-    assert get("scanpool_tick_duration_seconds_sum", {}) == 0.75
-
-
-def test_what_runs_is_shown(registry: CollectorRegistry, metrics: Metrics) -> None:
-    assert metrics
-    labels = {"version": version("scanpool"), "python": platform.python_version()}
-    assert registry.get_sample_value("scanpool_build_info", labels) == 1

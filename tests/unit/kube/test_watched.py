@@ -1,0 +1,283 @@
+"""The watches, against a healthy API server, one that says what it is told to, and none."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kube_stub import Answer, KubeStub, kube_stub, refusal, use_kubeconfig
+from scanpool.kube import watch as watch_module
+from scanpool.kube.api import KubeApi
+from scanpool.kube.watched import Watched
+from scanpool.models.conditions import Reason
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool_sandbox.kube import KubeEmulator, Node
+
+DEPLOYMENTS, PODS, NODES = "/apis/apps/v1/deployments", "/api/v1/pods", "/api/v1/nodes"
+NODE = Node("node-a", cpu="4", memory="8Gi")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def stub() -> Iterator[KubeStub]:
+    with kube_stub() as serving:
+        yield serving
+
+
+def deployment(name: str = "worker", replicas: int = 1) -> dict[str, Any]:
+    labels = {"app": name}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "worker"}]},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"namespace": "default", "name": name, "uid": "d-1"}, "spec": spec}
+
+
+@asynccontextmanager
+async def watching(
+    url: str,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    namespaces: tuple[str, ...] = (),
+    restarted: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Watched]:
+    use_kubeconfig(monkeypatch, directory, url)
+    with ThreadPoolExecutor(1) as executor:
+        api = KubeApi(executor, 1)
+        watched = Watched(api, namespaces, restarted, lambda: 0.0)
+        try:
+            yield watched
+        finally:
+            await watched.close()
+            await api.aclose()
+
+
+async def until(read: Callable[[], Awaitable[Reading[Any]]], holds: Callable[[Any], bool]) -> Any:
+    async with asyncio.timeout(30):
+        while True:
+            found = await read()
+            if holds(found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+def is_of(reason: Reason) -> Callable[[Any], bool]:
+    return lambda found: isinstance(found, Unavailable) and found.reason is reason
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[KubeEmulator]:
+    async with KubeEmulator([NODE]) as emulator:
+        # Whoever asks is the administrator: the watches are looked at, not the rights.
+        emulator._tokens.authenticate = lambda _: emulator_admin()  # type: ignore[method-assign]
+        yield emulator
+
+
+def emulator_admin() -> Any:
+    from scanpool_sandbox.kube.access.users import ADMIN  # noqa: PLC0415
+
+    return ADMIN
+
+
+@pytest.mark.parametrize("namespaces", [(), ("default",)])
+async def test_a_target_follows_its_deployment_and_pods_without_a_request(
+    kube: KubeEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    namespaces: tuple[str, ...],
+) -> None:
+    resource = kube.api.resource("deployments", "apps")
+    async with watching(kube.url, tmp_path, monkeypatch, namespaces) as watched:
+
+        async def read() -> Reading[Any]:
+            return await watched.read_target("default", "worker")
+
+        await until(read, is_of(Reason.TARGET_NOT_FOUND))
+        kube.api.create(resource, "default", deployment())
+        await until(read, lambda found: isinstance(found, Available) and found.value.pods)
+        await until(read, lambda found: found.value.pods[0].ready)
+        kube.audit.clear()
+
+        kube.api.patch(
+            resource, "default", "worker", "application/merge-patch+json", {"spec": {"replicas": 3}}
+        )
+        await until(read, lambda found: (found.value.replicas, len(found.value.pods)) == (3, 3))
+        kube.api.delete(resource, "default", "worker")
+        await until(read, is_of(Reason.TARGET_NOT_FOUND))
+
+        assert [entry for entry in kube.audit if entry.verb != "watch"] == []
+
+
+async def test_nodes_are_watched_once_they_are_asked_for(
+    kube: KubeEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(kube.url, tmp_path, monkeypatch, ("default",)) as watched:
+        await watched.read_target("default", "worker")
+        assert not [entry for entry in kube.audit if entry.resource == "nodes"]
+
+        found = await watched.read_nodes()
+
+        assert isinstance(found, Available)
+        assert [one.name for one in found.value] == ["node-a"]
+        kube.api.create(kube.api.resource("deployments", "apps"), "default", deployment())
+        await until(watched.read_nodes, lambda found: found.value[0].pods_running == 1)
+
+
+async def test_a_forgotten_version_is_read_anew(
+    kube: KubeEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was deleted meanwhile: no event tells of it."""
+    restarted: list[str] = []
+    resource = kube.api.resource("deployments", "apps")
+    kube.api.create(resource, "default", deployment())
+    monkeypatch.setattr(watch_module, "WATCH_SECONDS", 1)
+    async with watching(kube.url, tmp_path, monkeypatch, (), restarted.append) as watched:
+
+        async def read() -> Reading[Any]:
+            return await watched.read_target("default", "worker")
+
+        await until(read, lambda found: isinstance(found, Available))
+        store = kube.api.store
+        del store._objects[resource.key]["default"]["worker"]
+        store.revision += 100
+        store.compact()
+
+        await until(read, is_of(Reason.TARGET_NOT_FOUND))
+        assert "deployments" in restarted
+
+
+async def test_an_api_server_that_goes_is_not_taken_for_a_quiet_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with KubeEmulator([NODE]) as kube:
+        kube._tokens.authenticate = lambda _: emulator_admin()  # type: ignore[method-assign]
+        kube.api.create(kube.api.resource("deployments", "apps"), "default", deployment())
+        async with watching(kube.url, tmp_path, monkeypatch) as watched:
+
+            async def read() -> Reading[Any]:
+                return await watched.read_target("default", "worker")
+
+            await until(read, lambda found: isinstance(found, Available))
+            await kube.__aexit__(None, None, None)
+
+            found = await until(read, is_of(Reason.KUBERNETES_UNAVAILABLE))
+            assert "nothing is changed until it does" in found.message
+
+
+async def test_a_connection_that_says_nothing_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would end the watch before: so long a silence is no quiet cluster."""
+    lists = {
+        path: json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode()
+        for path, items in ((DEPLOYMENTS, [deployment()]), (PODS, []))
+    }
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
+
+    serving: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                asked = head.split(b" ")[1].decode()
+                body = b"" if "watch=true" in asked else lists[asked.partition("?")[0]]
+                length = len(body) or 1000
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + body)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with watching(url, tmp_path, monkeypatch) as watched:
+
+        async def read() -> Reading[Any]:
+            return await watched.read_target("default", "worker")
+
+        await until(read, lambda found: isinstance(found, Available))
+        found = await until(read, is_of(Reason.KUBERNETES_UNAVAILABLE))
+        assert "ReadTimeout" in found.message
+    server.close()
+    await asyncio.gather(*filter(None, serving))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "words"),
+    [
+        (refusal(403, "pods is forbidden"), Reason.KUBERNETES_FORBIDDEN, "pods is forbidden"),
+        (refusal(500, "etcdserver: leader changed"), Reason.KUBERNETES_UNAVAILABLE, "answered 500"),
+        (Answer(b"<html>log in</html>"), Reason.KUBERNETES_UNAVAILABLE, "else than JSON"),
+        (
+            Answer({"metadata": {"resourceVersion": "1"}, "items": [{"no": "pod"}]}),
+            Reason.KUBERNETES_UNAVAILABLE,
+            "the watch of pods failed",
+        ),
+    ],
+)
+async def test_a_list_that_cannot_be_read_says_why(
+    stub: KubeStub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    reason: Reason,
+    words: str,
+) -> None:
+    stub.gets(DEPLOYMENTS, Answer({"metadata": {"resourceVersion": "1"}, "items": [deployment()]}))
+    stub.gets(PODS, answer)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = await watched.read_target("default", "worker")
+
+    assert isinstance(found, Unavailable)
+    assert (found.reason, words in found.message) == (reason, True)
+
+
+async def test_a_list_comes_in_pages(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = {
+        "": {"metadata": {"resourceVersion": "7", "continue": "more"}, "items": [deployment("a")]},
+        "more": {"metadata": {"resourceVersion": "7"}, "items": [deployment("b")]},
+    }
+
+    def page() -> Answer:
+        query = stub.requests[-1].query
+        return Answer(b"" if "watch" in query else pages[query.get("continue", "")])
+
+    def nothing() -> Answer:
+        empty = {"metadata": {"resourceVersion": "1"}, "items": []}
+        return Answer(b"" if "watch" in stub.requests[-1].query else empty)
+
+    stub.gets(DEPLOYMENTS, page)
+    stub.gets(PODS, nothing)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = [await watched.read_target("default", name) for name in ("a", "b")]
+
+    assert all(isinstance(one, Available) for one in found)
+
+
+@pytest.mark.parametrize("path", [NODES, PODS])
+async def test_nodes_that_may_not_be_seen_are_what_a_pool_can_do_without(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    for listed in (NODES, PODS):
+        stub.gets(listed, Answer({"metadata": {"resourceVersion": "1"}, "items": []}))
+    stub.gets(path, refusal(403, "forbidden at the cluster scope"))
+    async with watching(stub.url, tmp_path, monkeypatch, ("default",)) as watched:
+        found = await watched.read_nodes()
+
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.KUBERNETES_FORBIDDEN
+    assert "forbidden at the cluster scope" in found.message
+    assert "memory.enabled: false" in found.message
