@@ -4,6 +4,7 @@ What a figure is stands in `report.pool_status`; here is what it is made of, a l
 """
 
 from collections.abc import Mapping
+from heapq import nsmallest
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from scanpool.models.llm import ONLY
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, timestamp
 from scanpool.report.pool_status import FigureStatus, LimitStatus, LlmStatus
 from scanpool.report.zone import Zone, zone
+
+# Other claimants that a status names. A thousand pools that name each other are a million names.
+SHOWN_CLAIMANTS = 5
 
 
 class Told(NamedTuple):
@@ -197,7 +201,17 @@ def _budget(shared: Entitlement) -> dict[str, Any] | None:
     def parts(one: Share) -> dict[str, Any]:
         return {"claim_tokens_per_minute": one.claim, "grant_tokens_per_minute": one.grant}
 
-    others = [{"pool": one.pool, "weight": one.weight, **parts(one)} for one in shared.others]
-    if not others:
+    if not shared.others:
         return None
-    return {"tokens_per_minute": shared.total, **parts(shared.share), "others": others}
+    largest = nsmallest(SHOWN_CLAIMANTS, shared.others, key=lambda one: (-one.claim, one.pool))
+    others = [
+        {"pool": one.pool, "weight": one.weight, **parts(one)}
+        for one in sorted(largest, key=lambda one: one.pool)
+    ]
+    return {
+        "tokens_per_minute": shared.total,
+        **parts(shared.share),
+        "others": others,
+        "more_others": len(shared.others) - len(others),
+        "first_pool": min(shared.share.pool, shared.others[0].pool),
+    }

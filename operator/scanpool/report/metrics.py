@@ -135,8 +135,8 @@ def _key(pool: str, status: PoolStatus) -> Iterator[_Sample]:
     """Return what tells pools of one key from those of others; the key itself is never shown."""
     if status.llm is not None:
         budget = status.llm.budget
-        others = () if budget is None else budget.others
-        yield _Sample("key", 1.0, (min([pool, *(one.pool for one in others)]),))
+        first = None if budget is None else budget.first_pool
+        yield _Sample("key", 1.0, (first or pool,))
 
 
 def _samples(status: PoolStatus) -> Iterator[_Sample]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scanpool.models.figures import ALWAYS, Around, Figure, Noise, Same
+from scanpool.models.figures import ALWAYS, NEVER, Around, Figure, Noise, Same
 from scanpool.models.llm import ONLY
 from scanpool.report.pool_status import PoolStatus
 
@@ -36,6 +36,8 @@ def _by_limit(status: PoolStatus) -> dict[str, PoolStatus]:
 
 
 def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
+    if rule is NEVER:
+        return True
     match new, old:
         case BaseModel(), BaseModel():
             around = around._replace(new=new, old=old)

@@ -129,7 +129,12 @@ class BudgetStatus(Model):
     """What the pool asks of that."""
     grant_tokens_per_minute: Annotated[Rate, Figure("tpm_budget_grant", is_same=OF_LIMIT)]
     """What it gets of that."""
-    others: tuple[ClaimantStatus, ...] = ()
+    others: Annotated[tuple[ClaimantStatus, ...], Noise(NEVER)] = ()
+    """The largest few of the other claimants."""
+    more_others: Annotated[Count, Noise(NEVER)] = 0
+    """How many more there are."""
+    first_pool: Annotated[str | None, Noise(NEVER)] = None
+    """The first of all pools on the key by name."""
 
 
 class FigureStatus(Model):

@@ -376,6 +376,24 @@ def test_the_budget_shows_every_claimant() -> None:
     ]
 
 
+def test_the_largest_few_claimants_are_named_and_the_rest_counted() -> None:
+    need = Need(400_000, 0, 1_700_000, 1_850_000)
+    peers = tuple(
+        Claim(f"other/{number:02}", 1, 0, number, 0, {Unit.TOKENS: need}) for number in range(12)
+    )
+    spec = pool(llm=llm(usage=WHOLE_KEY))
+    observation = observe(1, 20, rates=seen((rates(0.0),)), usage=seen(KeyUsage(0)))
+    found, _, decision = think(spec, observation, settled(1), peers=peers)
+
+    shown = report.of_tick(decision, found)
+
+    assert shown is not None
+    assert shown.budget is not None
+    named = [one.pool for one in shown.budget.others]
+    assert named == ["other/07", "other/08", "other/09", "other/10", "other/11"]
+    assert (shown.budget.more_others, shown.budget.first_pool) == (7, "other/00")
+
+
 def test_a_pool_alone_has_the_budget_to_itself() -> None:
     found, _, decision = think(pool(llm=llm()), observe(1, 20), settled(1))
 

@@ -6,7 +6,6 @@ from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reas
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import (
     BudgetStatus,
-    ClaimantStatus,
     FigureStatus,
     LlmStatus,
     PoolStatus,
@@ -295,28 +294,19 @@ def test_the_tokens_that_wait_are_shown_by_queue(
 
 
 @pytest.mark.parametrize(
-    ("others", "key"),
-    [
-        ([], "scan/scan-worker"),
-        (["scan/second-worker", "team/worker"], "scan/scan-worker"),
-        (["team/worker", "chat/chat-worker"], "chat/chat-worker"),
-    ],
+    ("first", "key"),
+    [(None, "scan/scan-worker"), ("chat/chat-worker", "chat/chat-worker")],
 )
 def test_pools_of_one_key_show_one_name_for_it(
-    registry: CollectorRegistry, metrics: Metrics, others: list[str], key: str
+    registry: CollectorRegistry, metrics: Metrics, first: str | None, key: str
 ) -> None:
-    claimants = tuple(
-        ClaimantStatus(pool=pool, weight=1, claim_tokens_per_minute=1, grant_tokens_per_minute=1)
-        for pool in others
-    )
     budget = BudgetStatus(
-        tokens_per_minute=3, claim_tokens_per_minute=1, grant_tokens_per_minute=1, others=claimants
+        tokens_per_minute=3, claim_tokens_per_minute=1, grant_tokens_per_minute=1, first_pool=first
     )
-    for shared in (budget, budget.model_copy(update={"others": ()})):
-        metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(budget=shared)))
-        named = key if shared is budget else "scan/scan-worker"
-        assert value(registry, "key", key=named) == 1
-        assert samples_of(registry, **POOL).count("scanpool_pool_key") == 1
+    metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(budget=budget)))
+
+    assert value(registry, "key", key=key) == 1
+    assert samples_of(registry, **POOL).count("scanpool_pool_key") == 1
 
 
 def test_a_pool_without_a_provider_has_no_key(

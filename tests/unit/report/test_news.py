@@ -322,18 +322,6 @@ def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
         pytest.param({"llm": shares(tokens_per_minute=1_550_000)}, id="budget"),
         pytest.param({"llm": shares(grant_tokens_per_minute=950_000)}, id="granted-less"),
         pytest.param({"llm": shares(claim_tokens_per_minute=4_500_000)}, id="claims-more"),
-        pytest.param({"llm": shares(others=())}, id="a-claimant-less"),
-        pytest.param({"llm": shares(others=(claimant(), claimant("team/c")))}, id="a-new-claimant"),
-        pytest.param({"llm": shares(others=(claimant("team/c"),))}, id="another-claimant"),
-        pytest.param({"llm": shares(others=(claimant(weight=2),))}, id="another-weight"),
-        pytest.param(
-            {"llm": shares(others=(claimant(claim_tokens_per_minute=1_200_000),))},
-            id="another-claims-more",
-        ),
-        pytest.param(
-            {"llm": shares(others=(claimant(grant_tokens_per_minute=550_000),))},
-            id="another-is-granted-more",
-        ),
         pytest.param(
             {"conditions": (condition(message="another remedy"), condition(LIMITED))}, id="message"
         ),
@@ -496,3 +484,24 @@ def test_a_back_off_that_recovers_is_told_in_steps_and_when_it_is_over(
         PoolStatus(llm=LlmStatus(backoff_percent=percent)) for percent in (before, after)
     )
     assert is_news(held, recovered) is is_told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"others": ()}, id="a-claimant-less"),
+        pytest.param({"others": (claimant(), claimant("team/c"))}, id="a-new-claimant"),
+        pytest.param({"others": (claimant(weight=2),)}, id="another-weight"),
+        pytest.param(
+            {"others": (claimant(claim_tokens_per_minute=1_200_000),)}, id="another-claims-more"
+        ),
+        pytest.param(
+            {"others": (claimant(grant_tokens_per_minute=550_000),)}, id="another-is-granted-more"
+        ),
+        pytest.param({"more_others": 7}, id="more-of-them"),
+        pytest.param({"first_pool": "another/first"}, id="another-first"),
+    ],
+)
+def test_others_claims_alone_are_no_news(changes: dict[str, Any]) -> None:
+    """On a key of a thousand pools, each would otherwise be written for each of the others."""
+    assert not is_news(status(), status(llm=shares(**changes)))

@@ -155,6 +155,9 @@ def _shared(wanted: int, per_replica: int, spec: Llm, llm: LlmStatus) -> str | N
     granted = [
         f"{one.pool} is granted {one.grant_tokens_per_minute:,} TPM" for one in budget.others
     ]
+    if budget.more_others:
+        # What the rest would have to have with it is not told.
+        return None
     pools = f"{len(granted)} other pool{'s' if len(granted) > 1 else ''} ({', '.join(granted)})"
     return (
         f"needs {_millions(needed)} TPM for {wanted} replicas beside {pools}, "

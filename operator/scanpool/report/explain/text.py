@@ -150,14 +150,17 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
 
 
 def _budget(budget: BudgetStatus) -> Iterator[str]:
+    pools = 1 + len(budget.others) + budget.more_others
     yield (
-        f"  shared       {budget.tokens_per_minute:,} TPM for {1 + len(budget.others)} pools; "
+        f"  shared       {budget.tokens_per_minute:,} TPM for {pools} pools; "
         f"this one claims {budget.claim_tokens_per_minute:,} and is granted "
         f"{budget.grant_tokens_per_minute:,}"
     )
     for one in budget.others:
         claims = f"{one.claim_tokens_per_minute:,} and is granted {one.grant_tokens_per_minute:,}"
         yield f"               {one.pool} (weight {one.weight}) claims {claims}"
+    if budget.more_others:
+        yield f"               and {budget.more_others} more, which claim less"
 
 
 def _figures(llm: LlmStatus) -> Iterator[str]:
