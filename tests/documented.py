@@ -80,6 +80,7 @@ NEEDS = {
     r"make (test|lint)": ITSELF,
     r"pytest .*|SCANPOOL_\S+ .*": ITSELF,
     r"make (demo( KEEP=1)?|replay|dashboard-picture|constraints)": LONG,
+    r"make bench( POOLS=\d+ KEYS=\d+)?": LONG,
     r"make (crd|chart|dashboard)": CHANGE,
     r"kubectl (-n scanpool-system )?exec .*": CLUSTER,
     r"kubectl -n scanpool-system logs .*": CLUSTER,
