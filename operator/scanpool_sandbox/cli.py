@@ -1,7 +1,6 @@
 """Commands of the sandbox: each part as a process of its own.
 
-Imports are made where a command needs them: a worker is many processes on a small machine, and
-starts without the servers' libraries.
+Imports are made where a command needs them: there are many processes on a small machine.
 """
 
 import argparse
@@ -35,7 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     run = {
         "openai": _openai,
-        "worker": _worker,
         "users": _users,
         "neighbor": _neighbor,
         "rabbitmq": _rabbitmq,
@@ -58,8 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     openai.add_argument("--latency-seconds", type=float, default=1.0, help="the median")
     openai.add_argument("--latency-sigma", type=float, default=0.25, help="of its logarithm")
     openai.add_argument("--seed", type=int, default=0)
-
-    commands.add_parser("worker", help="a scan worker, configured by the environment")
 
     users = commands.add_parser("users", help="submit scans and count what comes back")
     users.add_argument("--broker-url", required=True, help="amqp://user:password@host:port/vhost")
@@ -84,13 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("demo", help="the whole story; see demo --help", add_help=False)
     commands.add_parser("bench", help="many pools; see bench --help", add_help=False)
     return parser
-
-
-def _worker(_: argparse.Namespace) -> int:
-    from scanpool_sandbox import worker  # noqa: PLC0415 - see above
-
-    worker.main()
-    return 0
 
 
 def _openai(options: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
-from scanpool_sandbox.llm_client import CallFailedError, LLMClient
-from scanpool_sandbox.openai_wire import Endpoint
+import openai
+
+from scanpool_sandbox.workers.calls import prompt
 
 CONSUMER = "neighbor"
-ENDPOINT: Endpoint = "chat/completions"
 TOKENS_PER_CALL = 5_000
 """As much as a scan."""
 SECONDS_PER_MINUTE = 60.0
@@ -28,7 +28,13 @@ class Neighbor:
     """
 
     def __init__(self, base_url: str, api_key: str, model: str, *, tokens_per_minute: int) -> None:
-        self._client = LLMClient(base_url, api_key, model, consumer=CONSUMER)
+        self._model = model
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,
+            default_headers={"User-Agent": CONSUMER},
+        )
         self._interval = TOKENS_PER_CALL * SECONDS_PER_MINUTE / tokens_per_minute
         self._calls: set[asyncio.Task[None]] = set()
         self._burning: asyncio.Task[None] | None = None
@@ -48,7 +54,7 @@ class Neighbor:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        await self._client.__aexit__()
+        await self._client.close()
 
     async def _burn(self) -> None:
         """Begin a call every interval, however long the calls take."""
@@ -63,8 +69,12 @@ class Neighbor:
 
     async def _call(self) -> None:
         try:
-            await self._client.call(ENDPOINT, TOKENS_PER_CALL)
-        except CallFailedError:
+            await self._client.chat.completions.create(
+                model=self._model,
+                max_completion_tokens=TOKENS_PER_CALL,
+                messages=[{"role": "user", "content": prompt(TOKENS_PER_CALL)}],
+            )
+        except openai.OpenAIError:
             self.refused += 1
         else:
             self.accepted += 1

@@ -60,17 +60,28 @@ def completion(
     """
     text = "ok"
     if endpoint == "responses":
-        content = [{"type": "output_text", "text": text, "annotations": []}]
+        said = {
+            "type": "message",
+            "id": f"msg_{number}",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": text, "annotations": []}],
+        }
         return {
             "id": f"resp_{number}",
             "object": "response",
             "created_at": created,
             "status": "completed",
             "model": model,
-            "output": [{"type": "message", "role": "assistant", "content": content}],
+            "output": [said],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
             "usage": {
                 "input_tokens": charged.input_tokens,
+                "input_tokens_details": {"cached_tokens": 0},
                 "output_tokens": charged.output_tokens,
+                "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": charged.total,
             },
         }

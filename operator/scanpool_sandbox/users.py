@@ -10,18 +10,16 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
 
-from scanpool_sandbox.amqp import ConnectionLostError, Delivery, Session
-from scanpool_sandbox.amqp_link import Link
-from scanpool_sandbox.pipeline import RESULTS_QUEUE, VISION, Result, encode_task
+from kombu.exceptions import OperationalError
 
-PREFETCH = 200
-PUBLISHED_AT_ONCE = 200
-"""Enough to hide the confirms' round trips, few enough to leave the loop to others."""
+from scanpool_sandbox.pipeline import Result
+from scanpool_sandbox.results import Results
+from scanpool_sandbox.workers.scan_app import new_scan_app, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +61,10 @@ class Users:
     """Submits scans and consumes their results. Use as an async context manager."""
 
     def __init__(self, broker_url: str) -> None:
-        self._link = Link(
-            broker_url, prefetch=PREFETCH, prepare=self._consume, abandon=lambda: None
-        )
+        self._app = new_scan_app(broker_url)
+        self._results = Results(self._app, self._count)
+        # Celery publishes in the thread that asks: one, and in the order of asking.
+        self._publishing = ThreadPoolExecutor(max_workers=1)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._submitted_at: dict[str, float] = {}
@@ -76,26 +75,21 @@ class Users:
         self._duplicates = 0
         self._timed_out = 0
         self._news = asyncio.Event()
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Connect, and declare the pipeline's queues."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._link)
-            await self._link.session()
-            self._stack = stack.pop_all()
+        """Connect, declare the queues, and listen for results."""
+        await self._results.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._stack.aclose()
+        """Disconnect; what is still to be published is given up."""
+        await self._results.close()
+        await asyncio.to_thread(self._publishing.shutdown)
+        self._app.close()
 
     async def submit(self, number: int) -> None:
         """Publish scans at once, and return when the broker has taken all of them."""
-        scan_ids = [f"{self._prefix}-{next(self._numbers)}" for _ in range(number)]
-        for first in range(0, number, PUBLISHED_AT_ONCE):
-            chunk = scan_ids[first : first + PUBLISHED_AT_ONCE]
-            await asyncio.gather(*(self._publish(scan_id) for scan_id in chunk))
+        await self._publish([f"{self._prefix}-{next(self._numbers)}" for _ in range(number)])
 
     def counts(self) -> Counts:
         """Return the counts so far."""
@@ -146,7 +140,7 @@ class Users:
         await asyncio.sleep(begin - time.monotonic())
         while time.monotonic() < end:
             scan_id = f"{self._prefix}-{next(self._numbers)}"
-            await self._publish(scan_id)
+            await self._publish([scan_id])
             given_up_at = time.monotonic() + profile.timeout_seconds
             while scan_id not in self._outcomes:
                 if time.monotonic() >= given_up_at:
@@ -156,23 +150,21 @@ class Users:
                     return
                 await asyncio.sleep(profile.poll_seconds)
 
-    async def _publish(self, scan_id: str) -> None:
-        self._submitted_at[scan_id] = time.monotonic()
-        while True:
-            session = await self._link.session()
-            try:
-                return await session.publish(VISION.queue, encode_task(scan_id))
-            except ConnectionLostError:
-                continue  # it may have arrived: then it is done twice and counted once
+    async def _publish(self, scan_ids: Sequence[str]) -> None:
+        now = time.monotonic()
+        self._submitted_at |= dict.fromkeys(scan_ids, now)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._publishing, self._publish_all, scan_ids)
 
-    async def _consume(self, session: Session) -> None:
-        await session.declare_pipeline()
-
-        def on_result(delivery: Delivery) -> None:
-            self._count(Result.decode(delivery.body))
-            session.acknowledge(delivery)
-
-        await session.consume(RESULTS_QUEUE, on_result)
+    def _publish_all(self, scan_ids: Iterable[str]) -> None:
+        """Publish, however long the broker is away; one that came twice counts once."""
+        for scan_id in scan_ids:
+            while not self._results.closed:
+                try:
+                    scan(self._app, scan_id).apply_async()
+                except OperationalError:
+                    continue
+                break
 
     def _count(self, result: Result) -> None:
         submitted_at = self._submitted_at.get(result.scan_id)

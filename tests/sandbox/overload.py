@@ -18,10 +18,9 @@ from sandbox.stage import WORKER, Stage
 from scanpool_sandbox.openai_ledger import LogEntry
 from scanpool_sandbox.openai_provider import Call, Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
-from scanpool_sandbox.pipeline import ANSWER, DEAD_LETTER_QUEUE, STEPS, VISION
+from scanpool_sandbox.pipeline import ANSWER, CONSUMER, DEAD_LETTER_QUEUE, STEPS, VISION
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 from scanpool_sandbox.users import Counts, Users
-from scanpool_sandbox.worker import CONSUMER
 
 NAME = "scan-worker"
 LIMIT = 2_000_000
@@ -155,21 +154,34 @@ def _deployment(base_url: str) -> Obj:
     values = {
         "OPENAI_BASE_URL": base_url,
         "OPENAI_MODEL": MODEL,
-        "SCAN_CONCURRENCY": str(CONCURRENCY),
-        # Longer than any call: a task that is cut off between its steps is done twice, and the
-        # count of messages would show neither that nor a loss.
-        "SCAN_GRACE_SECONDS": "20",
     }
     secret = [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": key}}}
         for key in (AMQP_URL, API_KEY)
     ]
+    pod_name = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     container = {
         "name": NAME,
         "image": WORKER,
-        "env": [*secret, *({"name": name, "value": value} for name, value in values.items())],
+        "args": [
+            "--app=scanpool_sandbox.workers.scan",
+            "worker",
+            "--pool=gevent",
+            f"--concurrency={CONCURRENCY}",
+            "--hostname=$(POD_NAME)",
+            "--without-gossip",
+            "--without-mingle",
+        ],
+        "env": [
+            *secret,
+            pod_name,
+            *({"name": name, "value": value} for name, value in values.items()),
+        ],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
     }
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    # Longer than any call: a task that is cut off between its steps is done twice, and the count of
+    # messages would show neither that nor a loss.
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 20}
+    template = {"metadata": {"labels": labels}, "spec": pod}
     spec = {"replicas": FIRST_WORKERS, "selector": {"matchLabels": labels}, "template": template}
     return {"metadata": {"name": NAME}, "spec": spec}

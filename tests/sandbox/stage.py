@@ -19,7 +19,7 @@ NODES = (Node("node-a", cpu="64", memory="256Gi", pods=1000),)
 """Room for everything: no memory ceiling binds unless a test wants one."""
 WORKER = "scan-worker"
 IMAGES = {
-    WORKER: Program((sys.executable, "-m", "scanpool_sandbox", "worker")),
+    WORKER: Program((sys.executable, "-m", "celery")),
     "*": Simulated(),
 }
 """Real workers for the tests that are about them, and simulated ones for all others."""

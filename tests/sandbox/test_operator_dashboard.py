@@ -14,8 +14,8 @@ from sandbox.scene import KEY, MODEL, PROVIDER, Scene, llm, open_scene
 from scanpool.dashboard.grafana import dashboard
 from scanpool_sandbox.openai_provider import Latency
 from scanpool_sandbox.openai_server import OpenAIServer
+from scanpool_sandbox.pipeline import CONSUMER
 from scanpool_sandbox.prometheus_server import PrometheusServer
-from scanpool_sandbox.worker import CONSUMER
 
 FIRST, SECOND = "scan-worker", "chat-worker"
 SCRAPED_EVERY_SECOND = "10s"

@@ -16,8 +16,8 @@ from sandbox.overload import LIMIT, NAME, TOKENS_PER_SCAN, Overload, open_overlo
 from sandbox.patience import POLL_SECONDS, until
 from sandbox.scene import llm
 from scanpool_sandbox.openai_ledger import LogEntry
+from scanpool_sandbox.pipeline import CONSUMER
 from scanpool_sandbox.prometheus_server import PrometheusServer
-from scanpool_sandbox.worker import CONSUMER
 
 LEAST_SHARE = 0.97
 """Of what flows into the provider's bucket."""

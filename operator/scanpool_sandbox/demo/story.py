@@ -11,7 +11,7 @@ from scanpool_sandbox.demo.screen import Claim, Screen
 from scanpool_sandbox.demo.watch import NAMESPACE, POOL, TARGET, Watch
 from scanpool_sandbox.demo.world import API_KEY, MODEL, START_LIMIT, World
 from scanpool_sandbox.neighbor import Neighbor
-from scanpool_sandbox.worker import CONSUMER
+from scanpool_sandbox.pipeline import CONSUMER
 
 POLLING_SECONDS = 2
 BURST = 300
@@ -21,6 +21,8 @@ BACKLOG = 200
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = 3_500_000
 """With the pool's own use it would empty the bucket of the raised limit in a good minute."""
+GRACE_SECONDS = 6
+"""For tasks in hand, calls of a second or two with one retry."""
 SEEN = 0.9
 """Share of the neighbor's use that the pool has to see: what a replica costs it knows to 5%."""
 MAX_REFUSED_SHARE = 0.005
@@ -88,9 +90,8 @@ class Story:
         }
         await self._patch("secret", "scan-secret", {"stringData": secret})
         await self._kubectl("apply", "-f", "manifests/samples/deployment.yaml")
-        await self._kubectl(
-            "-n", NAMESPACE, "set", "env", f"deployment/{TARGET}", "SCAN_GRACE_SECONDS=2"
-        )
+        pod = {"terminationGracePeriodSeconds": GRACE_SECONDS}
+        await self._patch("deployment", TARGET, {"spec": {"template": {"spec": pod}}})
         await self._kubectl("apply", "-f", "manifests/samples/pool.yaml")
         await self._patch("scanworkerpool", POOL, self._pool_patch())
         await self._kubectl("apply", "-k", "manifests/base")

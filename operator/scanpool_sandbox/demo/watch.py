@@ -7,7 +7,7 @@ from typing import Any
 
 from scanpool_sandbox.demo.screen import Sample, Screen
 from scanpool_sandbox.demo.world import World
-from scanpool_sandbox.worker import CONSUMER
+from scanpool_sandbox.pipeline import CONSUMER
 
 NAMESPACE, POOL, TARGET = "scan", "scan-worker", "scan-worker"
 POOL_PATH = f"/apis/scan.eco2.io/v1alpha1/namespaces/{NAMESPACE}/scanworkerpools/{POOL}"

@@ -34,7 +34,7 @@ REQUEST_SECONDS = 10.0
 
 # The images of the manifests, as local programs. All pods share 127.0.0.1, so the emulator hands
 # each container port out as $PORT_<number>.
-SANDBOX = f'shift; exec {shlex.quote(sys.executable)} -m scanpool_sandbox "$@"'
+SANDBOX = f'PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH exec "$@"'
 IMAGES = {
     "scanpool-sandbox": ("sh", "-c", SANDBOX, "scanpool-sandbox"),
     "batch": ("sleep",),
