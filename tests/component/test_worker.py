@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pika
 import pytest
 
+from celery_worker import StartWorker
 from scanpool_sandbox.openai_provider import Latency, OpenAISettings
-from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.pipeline import (
     DEAD_LETTER_QUEUE,
     RESULTS_QUEUE,
@@ -22,15 +19,12 @@ from scanpool_sandbox.pipeline import (
     TOKENS_PER_SCAN,
     Result,
 )
-from scanpool_sandbox.processes import ChildProcess
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 from scanpool_sandbox.users import LoadProfile, Users
 from scanpool_sandbox.workers.scan_app import new_scan_app
 
 DONE_SECONDS = 60
 POLL_SECONDS = 0.02
-
-StartWorker = Callable[..., ChildProcess]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -58,36 +52,6 @@ def publish(amqp_url: str, queue: str, body: bytes) -> None:
     channel.confirm_delivery()
     channel.basic_publish("", queue, body, pika.BasicProperties(content_type="application/json"))
     connection.close()
-
-
-@pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
-    with ExitStack() as stack:
-        numbers = iter(range(100))
-
-        def start(
-            amqp_url: str, server: OpenAIServer, *options: str, concurrency: int = 4
-        ) -> ChildProcess:
-            number = next(numbers)
-            command = [
-                sys.executable, "-m", "celery", "--app=scanpool_sandbox.workers.scan", "worker",
-                "--pool=gevent", f"--concurrency={concurrency}", f"--hostname=worker-{number}",
-                "--loglevel=INFO", *options,
-            ]  # fmt: skip
-            environment = {
-                "CELERY_BROKER_URL": amqp_url,
-                "OPENAI_API_KEY": "sk-sandbox",
-                "OPENAI_BASE_URL": server.base_url,
-            }
-            return stack.enter_context(
-                ChildProcess(
-                    command,
-                    log_path=tmp_path / f"worker-{number}.log",
-                    environment=os.environ | environment,
-                )
-            )
-
-        yield start
 
 
 async def test_every_scan_goes_through_all_steps_and_costs_what_a_scan_costs(
@@ -221,20 +185,40 @@ async def test_a_failure_while_stopping_is_left_to_the_next_worker(
         assert depths(vhost.amqp_url)["scan.vision"] == 2
 
 
-async def test_a_killed_workers_tasks_are_redelivered(
+async def test_a_worker_that_is_killed_among_forty_scans_loses_none(
     vhost, openai_server, start_worker: StartWorker
 ) -> None:
     server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.2)))
     async with Users(vhost.amqp_url) as users:
         victim = start_worker(vhost.amqp_url, server)
-        await users.submit(29)
-        await until(lambda: server.provider.state()["accepted"] >= 10)
-        os.kill(victim.pid, signal.SIGKILL)
+        await users.submit(40)
+        await until(lambda: server.provider.state()["accepted"] >= 20)
+        assert victim.kill() == -signal.SIGKILL
 
         start_worker(vhost.amqp_url, server)
         counts = await users.wait_all(DONE_SECONDS)
 
-    assert (counts.completed, counts.failed) == (29, 0)
+    assert (counts.completed, counts.failed) == (40, 0)
+    assert set(depths(vhost.amqp_url).values()) == {0}
+
+
+async def test_a_worker_that_stops_among_forty_scans_loses_none_and_does_none_twice(
+    vhost, openai_server, start_worker: StartWorker
+) -> None:
+    server = await openai_server(OpenAISettings(latency=Latency(median_seconds=0.2)))
+    async with Users(vhost.amqp_url) as users:
+        first = start_worker(vhost.amqp_url, server)
+        await users.submit(40)
+        await until(lambda: users.counts().completed >= 5)
+        first.terminate()
+        start_worker(vhost.amqp_url, server)
+        assert await asyncio.to_thread(first.wait, DONE_SECONDS) == 0
+        counts = await users.wait_all(DONE_SECONDS)
+
+    assert (counts.completed, counts.failed, counts.duplicates) == (40, 0, 0)
+    calls = server.provider.state()["consumers"]["scan-worker"]
+    assert (calls["calls"], calls["tokens"]) == (80, 40 * TOKENS_PER_SCAN)
+    assert set(depths(vhost.amqp_url).values()) == {0}
 
 
 async def test_worker_and_users_outlive_a_restart_of_the_broker(
