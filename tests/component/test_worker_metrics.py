@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from celery_worker import StartWorker
+from celery_worker import DONE_SECONDS, POLL_SECONDS, StartWorker
 from scanpool.models.error_codes import is_rate_limit
 from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus
@@ -19,7 +19,6 @@ from scanpool_sandbox.users import Users
 
 MODEL = "gpt-5.2"
 WINDOW_SECONDS = 10
-DONE_SECONDS = 60.0
 JOB = "scan-worker"
 
 
@@ -62,14 +61,13 @@ async def test_the_use_of_a_worker_is_what_the_provider_charges(
         # It counts what the SDK gave up, with the name of its error: what a retry mended, and how
         # often it tried, only the provider knows. The name does not tell a bill from a limit.
         provider.provider.quota.set_remaining(0)
+        await users.submit(1)
         async with asyncio.timeout(DONE_SECONDS):
-            await users.submit(1)
-            await users.wait_all(DONE_SECONDS)
+            # The tries of one scan lie seconds apart, and a rate needs two of them.
             while not (
                 isinstance(reading := await read(server.url), Available) and reading.value.refusals
             ):
-                await users.submit(1)
-                await users.wait_all(DONE_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
     (refused,) = reading.value.refusals
     assert refused.code == "openai.RateLimitError"
     assert is_rate_limit(refused.code)

@@ -10,8 +10,8 @@ from kombu import Exchange, Queue
 from scanpool_sandbox.workers.acknowledging import AcknowledgeAtOnce
 
 PUBLISH_RETRY = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.5, "interval_max": 2.0}
-"""Seconds. A broker that restarts is away for longer: a task that cannot publish fails, is not
-acknowledged with its connection gone, and comes back."""
+"""Seconds. A broker that restarts is away for longer: a task that cannot publish goes back to its
+queue, by the end of its connection at the latest."""
 
 
 @dataclass(frozen=True, slots=True)

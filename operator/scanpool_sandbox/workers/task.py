@@ -8,6 +8,7 @@ import openai
 from celery import Task
 from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
+from kombu.exceptions import OperationalError
 
 from scanpool_sandbox.workers.calls import code_of
 
@@ -56,15 +57,23 @@ class CallingTask(Task):  # type: ignore[misc]
             raise CallFailedError(code_of(error)) from error
 
     def publish(self, queue: str, body: bytes) -> None:
-        """Publish a message that is no task; the broker has it when this returns."""
-        with self.app.producer_or_acquire() as producer:
-            producer.publish(
-                body,
-                exchange="",
-                routing_key=queue,
-                content_type="application/json",
-                content_encoding="utf-8",
-                delivery_mode="persistent",
-                retry=True,
-                retry_policy=dict[str, Any](self.app.conf.task_publish_retry_policy),
-            )
+        """Publish a message that is no task; the broker has it when this returns.
+
+        Raises:
+            Reject: if the broker stays away: the task has not failed, and is done again.
+
+        """
+        try:
+            with self.app.producer_or_acquire() as producer:
+                producer.publish(
+                    body,
+                    exchange="",
+                    routing_key=queue,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    delivery_mode="persistent",
+                    retry=True,
+                    retry_policy=dict[str, Any](self.app.conf.task_publish_retry_policy),
+                )
+        except OperationalError as error:
+            raise Reject(str(error), requeue=True) from error
