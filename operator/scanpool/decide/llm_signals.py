@@ -126,7 +126,7 @@ class LlmSignals:
     those that are believed with them. `hold_seconds` is how long a back-off must stand until its
     effect can be measured. `answered_at` is the last answer with limits before this tick's.
     `calls_per_task` are the LLM calls for one message: more than one are retries.
-    `awaits_first_call`: use is unknown only because no replica runs.
+    `awaits_first_call`: use is unknown only because no worker has called the provider yet.
     `start_seconds` is how long a pod takes. `teaches` is whether the readings can teach what a
     replica costs. `contradiction` is what is wrong with a reading of use that counts as none,
     though it is there, `bridged` why the provider is silent where the pool goes on without its

@@ -62,7 +62,7 @@ def measure(
             ceilings[unit] = unknown(unit, seen.use, current)
     binding = smallest(ceilings, ALL_TOKENS)
     tokens = NO_LIMIT if binding is None else ceilings[binding]
-    if seen.awaits_first_call:
+    if seen.awaits_first_call and current == 0:
         tokens = FIRST_REPLICA
     if memory.backoff.stops_growth(signals.now):
         tokens = without_growth(tokens, current)

@@ -1,5 +1,6 @@
 """Which missing readings hold a pool, and the one that must not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from builders import (
     API_KEY,
     NOW,
     WHOLE_KEY,
+    depth,
     llm,
     memory,
     observe,
@@ -15,6 +17,7 @@ from builders import (
     queue,
     rates,
     seen,
+    settled,
     think,
     unseen,
 )
@@ -68,6 +71,45 @@ def test_nothing_to_do_keeps_a_pool_at_zero() -> None:
     unused = unseen(Reason.USAGE_NOT_FOUND)
     assert think(SPEC, observe(0, 0, usage=unused), remembering(0)).decision.desired == 0
     assert gaps(SPEC, observe(0, 0, usage=unused)) == ()
+
+
+IDLE, WORKING = seen((rates(0.0),)), seen((rates(0.1),))
+FULL = ProviderState(tokens_per_minute=2_000_000, tokens_remaining=2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("worked_off", "reasons"),
+    [
+        pytest.param(IDLE, [], id="nothing"),
+        pytest.param(WORKING, [Reason.USAGE_NOT_FOUND], id="something"),
+        pytest.param(seen(()), [Reason.USAGE_NOT_FOUND], id="no-rates-yet"),
+        pytest.param(None, [Reason.USAGE_NOT_FOUND], id="nobody-tells"),
+    ],
+)
+def test_workers_that_have_had_nothing_to_do_are_not_missed_in_the_use(worked_off, reasons) -> None:
+    """What workers export themselves begins with their first answered call."""
+    unused = unseen(Reason.USAGE_NOT_FOUND)
+    found = gaps(SPEC, observe(2, 0, usage=unused, rates=worked_off))
+    assert [gap.reason for gap in found] == reasons
+
+
+def test_idle_workers_go_and_do_not_come_for_a_use_that_nobody_tells() -> None:
+    unused = unseen(Reason.USAGE_NOT_FOUND)
+    idle = observe(2, 0, usage=unused, rates=IDLE)
+    assert think(SPEC, idle, settled(2)).decision.desired < 2
+    asked = replace(idle, queues=seen((depth(unacked=300),)))
+    found = think(SPEC, asked, settled(2)).decision
+    assert (found.desired, found.limited_by) == (2, LimitedBy.TOKENS)
+
+
+def test_a_level_lets_idle_workers_come_before_their_use_is_measured() -> None:
+    spec = pool(llm=llm(usage=WHOLE_KEY, api_key_secret_ref=API_KEY, tokens_per_minute=None))
+    unused, kept = unseen(Reason.USAGE_NOT_FOUND), remembering(1)
+    for at in range(0, 120, 10):
+        idle = observe(1, 0, usage=unused, rates=IDLE, provider=seen(FULL, NOW + at))
+        kept = think(spec, idle, kept, NOW + at).memory
+    burst = observe(1, 300, usage=unused, rates=IDLE, provider=seen(FULL, NOW + 120))
+    assert think(spec, burst, kept, NOW + 120).decision.desired > 1
 
 
 # --- The limit ---

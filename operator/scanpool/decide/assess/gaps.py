@@ -5,7 +5,7 @@ from typing import Any
 from scanpool.decide.limits import TOKEN_UNITS, KnownLimits
 from scanpool.decide.llm_signals import LlmSignals, Use
 from scanpool.models.conditions import Reason
-from scanpool.models.observation import Observation
+from scanpool.models.observation import Observation, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec
 
@@ -63,17 +63,23 @@ def of_limit(spec: PoolSpec, observation: Observation, llm: LlmSignals) -> tuple
 
 
 def awaits_first_call(observation: Observation) -> bool:
-    """Tell whether use is unknown only because no replica runs that could cause any.
+    """Tell whether use is unknown only because nobody has called the provider yet.
 
-    Exporters show no series before the first call. A pool at zero that held for it would hold for
-    ever.
+    Exporters show no series before the first answered call, and those that workers export
+    themselves end with their pods. A pool at zero that held for it would hold for ever, and one
+    whose new workers have had nothing to do for as long.
     """
     usage = observation.usage
-    return (
-        observation.target.replicas == 0
-        and isinstance(usage, Unavailable)
-        and usage.reason is Reason.USAGE_NOT_FOUND
-    )
+    if not isinstance(usage, Unavailable) or usage.reason is not Reason.USAGE_NOT_FOUND:
+        return False
+    return observation.target.replicas == 0 or _has_done_nothing(observation.rates)
+
+
+def _has_done_nothing(rates: Reading[tuple[QueueRates, ...]] | None) -> bool:
+    """Tell whether it is known that no message was worked off for a usage window."""
+    if not isinstance(rates, Available) or not rates.value:
+        return False
+    return all(rate.acked_per_second == 0 for rate in rates.value)
 
 
 def own_unknown(spec: PoolSpec, observation: Observation, use: Use) -> Unavailable | None:

@@ -37,7 +37,7 @@ def assess(
     for_billing = _for_billing(seen)
     trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
     window = llm.usage.window_seconds
-    measured = use.measure(vetted, acked)
+    measured = use.measure(_before_first_call(vetted), acked)
     limits_told = _told(seen)
     believed = limits.step(memory.limits, llm, limits_told, now)
     seen_level = level.look(spec, seen, measured, replace(memory, limits=believed), workers, now)
@@ -69,6 +69,18 @@ def assess(
         ),
         vetted,
     )
+
+
+def _before_first_call(seen: Observation) -> Observation:
+    """Take the use of idle workers for not asked for, where the level tells what others use.
+
+    Then a burst waits for no scrape: the level takes back what was too much.
+    """
+    answer = seen.provider
+    is_told = isinstance(answer, Available) and answer.value.tokens_remaining is not None
+    if seen.target.replicas and is_told and awaits_first_call(seen):
+        return replace(seen, usage=None)
+    return seen
 
 
 def _vetted(
