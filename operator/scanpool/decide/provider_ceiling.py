@@ -88,7 +88,7 @@ def _is_idle(signals: Signals) -> bool:
     backlog = signals.backlog
     if backlog is None or any(queue.unacked is None for queue in backlog.queues):
         return False
-    return backlog.messages == 0
+    return not any(queue.ready or queue.unacked for queue in backlog.queues)
 
 
 class _Basis(NamedTuple):

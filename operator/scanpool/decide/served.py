@@ -104,7 +104,7 @@ def _needs(queue: Queue) -> frozenset[str]:
 
 
 def _asked(queues: Sequence[Queue], backlog: Backlog) -> int:
-    depths = {one.name: one.ready + (one.unacked or 0) for one in backlog.queues}
+    depths = {one.name: one.counted for one in backlog.queues}
     return max(ceil(depths.get(one.name, 0) / one.messages_per_replica) for one in queues)
 
 

@@ -25,12 +25,21 @@ class Demand(NamedTuple):
 
 
 class QueueDepth(NamedTuple):
-    """Messages of one queue, and the tokens that they will cost; unacked ones may be invisible."""
+    """Messages of one queue, and the tokens that they will cost.
+
+    Unacked ones may be invisible, or `are_left_out` of what the queue asks for.
+    """
 
     name: str
     ready: int
     unacked: int | None
     tokens_waiting: int
+    are_left_out: bool = False
+
+    @property
+    def counted(self) -> int:
+        """The messages that ask for replicas."""
+        return self.ready + (0 if self.are_left_out else self.unacked or 0)
 
 
 @dataclass(frozen=True, slots=True)

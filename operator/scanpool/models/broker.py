@@ -4,6 +4,25 @@ None is not told. Times are seconds since the epoch, uptimes seconds, rates mess
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+STREAM = "stream"
+
+
+class Operation(StrEnum):
+    """How the depths of several queues become one."""
+
+    SUM = "Sum"
+    MAX = "Max"
+    AVG = "Avg"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Queues by a regular expression, as the broker matches it, and what their depths make."""
+
+    expression: str
+    operation: Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,16 @@ class QueueReport:
     online: int | None = None
     is_exclusive: bool = False
     is_auto_deleted: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether what it counts is the length of a log."""
+        return self.kind == STREAM
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers can take its messages."""
+        return not (self.is_stream or self.is_exclusive)
 
 
 @dataclass(frozen=True, slots=True)

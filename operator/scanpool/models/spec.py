@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from scanpool.models.base import Model, Rule
+from scanpool.models.broker import Operation, Pattern
 from scanpool.models.fallback import Fallback
 from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
 from scanpool.models.llm import MAX_LIMITS, ONLY, LimitName, Llm, NamedLlm
@@ -18,6 +19,7 @@ BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
 # over a list by its longest length.
 MAX_QUEUES = 50
 MAX_POLICIES = 10
+LONGEST_COOLDOWN_SECONDS = 86_400
 # As in autoscaling/v2.
 MAX_POLICY_PERIOD_SECONDS = 1800
 
@@ -66,6 +68,15 @@ class Queue(Model):
     """A queue that the workers consume."""
 
     name: BrokerName
+    use_regex: bool = False
+    """The name is a regular expression: the pool follows all queues of the virtual host that it
+    matches, anywhere in their names and in any case, together as one. Anchor it with ^ and $."""
+    operation: Operation = Operation.SUM
+    """With useRegex: whether the messages of all these queues count, or the most, or the average
+    that any of them has."""
+    exclude_unacknowledged: bool = False
+    """Leave out messages that workers hold and have not acknowledged, such as tasks with a
+    countdown, which wait there for their time."""
     messages_per_replica: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Messages, ready and unacked, that one replica is meant to have."""
     activation_messages: Annotated[int, whole(0, 1_000_000)] = 0
@@ -75,6 +86,11 @@ class Queue(Model):
     tokens: Annotated[tuple[Cost, ...], Field(max_length=MAX_LIMITS)] = ()
     """What one message costs of which limit, beside spec.llms; of those that are left out,
     nothing."""
+
+    @property
+    def asked(self) -> str | Pattern:
+        """What the broker is asked for."""
+        return Pattern(self.name, self.operation) if self.use_regex else self.name
 
     @property
     def costs(self) -> Mapping[str, int]:
@@ -115,6 +131,15 @@ class RabbitMQ(Model):
             "name the broker: set managementUrlSecretRef (ready and unacked messages), "
             "urlSecretRef (ready messages only), or both",
             lambda m: m.url_secret_ref is not None or m.management_url_secret_ref is not None,
+        ),
+        Rule(
+            "has(self.managementUrlSecretRef) || self.queues.all(q, !q.useRegex)",
+            "useRegex takes the management API, since AMQP lists no queues: set "
+            "managementUrlSecretRef",
+            lambda m: (
+                m.management_url_secret_ref is not None
+                or not any(queue.use_regex for queue in m.queues)
+            ),
         ),
         Rule(
             "self.queues.all(q, self.queues.exists_one(r, r.name == q.name))",
@@ -171,7 +196,7 @@ class PoolSpec(Model):
     """Observe decides and reports, and changes nothing."""
     min_replicas: Replicas = 1
     max_replicas: Annotated[int, whole(1, MOST_REPLICAS)]
-    cooldown_seconds: Annotated[int, whole(0, 86_400)] | None = None
+    cooldown_seconds: Annotated[int, whole(0, LONGEST_COOLDOWN_SECONDS)] | None = None
     """With minReplicas 0: seconds for which no queue has had more than its activationMessages until
     the pool goes to 0. Without it the window of behavior.scaleDown decides."""
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=MAX_SCHEDULES)] = ()

@@ -4,7 +4,7 @@ A broker that has just started knows nothing yet, and its zeros look like any ot
 their uptime to users with the tag 'monitoring'. To others a restart shows by a count that falls.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from scanpool.models.broker import BrokerState, QueueReport, RateReport
@@ -89,6 +89,11 @@ class Leaders:
         """Return when a queue's leader was last seen to change."""
         return self.since.get(name, (None, NEVER))[1]
 
+    def without(self, names: Set[str]) -> "Leaders":
+        """Return the same without queues that are no more."""
+        kept = {name: one for name, one in self.since.items() if name not in names}
+        return Leaders(kept) if names else self
+
 
 def follow(leaders: Leaders, seen: Iterable[QueueReport], now: float) -> Leaders:
     """Return the leaders after another look at some queues."""
@@ -111,6 +116,11 @@ class Counts:
     def fell_at(self, name: str) -> float:
         """Return when a queue's count was last seen to fall."""
         return self.acked.get(name, (0, NEVER))[1]
+
+    def without(self, names: Set[str]) -> "Counts":
+        """Return the same without queues that are no more."""
+        kept = {name: one for name, one in self.acked.items() if name not in names}
+        return Counts(kept) if names else self
 
 
 def count(counts: Counts, seen: Iterable[RateReport], now: float) -> Counts:

@@ -1,20 +1,20 @@
 """The brokers that pools name: each read once for all of them, and believed as far as it may be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from scanpool.models.broker import BrokerState, QueueReport, RateReport
+from scanpool.models.broker import BrokerState, Pattern, QueueReport, RateReport
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
-from scanpool.observe import broker_history, queue_belief
+from scanpool.observe import broker_history, patterns, queue_belief
 from scanpool.observe.broker_history import Counts, History, Leaders
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
-from scanpool.sources import broker_state, management
+from scanpool.sources import broker_state, management, matching
 from scanpool.sources.broker_access import Access, hosts
 from scanpool.sources.failures import reading
 from scanpool.sources.http import HttpClients
@@ -77,19 +77,33 @@ class Broker:
         self._counts = Counts()
         self._wanted: dict[str, float] = {}
         self._auto_deleted: set[str] = set()
+        # By expression, the names that it matched at the last look.
+        self._matched: dict[str, frozenset[str]] = {}
 
-    async def depths(self, names: Sequence[str], age: float) -> Reading[SeenQueues]:
-        """Read the depths of queues, no older than `age` seconds.
+    async def depths(self, asked: Sequence[str | Pattern], age: float) -> Reading[SeenQueues]:
+        """Read the depths of queues, no older than `age` seconds; of a pattern's as one.
 
         Unavailable only if none of them is known.
         """
         state = await self._state(age)
         if isinstance(state, Unavailable):
             return state
+        names = [one for one in asked if isinstance(one, str)]
         found = await self._reports(names, age, state.value)
         if isinstance(found, Unavailable):
             return found
-        seen = [self._judged(name, found.value.get(name), state.value) for name in names]
+        self._follow(found.value[name] for name in names if name in found.value)
+        seen = []
+        for one in asked:
+            if isinstance(one, str):
+                seen.append(self._judged(one, found.value.get(one), state.value))
+                continue
+            matched = await self._matching(one, age)
+            if isinstance(matched, Unavailable):
+                return matched
+            self._follow(matched.value.values())
+            judged = [self._judged(*each, state.value) for each in matched.value.items()]
+            seen.append(patterns.depth(one, judged))
         depths = tuple(one.depth for one in seen if one.depth is not None)
         gaps = tuple(dict.fromkeys(one.doubt for one in seen if one.doubt is not None))
         if not depths and gaps:
@@ -97,28 +111,39 @@ class Broker:
         return Available(SeenQueues(depths, gaps), found.at, found.source)
 
     async def rates(
-        self, names: Sequence[str], window: int
+        self, asked: Sequence[str | Pattern], window: int
     ) -> Reading[Mapping[str, QueueRates | Unavailable]]:
         """Read what is worked off of queues, averaged over `window` seconds; and why not."""
         state = await self._state(STATISTICS_SECONDS)
         if isinstance(state, Unavailable):
             return state
+        names = [one for one in asked if isinstance(one, str)]
         found = await self._rate_reports(names, window, state.value)
         if isinstance(found, Unavailable):
             return found
         self._counts = broker_history.count(self._counts, found.value.values(), self._clock())
-        judged = {
-            name: queue_belief.rates(
-                found.value.get(name, RateReport(name, has_statistics=False)),
-                state.value,
-                self._history,
-                self._counts,
-                window,
-                self._clock(),
-            )
-            for name in names
-        }
+        judged = {name: self._rated(name, found.value, state.value, window) for name in names}
+        for one in asked:
+            if isinstance(one, str):
+                continue
+            read = (matching.read_matching_rates, one.expression, window)
+            matched = await self._read("matching rates", STATISTICS_SECONDS, *read)
+            if isinstance(matched, Unavailable):
+                return matched
+            reports = matched.value.values()
+            self._counts = broker_history.count(self._counts, reports, self._clock())
+            each = {
+                name: self._rated(name, matched.value, state.value, window)
+                for name in matched.value
+            }
+            judged[one.expression] = patterns.rates(one, each)
         return Available(judged, found.at, found.source)
+
+    def _rated(
+        self, name: str, found: Mapping[str, RateReport], state: BrokerState, window: int
+    ) -> QueueRates | Unavailable:
+        now, report = self._clock(), found.get(name, RateReport(name, has_statistics=False))
+        return queue_belief.rates(report, state, self._history, self._counts, window, now)
 
     async def _state(self, age: float) -> Reading[BrokerState]:
         return await self._shared.get(("broker", self._access), age, self._look)
@@ -135,6 +160,8 @@ class Broker:
         self, names: Sequence[str], age: float, state: BrokerState
     ) -> Reading[Mapping[str, QueueReport]]:
         """Read the queues one by one or all at once, whichever costs the broker less."""
+        if not names:
+            return Available({}, self._clock(), management.SOURCE)
         if not self._is_listed_whole(names, state):
             return await self._named(names, age)
         listed = await self._read("queues", age, management.read_queues)
@@ -164,6 +191,8 @@ class Broker:
         self, names: Sequence[str], window: int, state: BrokerState
     ) -> Reading[Mapping[str, RateReport]]:
         age, read = STATISTICS_SECONDS, management.read_queue_rates
+        if not names:
+            return Available({}, self._clock(), management.SOURCE)
         if self._is_listed_whole(names, state):
             return await self._read("rates", age, management.read_rates, window)
         found = await asyncio.gather(
@@ -171,14 +200,31 @@ class Broker:
         )
         return _together(names, found, self._clock())
 
+    async def _matching(self, pattern: Pattern, age: float) -> Reading[Mapping[str, QueueReport]]:
+        """Read the queues that match, and those that did and may only be away."""
+        read = (matching.read_matching, pattern.expression)
+        found = await self._read("matching", age, *read)
+        if isinstance(found, Unavailable):
+            return found
+        before = self._matched.get(pattern.expression, frozenset())
+        away = await self._named(sorted(before - found.value.keys()), age)
+        if isinstance(away, Unavailable):
+            return away
+        reports = {**found.value, **away.value}
+        self._matched[pattern.expression] = frozenset(reports)
+        gone = before - reports.keys()
+        self._leaders, self._counts = self._leaders.without(gone), self._counts.without(gone)
+        return Available(reports, found.at, found.source)
+
     def _judged(self, name: str, report: QueueReport | None, state: BrokerState) -> Seen:
         if report is None:
             return queue_belief.missing(name, was_auto_deleted=name in self._auto_deleted)
-        now = self._clock()
-        if report.is_auto_deleted:
-            self._auto_deleted.add(name)
-        self._leaders = broker_history.follow(self._leaders, [report], now)
-        return queue_belief.depth(report, state, self._history, self._leaders, now)
+        return queue_belief.depth(report, state, self._history, self._leaders, self._clock())
+
+    def _follow(self, reports: Iterable[QueueReport]) -> None:
+        known = list(reports)
+        self._auto_deleted |= {one.name for one in known if one.is_auto_deleted}
+        self._leaders = broker_history.follow(self._leaders, known, self._clock())
 
     async def _read(
         self,

@@ -184,7 +184,8 @@ class Observer:
         names = tuple(queue.name for queue in rabbitmq.queues)
         if rabbitmq.management_url_secret_ref is not None:
             access = await self._secrets.of_management(ask.namespace, rabbitmq)
-            return await self._brokers.get(access).depths(names, ask.age)
+            asked = tuple(queue.asked for queue in rabbitmq.queues)
+            return await self._brokers.get(access).depths(asked, ask.age)
         url = await self._secrets.text(ask.namespace, _named(rabbitmq.url_secret_ref))
         ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
         given = (url, rabbitmq.vhost, ca, names)
@@ -194,8 +195,8 @@ class Observer:
         """Read what is worked off; a queue whose part of the use is needed must be among it."""
         rabbitmq, usage = ask.spec.rabbitmq, _named(ask.spec.llm).usage
         access = await self._secrets.of_management(ask.namespace, rabbitmq)
-        names = tuple(queue.name for queue in rabbitmq.queues)
-        found = await self._brokers.get(access).rates(names, usage.window_seconds)
+        asked = tuple(queue.asked for queue in rabbitmq.queues)
+        found = await self._brokers.get(access).rates(asked, usage.window_seconds)
         if isinstance(found, Unavailable):
             return found
         is_own_told = usage.prometheus is not None and bool(usage.prometheus.own_labels)

@@ -19,7 +19,6 @@ LEAST_COUNT = 1.0
 # What the states of a queue that runs are called; its statistics know more of them.
 RUNS = frozenset({"running", "live", "idle", "syncing"})
 FLOW = "flow"
-STREAM = "stream"
 
 
 class Seen(NamedTuple):
@@ -95,7 +94,7 @@ def no_statistics(name: str) -> Unavailable:
 
 
 def _unusable(queue: QueueReport) -> Unavailable | None:
-    if queue.kind == STREAM:
+    if queue.is_stream:
         return stream_refused(queue.name)
     if not queue.is_exclusive:
         return None

@@ -43,7 +43,6 @@ SAMPLE_SECONDS: Final = 5
 """How often the broker takes samples by default. They are aligned to multiples of the increment, so
 a longer one would add its own length to their age."""
 MILLISECONDS: Final = 1000.0
-STREAM: Final = "stream"
 
 Item = Mapping[str, object]
 
@@ -60,7 +59,7 @@ async def read_queues(
     asked = api(access)
     items = of_vhost(asked, await get(http, asked, asked.queues, TOTALS_QUERY))
     reports = _reports(items)
-    countable = [one for one in reports.values() if one.kind != STREAM]
+    countable = [one for one in reports.values() if not one.is_stream]
     if countable and all(one.ready is None for one in countable):
         items = of_vhost(asked, await get(http, asked, asked.queues, COUNTS_QUERY))
         reports = _reports(items)
@@ -77,9 +76,9 @@ async def read_rates(
     window is of at most 600 seconds: the broker keeps no finer samples longer.
     """
     asked = api(access)
-    query = _rates_query(window_seconds)
+    query = rates_query(window_seconds)
     items = of_vhost(asked, await get(http, asked, asked.queues, query))
-    return Available({one.name: one for one in map(_rate, items)}, at=clock(), source=SOURCE)
+    return Available({one.name: one for one in map(told_of_rate, items)}, at=clock(), source=SOURCE)
 
 
 @reading
@@ -88,7 +87,7 @@ async def read_queue(
 ) -> Reading[QueueReport | None]:
     """Read what the broker tells of one queue by its statistics; None if it does not exist."""
     item = await _one(http, api(access), name, COUNTS_QUERY)
-    return Available(None if item is None else _report(item), at=clock(), source=SOURCE)
+    return Available(None if item is None else told_of_queue(item), at=clock(), source=SOURCE)
 
 
 @reading
@@ -96,8 +95,8 @@ async def read_queue_rates(
     http: httpx.AsyncClient, access: Access, name: str, window_seconds: int, *, clock: Clock
 ) -> Reading[RateReport | None]:
     """Read what is worked off of one queue, as `read_rates` does; None if it does not exist."""
-    item = await _one(http, api(access), name, _rates_query(window_seconds))
-    return Available(None if item is None else _rate(item), at=clock(), source=SOURCE)
+    item = await _one(http, api(access), name, rates_query(window_seconds))
+    return Available(None if item is None else told_of_rate(item), at=clock(), source=SOURCE)
 
 
 async def _one(
@@ -116,7 +115,8 @@ async def _one(
     return item
 
 
-def _rates_query(window_seconds: int) -> Mapping[str, str | int]:
+def rates_query(window_seconds: int) -> Mapping[str, str | int]:
+    """Return what asks for rates, averaged over a window of whole seconds."""
     return {
         "msg_rates_age": window_seconds,
         "msg_rates_incr": SAMPLE_SECONDS,
@@ -125,10 +125,11 @@ def _rates_query(window_seconds: int) -> Mapping[str, str | int]:
 
 
 def _reports(items: list[Item]) -> dict[str, QueueReport]:
-    return {one.name: one for one in map(_report, items)}
+    return {one.name: one for one in map(told_of_queue, items)}
 
 
-def _report(item: Item) -> QueueReport:
+def told_of_queue(item: Item) -> QueueReport:
+    """Return what an item of an answer tells of a queue."""
     return QueueReport(
         name=str(item["name"]),
         ready=whole_number(item.get("messages_ready")),
@@ -152,7 +153,8 @@ def _length(value: object) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
-def _rate(item: Item) -> RateReport:
+def told_of_rate(item: Item) -> RateReport:
+    """Return what an item of an answer tells of what is worked off of a queue."""
     stats = mapping(item.get("message_stats"))
     return RateReport(
         str(item["name"]),

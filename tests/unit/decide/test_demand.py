@@ -2,8 +2,8 @@
 
 import pytest
 
-from builders import ANSWER, VISION, depth, queue
-from scanpool.decide.assess.queues import demand, within_tolerance
+from builders import ANSWER, VISION, depth, observe, pool, queue, seen, target
+from scanpool.decide.assess.queues import backlog, demand, within_tolerance
 from scanpool.decide.signals import Demand
 from scanpool.models.spec import Behavior, ScalingRules
 
@@ -27,6 +27,47 @@ def test_a_queue_asks_for_ready_and_unacked_over_messages_per_replica_rounded_up
     wanted = demand([queue(per_replica=per_replica)], {VISION: depth(ready, unacked)})
 
     assert wanted == Demand(replicas, VISION, ready + (unacked or 0), per_replica)
+
+
+@pytest.mark.parametrize(
+    ("ready", "unacked", "replicas"),
+    [
+        (0, 600, 0),  # a thousand countdown tasks in the workers' memory are no load
+        (11, 600, 2),
+        (11, None, 2),
+    ],
+)
+def test_unacked_messages_can_be_left_out_of_what_a_queue_asks_for(
+    ready: int, unacked: int | None, replicas: int
+) -> None:
+    chosen = queue(per_replica=10).model_copy(update={"exclude_unacknowledged": True})
+
+    assert demand([chosen], {VISION: depth(ready, unacked)}).replicas == replicas
+
+
+def test_what_is_left_out_of_one_queue_still_counts_of_another_and_is_shown() -> None:
+    left_out = queue(VISION).model_copy(update={"exclude_unacknowledged": True})
+    spec = pool(left_out, queue(ANSWER))
+    seen_now = observe(
+        queues=seen((depth(0, 90), depth(0, 40, name=ANSWER))), target=target(replicas=1)
+    )
+    found = backlog(spec, seen_now, 1)
+
+    assert found is not None
+    assert (found.messages, found.ready, found.demand.replicas) == (40, 0, 4)
+    assert [(one.unacked, one.counted) for one in found.queues] == [(90, 0), (40, 40)]
+    assert [one.tokens_waiting for one in found.queues] == [0, 40 * 3_000]
+
+
+@pytest.mark.parametrize(("is_left_out", "is_active"), [(True, False), (False, True)])
+def test_a_pool_at_zero_does_not_start_for_messages_that_are_left_out(
+    is_left_out: bool, is_active: bool
+) -> None:
+    spec = pool(queue().model_copy(update={"exclude_unacknowledged": is_left_out}))
+    found = backlog(spec, observe(replicas=0, messages=5), 0)
+
+    assert found is not None
+    assert found.is_active == is_active
 
 
 def test_the_queue_that_asks_for_the_most_counts_and_queues_are_not_added_up() -> None:

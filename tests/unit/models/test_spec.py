@@ -117,6 +117,17 @@ def messages(error: ValidationError) -> list[str]:
             id="a-queue-twice",
         ),
         pytest.param(
+            {
+                "rabbitmq": {
+                    "urlSecretRef": REF,
+                    "queues": [*QUEUES, {"name": "^q", "useRegex": True}],
+                }
+            },
+            "useRegex takes the management API, since AMQP lists no queues: set "
+            "managementUrlSecretRef",
+            id="a-pattern-by-amqp",
+        ),
+        pytest.param(
             {"llm": LLM, "llms": [GPT]},
             "set llm for one limit or llms for several, not both",
             id="llm-beside-llms",
@@ -258,6 +269,7 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"minReplicas": 0},
         {"rabbitmq": {"urlSecretRef": REF, "queues": QUEUES}},
         {"rabbitmq": {**BROKER, "urlSecretRef": REF}},
+        {"rabbitmq": {**BROKER, "queues": [{"name": "^q", "useRegex": True}, {"name": "q"}]}},
         {"rabbitmq": {**BROKER, "queues": [{"name": "a"}, {"name": "A"}]}},
         {"llm": LLM},
         {"llms": [GPT]},
@@ -366,7 +378,13 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         ),
     ),
     RabbitMQ: objects(
-        {"queues": st.lists(objects({"name": st.sampled_from("abcd")}), min_size=1, max_size=4)},
+        {
+            "queues": st.lists(
+                objects({"name": st.sampled_from("abcd")}, useRegex=st.booleans()),
+                min_size=1,
+                max_size=4,
+            )
+        },
         urlSecretRef=refs,
         managementUrlSecretRef=refs,
     ),

@@ -23,21 +23,25 @@ def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
     if seen.queue_gaps:
         known = {depth.name for depth in depths}
         queues = tuple(queue for queue in queues if queue.name in known)
-    wanted = demand(queues, {depth.name: depth for depth in depths})
+    by_name = {depth.name: depth for depth in depths}
+    shown = tuple(_shown(queue, by_name[queue.name]) for queue in queues)
+    wanted = demand(queues, by_name)
     activating = {queue.name: queue.activation_messages for queue in queues}
-    prices = {queue.name: sum(queue.costs.values()) for queue in queues}
     return Backlog(
         source=found.source,
-        queues=tuple(
-            QueueDepth(one.name, one.ready, one.unacked, one.messages * prices[one.name])
-            for one in depths
-        ),
-        messages=sum(one.messages for one in depths),
-        ready=sum(one.ready for one in depths),
+        queues=shown,
+        messages=sum(one.counted for one in shown),
+        ready=sum(one.ready for one in shown),
         demand=wanted,
-        is_active=any(one.messages > activating[one.name] for one in depths),
+        is_active=any(one.counted > activating[one.name] for one in shown),
         is_near_target=within_tolerance(wanted, current, spec.behavior),
     )
+
+
+def _shown(queue: Queue, seen: observation.QueueDepth) -> QueueDepth:
+    leaves_out = queue.exclude_unacknowledged
+    depth = QueueDepth(queue.name, seen.ready, seen.unacked, 0, leaves_out)
+    return depth._replace(tokens_waiting=depth.counted * sum(queue.costs.values()))
 
 
 def demand(queues: Sequence[Queue], depths: Mapping[str, observation.QueueDepth]) -> Demand:
@@ -45,14 +49,15 @@ def demand(queues: Sequence[Queue], depths: Mapping[str, observation.QueueDepth]
 
     This is the HPA's external metric with an average value, and its largest over several metrics.
     """
+    counted = [(queue, _shown(queue, depths[queue.name]).counted) for queue in queues]
     asked = [
         Demand(
-            ceil(depths[queue.name].messages / queue.messages_per_replica),
+            ceil(messages / queue.messages_per_replica),
             queue.name,
-            depths[queue.name].messages,
+            messages,
             queue.messages_per_replica,
         )
-        for queue in queues
+        for queue, messages in counted
     ]
     return max(asked, key=lambda one: (one.replicas, one.messages / one.messages_per_replica))
 
