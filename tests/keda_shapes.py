@@ -179,7 +179,7 @@ SHAPES = (
         least=1, most=5,
     ),
     Shape(
-        "a regular expression that means three queues",
+        "a regular expression",
         (
             scaled_object(
                 depth(
@@ -190,7 +190,7 @@ SHAPES = (
             ),
             authentication("host"),
         ),
-        {"orders.new": 8, "orders.paid": 8, "orders.sent": 8},
+        {r"^orders\.(new|paid|sent)$": 8},
         least=1,
     ),
     Shape(

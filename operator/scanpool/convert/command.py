@@ -45,7 +45,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )  # fmt: skip
     parser.add_argument(
         "--queues", metavar="FILE",
-        help="names of the broker's queues, one a line, for triggers with useRegex; - is stdin",
+        help="names of the broker's queues, one a line: those that a trigger with useRegex matches "
+        "are written down in the place of the expression; - is stdin",
     )  # fmt: skip
     parser.add_argument(
         "--observe", action="store_true",

@@ -21,8 +21,6 @@ RABBITMQ = "rabbitmq"
 CLUSTER_AUTHENTICATION = "ClusterTriggerAuthentication"
 HPA_SYNC_SECONDS = 15
 """How often the HPA asks KEDA for a metric, with the default of kube-controller-manager."""
-HPA_DOWN_WINDOW_SECONDS = 300
-"""Stabilization of the HPA for scaling down."""
 
 
 def _text(value: object) -> object:

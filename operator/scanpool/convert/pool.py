@@ -7,9 +7,9 @@ from typing import Any
 from scanpool.convert import scaling
 from scanpool.convert.broker import FIELDS, Broker, Protocol, broker
 from scanpool.convert.documents import Given
-from scanpool.convert.keda import FORCE_ACTIVATION, RABBITMQ, ScaledObject, Trigger
+from scanpool.convert.keda import RABBITMQ, ScaledObject, Trigger
 from scanpool.convert.notes import Effect, Note, Notes, RefusedError, printable, shown
-from scanpool.convert.queues import QUEUES, Wanted, is_on, wanted
+from scanpool.convert.queues import QUEUES, Wanted, wanted
 from scanpool.convert.queues import RABBITMQ as BROKER
 from scanpool.models.names import GROUP, KIND, VERSION
 from scanpool.models.pool import parse
@@ -70,6 +70,9 @@ def convert(scaled: ScaledObject, given: Given, mode: Mode | None = None) -> Con
     }
     if labels:
         metadata["labels"] = labels
+    annotations = scaling.pauses(scaled, notes)
+    if annotations:
+        metadata["annotations"] = annotations
     pool = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
@@ -86,13 +89,12 @@ def _spec(scaled: ScaledObject, given: Given, mode: Mode | None, notes: Notes) -
             f"it scales a {shown(target.kind)} of {shown(target.api_version)}, and a pool scales "
             "Deployments only: keep the ScaledObject"
         )
-    paused = scaling.mode(scaled, notes)
     rules = scaling.behavior(scaled, notes)
-    scaling.to_zero(scaled, rules.get("scaleDown", {}), notes)
     found: dict[str, Any] = {
         "scaleTargetRef": {"name": target.name},
-        "mode": (mode or paused).value,
+        "mode": (mode or Mode.ENFORCE).value,
         **scaling.bounds(scaled, notes),
+        **scaling.cooldown(scaled, notes),
         "pollingIntervalSeconds": scaling.polling(spec, notes),
         "rabbitmq": _rabbitmq(scaled, given, notes),
         "memory": {"enabled": False},
@@ -115,7 +117,7 @@ def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any
             "the ScaledObject"
         )
     first, read = followed[0], {followed[0].broker.protocol: followed[0].broker}
-    queues: dict[str, int] = {}
+    queues: dict[str, Wanted] = {}
     for one in list(followed):
         if not _is_read_with(one.broker, read):
             notes.warn(
@@ -126,11 +128,17 @@ def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any
             followed.remove(one)
             continue
         read.setdefault(one.broker.protocol, one.broker)
+    for one in followed:
+        is_by_amqp = one.broker.protocol is Protocol.AMQP and Protocol.HTTP in read
         for queue in one.queues:
-            # Of two triggers for one queue the larger demand counts.
-            before = queues.get(queue.name, queue.messages_per_replica)
-            queues[queue.name] = min(before, queue.messages_per_replica)
-    _say_what_counts(followed, read, notes)
+            counted = queue.ready_only() if is_by_amqp else queue
+            queues[queue.name] = queues.get(queue.name, counted).beside(counted)
+    if Protocol.HTTP not in read:
+        notes.say(
+            (*BROKER, FIELDS[Protocol.HTTP]),
+            "by AMQP a pool counts ready messages only, as KEDA does. Name the URL of the "
+            "management API here, and the unacked ones count as well",
+        )
     found: dict[str, Any] = {
         FIELDS[protocol]: read[protocol].url.model_dump()
         for protocol in Protocol
@@ -141,9 +149,7 @@ def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any
     for broker_read in read.values():
         if broker_read.ca is not None:
             found["caSecretRef"] = broker_read.ca.model_dump()
-    found["queues"] = [
-        {"name": name, "messagesPerReplica": count} for name, count in queues.items()
-    ]
+    found["queues"] = [queue.written for queue in queues.values()]
     return found
 
 
@@ -171,11 +177,11 @@ def _followed(scaled: ScaledObject, given: Given, notes: Notes) -> list[_Followe
             continue
         read = broker(trigger, where, scaled, given, notes)
         found.append(_Followed(trigger, where, read, queues))
-        _compare(trigger, where, scaled, notes)
+        _compare(trigger, where, notes)
     return found
 
 
-def _compare(trigger: Trigger, where: str, scaled: ScaledObject, notes: Notes) -> None:
+def _compare(trigger: Trigger, where: str, notes: Notes) -> None:
     """Say what a trigger has that a queue of a pool has not."""
     if trigger.metric_type == "Value":
         notes.warn(
@@ -183,42 +189,6 @@ def _compare(trigger: Trigger, where: str, scaled: ScaledObject, notes: Notes) -
             f"{where} has metricType Value: KEDA multiplies the replicas by messages / value; the "
             "pool divides the messages by messagesPerReplica",
         )
-    activation = trigger.metadata.get("activationValue", "0")
-    if activation.strip("0") in {"", "."}:
-        return
-    if scaled.spec.min_replica_count == 0 and not scaled.metadata.is_on(FORCE_ACTIVATION):
-        notes.warn(
-            scaling.MIN,
-            f"{where} has activationValue {shown(activation)}: KEDA stays at 0 until more messages "
-            "than that wait; the pool starts for the first",
-        )
-    else:
-        notes.say(scaling.MIN, f"{where} has an activationValue, which counts at 0 replicas only")
-
-
-def _say_what_counts(
-    followed: list[_Followed], read: Mapping[Protocol, Broker], notes: Notes
-) -> None:
-    """Say where ready and unacked messages are counted otherwise than before."""
-    for one in followed:
-        if Protocol.HTTP not in read:
-            notes.say(
-                (*BROKER, FIELDS[Protocol.HTTP]),
-                "by AMQP a pool counts ready messages only, as KEDA does. Name the URL of the "
-                "management API here, and the unacked ones count as well",
-            )
-        elif one.broker.protocol is Protocol.AMQP:
-            notes.warn(
-                QUEUES,
-                f"{one.where} has protocol amqp, by which only ready messages count; the pool "
-                "reads the management API, and counts unacked ones as well",
-            )
-        if is_on(one.trigger, one.where, "excludeUnacknowledged"):
-            notes.warn(
-                QUEUES,
-                f"{one.where} has excludeUnacknowledged; the pool counts unacked messages as "
-                "well. With urlSecretRef (AMQP) in place of managementUrlSecretRef it would not",
-            )
 
 
 def _remark(scaled: ScaledObject, notes: Notes) -> None:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import floor
+from typing import Any
 
 from scanpool.convert.documents import Given
 from scanpool.convert.keda import Trigger
 from scanpool.convert.notes import Notes, Path, RefusedError, shown
-from scanpool.convert.regex import EndlessError, alternatives, matching
+from scanpool.convert.regex import matching
+from scanpool.models.broker import Operation
 
 QUEUES: Path = ("spec", "rabbitmq", "queues")
 RABBITMQ: Path = ("spec", "rabbitmq")
@@ -24,12 +27,51 @@ TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
+OPERATIONS = {"sum": Operation.SUM, "max": Operation.MAX, "avg": Operation.AVG}
+"""KEDA's, the one that asks for the most first: no queue has less than nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A queue, and messages of it that one replica is meant to have."""
+    """A queue, or those that an expression matches, and messages that one replica is meant to have.
+
+    `operation` joins the depths of several; None for one that is named. `activation` is how many
+    messages do not start a pool at zero.
+    """
 
     name: str
     messages_per_replica: int
+    operation: Operation | None = None
+    leaves_out_unacked: bool = False
+    activation: int = 0
+
+    def ready_only(self) -> "Wanted":
+        """Return the same by ready messages, which are all that AMQP shows."""
+        return replace(self, leaves_out_unacked=True)
+
+    def beside(self, other: "Wanted") -> "Wanted":
+        """Return what follows both triggers for one queue: of two the larger demand counts."""
+        joined = {self.operation, other.operation}
+        return replace(
+            self,
+            messages_per_replica=min(self.messages_per_replica, other.messages_per_replica),
+            operation=next((one for one in OPERATIONS.values() if one in joined), None),
+            leaves_out_unacked=self.leaves_out_unacked and other.leaves_out_unacked,
+            activation=min(self.activation, other.activation),
+        )
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The entry of the pool's queues, without what is usual."""
+        found: dict[str, Any] = {"name": self.name}
+        if self.operation is not None:
+            found |= {"useRegex": True, "operation": self.operation.value}
+        found["messagesPerReplica"] = self.messages_per_replica
+        if self.activation:
+            found["activationMessages"] = self.activation
+        if self.leaves_out_unacked:
+            found["excludeUnacknowledged"] = True
+        return found
 
 
 def is_on(trigger: Trigger, where: str, name: str) -> bool:
@@ -65,8 +107,15 @@ def wanted(trigger: Trigger, where: str, given: Given, notes: Notes) -> tuple[Wa
     if not queue:
         raise RefusedError(f"{where}.metadata.queueName is missing: name the queue")
     names: tuple[str, ...] = (queue,)
+    operation = None
     if is_on(trigger, where, "useRegex"):
-        names = _expanded(queue, trigger, where, given, notes)
+        operation = _operation(metadata, where)
+        if given.queue_names is not None:
+            names = _present(queue, where, given.queue_names)
+            _say_what_names_lose(queue, names, operation, where, notes)
+            operation = None
+        if "pageSize" in metadata:
+            notes.say(QUEUES, f"{where} has a pageSize: the pool reads 500 queues at once")
     per_replica = max(int(value), 1)
     for name in names:
         if per_replica != value:
@@ -75,7 +124,9 @@ def wanted(trigger: Trigger, where: str, given: Given, notes: Notes) -> tuple[Wa
                 f"{where} has value {value:g}, and messages are counted whole: at "
                 f"{per_replica} per replica the pool asks for {_more(per_replica, value)} replicas",
             )
-    return tuple(Wanted(name, per_replica) for name in names)
+    leaves_out = is_on(trigger, where, "excludeUnacknowledged")
+    activation = _activation(metadata, where)
+    return tuple(Wanted(name, per_replica, operation, leaves_out, activation) for name in names)
 
 
 def _more(per_replica: int, value: float) -> str:
@@ -110,45 +161,41 @@ def _number(text: str, where: str) -> float:
     return number
 
 
-def _expanded(
-    expression: str, trigger: Trigger, where: str, given: Given, notes: Notes
-) -> tuple[str, ...]:
-    """Return the queues that a regular expression stands for, and say what that loses."""
-    if given.queue_names is None:
-        try:
-            names = alternatives(expression)
-        except EndlessError:
-            raise RefusedError(
-                f"{where}.metadata.queueName is the regular expression {shown(expression)}, and a "
-                "pool names its queues: give their names with --queues, such as "
-                "`rabbitmqctl list_queues --silent -p VHOST name` prints them"
-            ) from None
-    else:
-        names = _present(expression, where, given.queue_names)
-        notes.warn(
-            QUEUES,
-            f"{where} follows every queue that matches {shown(expression)}, later ones too; the "
-            "pool follows those that there are now: add others by hand",
-        )
-    notes.say(
+def _activation(metadata: Mapping[str, str], where: str) -> int:
+    """Return the most whole messages that do not activate: KEDA wants more than activationValue."""
+    text = metadata.get("activationValue", "0")
+    try:
+        return max(floor(float(text)), 0)
+    except (ValueError, OverflowError):
+        raise RefusedError(
+            f"{where}.metadata.activationValue is {shown(text)}: it has to be a number"
+        ) from None
+
+
+def _operation(metadata: Mapping[str, str], where: str) -> Operation:
+    told = metadata.get("operation", "sum")
+    if told not in OPERATIONS:
+        raise RefusedError(f"{where}.metadata.operation is {shown(told)}: sum, avg or max")
+    return OPERATIONS[told]
+
+
+def _say_what_names_lose(
+    expression: str, names: tuple[str, ...], operation: Operation, where: str, notes: Notes
+) -> None:
+    """Say what is lost where names stand for the expression, as --queues asks for."""
+    notes.warn(
         QUEUES,
-        f"{where} has useRegex with {shown(expression)}. A queue that does not exist is skipped "
-        "by KEDA; the pool holds, with the reason QueueNotFound",
+        f"{where} follows every queue that matches {shown(expression)}, later ones too; the "
+        "pool follows those that there are now: add others by hand, or leave --queues out",
     )
-    operation = trigger.metadata.get("operation", "sum")
-    if operation not in {"sum", "avg", "max"}:
-        raise RefusedError(f"{where}.metadata.operation is {shown(operation)}: sum, avg or max")
-    if len(names) > 1 and operation != "max":
-        fewer = f"up to {len(names)} times fewer" if operation == "sum" else "more"
+    if len(names) > 1 and operation is not Operation.MAX:
+        fewer = f"up to {len(names)} times fewer" if operation is Operation.SUM else "more"
         notes.warn(
             QUEUES,
-            f"{where} has operation {operation} over {len(names)} queues; the pool takes the "
-            f"largest of them, and so asks for {fewer} replicas: change messagesPerReplica to "
-            "suit",
+            f"{where} has operation {operation.lower()} over {len(names)} queues; the pool takes "
+            f"the largest of them, and so asks for {fewer} replicas: change messagesPerReplica "
+            "to suit, or leave --queues out",
         )
-    if "pageSize" in trigger.metadata:
-        notes.say(QUEUES, f"{where} has a pageSize: the pool reads all queues at once")
-    return names
 
 
 def _present(expression: str, where: str, present: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from scanpool.convert.keda import (
     FORCE_ACTIVATION,
-    HPA_DOWN_WINDOW_SECONDS,
     HPA_SYNC_SECONDS,
     PAUSED,
     PAUSED_REPLICAS,
@@ -18,35 +17,38 @@ from scanpool.convert.keda import (
     ScaledObjectSpec,
 )
 from scanpool.convert.notes import Notes, Path, RefusedError, shown
+from scanpool.models import pause
 from scanpool.models.fallback import FallbackBehavior
-from scanpool.models.spec import Mode, PolicyType, SelectPolicy
-from scanpool.models.units import WHOLE_PERCENT
+from scanpool.models.spec import LONGEST_COOLDOWN_SECONDS
 
 SPEC: Path = ("spec",)
 MIN: Path = (*SPEC, "minReplicas")
 BEHAVIOR: Path = (*SPEC, "behavior")
 FALLBACK: Path = (*SPEC, "fallback")
-MODE: Path = (*SPEC, "mode")
+COOLDOWN: Path = (*SPEC, "cooldownSeconds")
+ANNOTATIONS: Path = ("metadata", "annotations")
+PAUSES = {
+    PAUSED: pause.BOTH_WAYS,
+    PAUSED_SCALE_IN: pause.SCALE_IN,
+    PAUSED_SCALE_DOWN: pause.SCALE_IN,
+    PAUSED_SCALE_OUT: pause.SCALE_OUT,
+}
+"""KEDA's annotations that are switches, and the pool's."""
 RULES = ("stabilizationWindowSeconds", "selectPolicy", "policies", "tolerance")
 """Fields of one direction of a behavior, the same here as there."""
 DIRECTIONS = ("scaleUp", "scaleDown")
 Json = dict[str, Any]
 
 
-def mode(scaled: ScaledObject, notes: Notes) -> Mode:
-    """Return Observe for what is paused in both directions, which scales nothing either."""
-    count = scaled.metadata.annotations.get(PAUSED_REPLICAS)
-    if count is not None:
-        notes.say(
-            MODE,
-            f"{PAUSED_REPLICAS} is {shown(count)}: KEDA has scaled to that and stopped. The pool "
-            "stops too, and leaves the replicas as they are",
-        )
-        return Mode.OBSERVE
-    if scaled.metadata.is_on(PAUSED):
-        notes.say(MODE, f"{PAUSED} is set: the pool decides and scales nothing")
-        return Mode.OBSERVE
-    return Mode.ENFORCE
+def pauses(scaled: ScaledObject, notes: Notes) -> dict[str, str]:
+    """Return the pool's annotations for what is paused there, which are named as KEDA's are."""
+    given, found = scaled.metadata.annotations, dict[str, str]()
+    if (count := given.get(PAUSED_REPLICAS)) is not None:
+        found[pause.AT_REPLICAS] = count
+    found |= {own: "true" for name, own in PAUSES.items() if scaled.metadata.is_on(name)}
+    for name in found:
+        notes.say(ANNOTATIONS, f"{name} goes on with the pause: remove it to let the pool scale")
+    return found
 
 
 def bounds(scaled: ScaledObject, notes: Notes) -> Json:
@@ -82,21 +84,11 @@ def polling(spec: ScaledObjectSpec, notes: Notes) -> int:
 def behavior(scaled: ScaledObject, notes: Notes) -> Json:
     """Return the rules for both directions, as the HPA has them."""
     config = scaled.spec.advanced.horizontal_pod_autoscaler_config
-    found = {
+    return {
         direction: _rules(config.behavior[direction], direction, notes)
         for direction in DIRECTIONS
         if direction in config.behavior
     }
-    annotations = {
-        "scaleDown": (PAUSED_SCALE_IN, PAUSED_SCALE_DOWN),
-        "scaleUp": (PAUSED_SCALE_OUT,),
-    }
-    for direction, names in annotations.items():
-        for name in names:
-            if scaled.metadata.is_on(name):
-                notes.say((*BEHAVIOR, direction), f"{name} is set, which disables this direction")
-                found.setdefault(direction, {})["selectPolicy"] = SelectPolicy.DISABLED.value
-    return found
 
 
 def _rules(rules: Json, direction: str, notes: Notes) -> Json:
@@ -122,8 +114,8 @@ def _tolerance(quantity: object, direction: str) -> float:
     return float(number / 1000 if text.endswith("m") else number)
 
 
-def to_zero(scaled: ScaledObject, down: Json, notes: Notes) -> None:
-    """Compare how the last replicas go: by KEDA's cooldown there, by the behavior here."""
+def cooldown(scaled: ScaledObject, notes: Notes) -> Json:
+    """Return after how long the last replicas go, where they may."""
     spec = scaled.spec
     if spec.min_replica_count > 0 or scaled.metadata.is_on(FORCE_ACTIVATION):
         if "cooldown_period" in spec.model_fields_set and spec.idle_replica_count is None:
@@ -131,22 +123,11 @@ def to_zero(scaled: ScaledObject, down: Json, notes: Notes) -> None:
                 MIN,
                 f"cooldownPeriod {spec.cooldown_period} counts for the way to 0 replicas only",
             )
-        return
-    if scaled.metadata.is_on(PAUSED_SCALE_IN) or scaled.metadata.is_on(PAUSED_SCALE_DOWN):
-        return  # nothing goes down, there and here
-    window = down.get("stabilizationWindowSeconds", HPA_DOWN_WINDOW_SECONDS)
-    if window != spec.cooldown_period:
+        return {}
+    if spec.cooldown_period > LONGEST_COOLDOWN_SECONDS:
         notes.warn(
-            (*BEHAVIOR, "scaleDown"),
-            f"with cooldownPeriod {spec.cooldown_period} KEDA goes to 0 so many seconds after the "
-            f"last message; the pool goes down, to 0 too, after {window} s: "
-            "stabilizationWindowSeconds, which counts for every step down",
-        )
-    if not _at_once(down):
-        notes.warn(
-            (*BEHAVIOR, "scaleDown"),
-            "KEDA goes to 0 from any number of replicas at once; in a pool these policies count "
-            "for that way, too",
+            COOLDOWN,
+            f"cooldownPeriod is {spec.cooldown_period}, and a pool waits a day at most",
         )
     if spec.initial_cooldown_period > 0:
         notes.say(
@@ -154,17 +135,7 @@ def to_zero(scaled: ScaledObject, down: Json, notes: Notes) -> None:
             f"initialCooldownPeriod {spec.initial_cooldown_period} is past once the ScaledObject "
             "is older than that; a pool has none",
         )
-
-
-def _at_once(down: Json) -> bool:
-    """Tell whether policies let all replicas go in one step."""
-    if down.get("selectPolicy") == SelectPolicy.DISABLED:
-        return False
-    every = [
-        one.get("type") == PolicyType.PERCENT and one.get("value", 0) >= WHOLE_PERCENT
-        for one in down.get("policies") or [{"type": PolicyType.PERCENT, "value": WHOLE_PERCENT}]
-    ]
-    return all(every) if down.get("selectPolicy") == SelectPolicy.MIN else any(every)
+    return {"cooldownSeconds": min(spec.cooldown_period, LONGEST_COOLDOWN_SECONDS)}
 
 
 def fallback(given: Fallback | None, notes: Notes) -> Json | None:

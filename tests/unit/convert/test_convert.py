@@ -21,6 +21,7 @@ from keda_shapes import (
 )
 from scanpool.convert import Converted, convert, read, render
 from scanpool.convert.notes import Effect
+from scanpool.models.pause import Pause
 
 HTTP = {"protocol": "http"}
 PLAIN = depth("orders", "10", **HTTP)
@@ -63,35 +64,9 @@ def advanced(**behavior: Any) -> Json:
         ),
         pytest.param(scaled_object(PLAIN), "memory", {"enabled": False}, id="no memory ceiling"),
         pytest.param(scaled_object(PLAIN), "mode", "Enforce", id="it scales"),
+        pytest.param(scaled_object(PLAIN), "cooldownSeconds", 300, id="KEDA's default cooldown"),
         pytest.param(
-            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused": "false"}),
-            "mode", "Enforce", id="not paused",
-        ),
-        pytest.param(
-            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused": "yes, please"}),
-            "mode", "Observe", id="what is no boolean pauses",
-        ),
-        pytest.param(
-            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-replicas": "0"}),
-            "mode", "Observe", id="paused at a number",
-        ),
-        pytest.param(
-            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-scale-in": "true"}),
-            "behavior", {"scaleDown": {"selectPolicy": "Disabled"}}, id="no way down",
-        ),
-        pytest.param(
-            scaled_object(PLAIN, annotations={"autoscaling.keda.sh/paused-scale-down": "true"}),
-            "behavior", {"scaleDown": {"selectPolicy": "Disabled"}}, id="by its older name",
-        ),
-        pytest.param(
-            scaled_object(
-                PLAIN,
-                annotations={"autoscaling.keda.sh/paused-scale-out": "true"},
-                **advanced(scaleUp={"stabilizationWindowSeconds": 30}),
-            ),
-            "behavior",
-            {"scaleUp": {"stabilizationWindowSeconds": 30, "selectPolicy": "Disabled"}},
-            id="no way up",
+            scaled_object(PLAIN, cooldownPeriod=0), "cooldownSeconds", 0, id="no cooldown"
         ),
         pytest.param(
             scaled_object(PLAIN, minReplicaCount=1, **advanced(scaleDown={"tolerance": "50m"})),
@@ -233,18 +208,6 @@ def test_a_broker_becomes(objects: tuple[Json, ...], expected: Json) -> None:
             ("spec", "rabbitmq", "queues"), "metricType Value", id="no average",
         ),
         pytest.param(
-            (scaled_object(depth("orders", "10", activationValue="5", **HTTP)),),
-            ("spec", "minReplicas"), 'activationValue "5"', id="an activation value",
-        ),
-        pytest.param(
-            (scaled_object(depth("orders", "10", excludeUnacknowledged="true", **HTTP)),),
-            ("spec", "rabbitmq", "queues"), "excludeUnacknowledged", id="ready messages only",
-        ),
-        pytest.param(
-            (scaled_object(depth("^(a|b)$", "10", useRegex="true", **HTTP)),),
-            ("spec", "rabbitmq", "queues"), "operation sum over 2 queues", id="a sum of queues",
-        ),
-        pytest.param(
             (
                 scaled_object(PLAIN, depth("paid", "10", vhostName="other", **HTTP)),
             ),
@@ -260,23 +223,8 @@ def test_a_broker_becomes(objects: tuple[Json, ...], expected: Json) -> None:
             id="a vhost that is a secret",
         ),
         pytest.param(
-            (scaled_object(PLAIN, cooldownPeriod=60),),
-            ("spec", "behavior", "scaleDown"), "cooldownPeriod 60", id="a short cooldown",
-        ),
-        pytest.param(
-            (scaled_object(PLAIN, **advanced(scaleDown={"stabilizationWindowSeconds": 60})),),
-            ("spec", "behavior", "scaleDown"), "after 60 s", id="a short window",
-        ),
-        pytest.param(
-            (
-                scaled_object(
-                    PLAIN,
-                    **advanced(scaleDown={
-                        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]
-                    }),
-                ),
-            ),
-            ("spec", "behavior", "scaleDown"), "to 0 from any number", id="slowly to zero",
+            (scaled_object(PLAIN, cooldownPeriod=100_000),),
+            ("spec", "cooldownSeconds"), "cooldownPeriod is 100000", id="more than a day",
         ),
         pytest.param(
             (scaled_object(PLAIN, minReplicaCount=3, idleReplicaCount=0),),
@@ -416,10 +364,6 @@ def test_what_a_person_has_to_do_is_asked_for(objects: tuple[Json, ...], words: 
             scaled_object(depth("orders", "10", None, **HTTP)), "has no host", id="no host"
         ),
         pytest.param(
-            scaled_object(depth("orders.*", "10", useRegex="true", **HTTP)), "--queues",
-            id="a regular expression without an end",
-        ),
-        pytest.param(
             scaled_object(trigger("orders", mode="QueueLength", **HTTP)), "value is missing",
             id="no value",
         ),
@@ -442,6 +386,18 @@ def test_what_a_person_has_to_do_is_asked_for(objects: tuple[Json, ...], words: 
             id="no switch",
         ),
         pytest.param(
+            scaled_object(depth("o.*", "10", useRegex="true", operation="min", **HTTP)),
+            "sum, avg or max", id="an operation that KEDA does not have",
+        ),
+        pytest.param(
+            scaled_object(depth("o.*", "10", useRegex="true", protocol="amqp")),
+            "useRegex takes the management API", id="a pattern by AMQP, which KEDA refuses, too",
+        ),
+        pytest.param(
+            scaled_object(depth("orders", "10", activationValue="some", **HTTP)),
+            "activationValue", id="an activation value in words",
+        ),
+        pytest.param(
             scaled_object(depth("orders", "10", protocol="stomp")), "neither http", id="stomp"
         ),
         pytest.param(
@@ -461,7 +417,142 @@ def test_what_has_no_pool_says_why(objects: Json, words: str) -> None:
     assert result.refusal.isprintable()
 
 
-def test_a_regular_expression_takes_the_brokers_queues() -> None:
+@pytest.mark.parametrize(
+    ("triggers", "expected"),
+    [
+        pytest.param(
+            [depth("orders", "10", excludeUnacknowledged="true", **HTTP)],
+            [{"name": "orders", "messagesPerReplica": 10, "excludeUnacknowledged": True}],
+            id="ready messages only",
+        ),
+        *(
+            pytest.param(
+                [depth("order.*new", "10", useRegex="true", **metadata, **HTTP)],
+                [
+                    {"name": "order.*new", "useRegex": True, "operation": operation,
+                     "messagesPerReplica": 10}
+                ],
+                id=f"a pattern, {operation}",
+            )
+            for metadata, operation in (
+                ({}, "Sum"), ({"operation": "sum"}, "Sum"), ({"operation": "max"}, "Max"),
+                ({"operation": "avg"}, "Avg"),
+            )
+        ),
+        *(
+            pytest.param(
+                [depth("orders", "10", activationValue=value, **HTTP)],
+                [{"name": "orders", "messagesPerReplica": 10, **activation}],
+                id=f"active above {value}",
+            )
+            # More messages than 5.5 are more than 5: they are whole.
+            for value, activation in (
+                ("5", {"activationMessages": 5}), ("5.5", {"activationMessages": 5}), ("0.9", {}),
+                ("-1", {}),
+            )
+        ),
+        pytest.param(
+            [
+                depth("a", "10", activationValue="5", excludeUnacknowledged="true", **HTTP),
+                depth("a", "4", activationValue="9", **HTTP),
+                depth("b", "7", excludeUnacknowledged="true", activationValue="3", **HTTP),
+            ],
+            [
+                {"name": "a", "messagesPerReplica": 4, "activationMessages": 5},
+                {"name": "b", "messagesPerReplica": 7, "activationMessages": 3,
+                 "excludeUnacknowledged": True},
+            ],
+            id="of two triggers for a queue the larger demand",
+        ),
+        pytest.param(
+            [depth("a.*", "4", useRegex="true", operation=operation, **HTTP)
+             for operation in ("avg", "max")],
+            [{"name": "a.*", "useRegex": True, "operation": "Max", "messagesPerReplica": 4}],
+            id="of two operations the one that asks for more",
+        ),
+    ],
+)  # fmt: skip
+def test_queues_count_as_the_triggers_do(triggers: list[Json], expected: list[Json]) -> None:
+    result = turned(scaled_object(*triggers))
+
+    assert spec(result)["rabbitmq"]["queues"] == expected
+    assert lines(result, Effect.CHANGED) == []
+
+
+def test_beside_the_management_api_a_trigger_by_amqp_still_counts_ready_messages_only() -> None:
+    result = turned(
+        scaled_object(
+            depth("a", "10", **HTTP),
+            depth("b", "10", auth="by-amqp", protocol="amqp"),
+        ),
+        authentication("host"),
+        {**authentication("host"), "metadata": {"name": "by-amqp", "namespace": "shop"}},
+    )
+
+    assert [one.get("excludeUnacknowledged") for one in spec(result)["rabbitmq"]["queues"]] == [
+        None, True,
+    ]  # fmt: skip
+    assert lines(result, Effect.CHANGED) == []
+
+
+KEDAS, OWN = "autoscaling.keda.sh/", "scan.eco2.io/"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, None),
+        ({"paused": "false"}, None),
+        ({"paused": "true"}, {"paused": "true"}),
+        # What is no boolean pauses.
+        ({"paused": "yes, please"}, {"paused": "true"}),
+        ({"paused-replicas": "0"}, {"paused-replicas": "0"}),
+        ({"paused": "true", "paused-replicas": "3"}, {"paused": "true", "paused-replicas": "3"}),
+        ({"paused-scale-in": "true"}, {"paused-scale-in": "true"}),
+        ({"paused-scale-down": "true"}, {"paused-scale-in": "true"}),
+        (
+            {"paused-scale-out": "true", "paused-scale-in": "1"},
+            {"paused-scale-out": "true", "paused-scale-in": "true"},
+        ),
+    ],
+)
+def test_a_pause_stays_one(given: dict[str, str], expected: dict[str, str] | None) -> None:
+    annotations = {KEDAS + name: value for name, value in given.items()}
+    result = turned(scaled_object(PLAIN, annotations=annotations))
+
+    assert result.pool is not None
+    found = result.pool["metadata"].get("annotations")
+    assert found == (expected and {OWN + name: value for name, value in expected.items()})
+    assert spec(result)["mode"] == "Enforce"
+    assert "behavior" not in spec(result)
+    # The operator takes them for what KEDA takes its own for.
+    if expected:
+        assert Pause.from_annotations(found).trouble == ""
+    assert lines(result, Effect.CHANGED) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 300),
+        ({"cooldownPeriod": 60}, 60),
+        ({"minReplicaCount": 1, "cooldownPeriod": 60}, None),
+    ],
+)
+def test_the_last_replicas_go_after_the_cooldown(fields: Json, expected: int | None) -> None:
+    result = turned(
+        scaled_object(
+            PLAIN,
+            **fields,
+            **advanced(scaleDown={"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}),
+        )
+    )
+
+    assert spec(result).get("cooldownSeconds") == expected
+    assert lines(result, Effect.CHANGED) == []
+
+
+def test_a_list_of_names_takes_the_place_of_a_regular_expression() -> None:
     expression = depth("order.*new", "10", useRegex="true", operation="max", **HTTP)
     names = ["ORDERS.new", "orders.old", "x.order-new.y"]
 
@@ -471,6 +562,14 @@ def test_a_regular_expression_takes_the_brokers_queues() -> None:
     assert [one["name"] for one in queues] == ["ORDERS.new", "x.order-new.y"]
     (changed,) = lines(result, Effect.CHANGED)
     assert "later ones too" in changed
+
+
+def test_names_in_the_place_of_a_sum_ask_for_less() -> None:
+    expression = depth("o.*", "10", useRegex="true", **HTTP)
+    result = turned(scaled_object(expression), queue_names=["ORDERS", "x.o"])
+
+    _, changed = lines(result, Effect.CHANGED)
+    assert "operation sum over 2 queues" in changed
 
 
 def test_labels_stay_but_those_of_keda() -> None:

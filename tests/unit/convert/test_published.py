@@ -108,7 +108,7 @@ SAME, CHANGED, REFUSED = 0, 3, 4
         pytest.param(
             (CHAT_WORKER,), SAME, {"chat.process": 5}, [], id="chat-worker",
         ),
-        pytest.param(SAMPLE, CHANGED, {"hello": 5}, ["cooldownPeriod 30"], id="KEDA's sample"),
+        pytest.param(SAMPLE, SAME, {"hello": 5}, [], id="KEDA's sample"),
         pytest.param((SAMPLE_JOB,), REFUSED, {}, [], id="KEDA's sample of a ScaledJob"),
         pytest.param(DOCS_AMQP, SAME, {"testqueue": 20}, [], id="KEDA's docs, amqp"),
         pytest.param(DOCS_HTTP, SAME, {"testqueue": 20}, [], id="KEDA's docs, http"),
