@@ -104,8 +104,8 @@ class RabbitMQServer:
         return self._ports
 
     @property
-    def ca_path(self) -> Path:
-        """The authority's certificate (PEM) that vouches for the TLS listeners.
+    def certificates(self) -> Certificates:
+        """The files of its TLS listeners, and a certificate of its user.
 
         Raises:
             ValueError: if it was not started with TLS.
@@ -114,7 +114,12 @@ class RabbitMQServer:
         if self._certificates is None:
             message = "this RabbitMQ was not started with TLS"
             raise ValueError(message)
-        return self._certificates.authority
+        return self._certificates
+
+    @property
+    def ca_path(self) -> Path:
+        """The authority's certificate (PEM) that vouches for the TLS listeners."""
+        return self.certificates.authority
 
     def amqp_url(self, vhost: str = VHOST) -> str:
         """Return amqp://user:password@host:port/vhost, percent-encoded."""
@@ -143,7 +148,7 @@ class RabbitMQServer:
         """
         try:
             if self._tls:
-                self._certificates = create_certificates(self._directory / "tls")
+                self._certificates = create_certificates(self._directory / "tls", USER)
             if self._peer is None:
                 self._start_epmd()
             self._start_broker()

@@ -1,4 +1,4 @@
-"""A certificate authority and a server certificate for 127.0.0.1, made with openssl."""
+"""A certificate authority, and certificates for 127.0.0.1 and for a client, made with openssl."""
 
 import subprocess
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ class Certificates:
     authority: Path
     server_certificate: Path
     server_key: Path
+    client_certificate: Path
+    client_key: Path
 
 
-def create_certificates(directory: Path) -> Certificates:
-    """Create an authority and a server certificate it signed, for 127.0.0.1 and localhost.
+def create_certificates(directory: Path, client: str = "client") -> Certificates:
+    """Create an authority, and what it signed: for 127.0.0.1, ::1 and localhost, and a `client`.
 
     Raises:
         subprocess.CalledProcessError: if openssl refuses.
@@ -29,6 +31,8 @@ def create_certificates(directory: Path) -> Certificates:
         authority=directory / "ca.pem",
         server_certificate=directory / "server.pem",
         server_key=directory / "server.key",
+        client_certificate=directory / "client.pem",
+        client_key=directory / "client.key",
     )
     authority_key = directory / "ca.key"
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
@@ -40,10 +44,17 @@ def create_certificates(directory: Path) -> Certificates:
     _openssl(
         "req", "-x509", *new_key, "-days", VALID_DAYS, "-subj", "/CN=localhost",
         "-CA", made.authority, "-CAkey", authority_key,
-        "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+        "-addext", "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost",
         "-addext", "basicConstraints=critical,CA:FALSE",
         "-addext", "extendedKeyUsage=serverAuth",
         "-keyout", made.server_key, "-out", made.server_certificate,
+    )  # fmt: skip
+    _openssl(
+        "req", "-x509", *new_key, "-days", VALID_DAYS, "-subj", f"/CN={client}",
+        "-CA", made.authority, "-CAkey", authority_key,
+        "-addext", "basicConstraints=critical,CA:FALSE",
+        "-addext", "extendedKeyUsage=clientAuth",
+        "-keyout", made.client_key, "-out", made.client_certificate,
     )  # fmt: skip
     return made
 

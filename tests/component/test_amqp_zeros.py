@@ -21,6 +21,7 @@ from scanpool.models.spec import Behavior, RabbitMQ, ScalingRules
 from scanpool.observe.observer import Observer
 from scanpool.sources import amqp_count
 from scanpool.sources.amqp import read_ready
+from scanpool.sources.broker_access import Access
 from scanpool.sources.http import HttpClients
 from scanpool_sandbox.rabbitmq_server import VHOST, RabbitMQServer
 
@@ -31,7 +32,7 @@ SINGLE = {"x-single-active-consumer": True}
 
 
 def read(url: str, *queues: str) -> Reading:
-    return read_ready(url, None, None, queues, clock=time.time)
+    return read_ready(Access(url), queues, clock=time.time)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from scanpool.models.observation import QueueDepth
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources import amqp
 from scanpool.sources.amqp import read_ready
+from scanpool.sources.broker_access import Access
 
 
 def read(url: str, *queues: str, vhost: str | None = None, ca: str | None = None) -> Reading:
-    return read_ready(url, vhost, ca, queues, clock=time.time)
+    return read_ready(Access(url, vhost, ca_pem=ca), queues, clock=time.time)
 
 
 @contextmanager

@@ -16,6 +16,10 @@ ObjectName = Annotated[
 ]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 HttpUrl = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+# Of a server in DNS, as SNI and certificates have it.
+HostName = Annotated[
+    str, Field(max_length=253, pattern=r"^[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+]
 Percent = Annotated[int, Field(ge=1, le=WHOLE_PERCENT)]
 # More than any Deployment of the field has.
 MOST_REPLICAS = 10_000

@@ -1,4 +1,4 @@
-"""What a server wants to be sent with a request before it answers."""
+"""What a server wants to be sent or shown with a request before it answers."""
 
 import re
 from typing import Annotated, ClassVar
@@ -46,3 +46,17 @@ class BasicAuth(Model):
 
     username_secret_ref: SecretKeyRef
     password_secret_ref: SecretKeyRef
+
+
+class ClientCertificate(Model):
+    """What the operator shows to a broker that asks for a certificate (mTLS), as PEM.
+
+    A Secret of type kubernetes.io/tls has the two under tls.crt and tls.key.
+    """
+
+    cert_secret_ref: SecretKeyRef
+    """The certificate, with its chain."""
+    key_secret_ref: SecretKeyRef
+    """Its private key."""
+    key_password_secret_ref: SecretKeyRef | None = None
+    """The password of an encrypted key."""

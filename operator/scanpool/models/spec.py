@@ -9,7 +9,16 @@ from pydantic import Field
 from scanpool.models.base import Model, Rule
 from scanpool.models.broker import Operation, Pattern
 from scanpool.models.fallback import Fallback
-from scanpool.models.fields import MOST_REPLICAS, ObjectName, Percent, Replicas, SecretKeyRef, whole
+from scanpool.models.fields import (
+    MOST_REPLICAS,
+    HostName,
+    ObjectName,
+    Percent,
+    Replicas,
+    SecretKeyRef,
+    whole,
+)
+from scanpool.models.http_access import ClientCertificate
 from scanpool.models.llm import MAX_LIMITS, ONLY, LimitName, Llm, NamedLlm
 from scanpool.models.schedule import MAX_SCHEDULES, Schedule
 
@@ -123,6 +132,14 @@ class RabbitMQ(Model):
     """Virtual host; without it the one in the URL's path, else '/'."""
     ca_secret_ref: SecretKeyRef | None = None
     """PEM certificates to trust for amqps:// and https://."""
+    client_certificate: ClientCertificate | None = None
+    """For a broker that asks for a certificate. With it, an amqps:// URL without a user logs in by
+    it (EXTERNAL)."""
+    server_name: HostName | None = None
+    """The name in the broker's certificate, asked for by SNI, where it is not the URL's host."""
+    token_secret_ref: SecretKeyRef | None = None
+    """An OAuth 2 access token, in the place of user and password. The Secret is read again every
+    few seconds: let whoever renews the token write it there before it ends."""
     queues: Annotated[tuple[Queue, ...], Field(min_length=1, max_length=MAX_QUEUES)]
 
     rules: ClassVar[tuple[Rule, ...]] = (

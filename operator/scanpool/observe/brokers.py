@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from scanpool.models.broker import BrokerState, Pattern, QueueReport, RateReport
-from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
@@ -15,7 +15,7 @@ from scanpool.observe.broker_history import Counts, History, Leaders
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
 from scanpool.sources import broker_state, management, matching
-from scanpool.sources.broker_access import Access, hosts
+from scanpool.sources.broker_access import WORTH_ANOTHER_HOST, Access, hosts
 from scanpool.sources.failures import reading
 from scanpool.sources.http import HttpClients
 
@@ -24,8 +24,6 @@ T = TypeVar("T")
 # The broker renews its statistics every 5 s (collect_statistics_interval): asking more often
 # repeats the same figures.
 STATISTICS_SECONDS = 5.0
-# Another host of the cluster may answer where one does not, or is not up yet.
-WORTH_ANOTHER_HOST = frozenset({Reason.BROKER_UNREACHABLE, Reason.BROKER_ERROR})
 # Measured on 3.10: a queue of a list of 3,000 takes 0.13 to 0.25 ms, one asked for by name 3 ms.
 LISTED_FOR_ONE_NAMED = 15
 
@@ -54,10 +52,11 @@ class Brokers:
             for key, (broker, wanted_at) in self._brokers.items()
             if now - wanted_at < FORGET_SECONDS
         }
-        if access not in self._brokers:
-            self._brokers[access] = (Broker(self._http, self._shared, access, self._clock), now)
-        broker, _ = self._brokers[access]
-        self._brokers[access] = (broker, now)
+        place = access.place
+        known = self._brokers.get(place)
+        broker = Broker(self._http, self._shared, place, self._clock) if known is None else known[0]
+        broker.ask_with(access.token)
+        self._brokers[place] = (broker, now)
         return broker
 
 
@@ -67,7 +66,7 @@ class Broker:
     def __init__(
         self, http: HttpClients, shared: SharedReads, access: Access, clock: Clock
     ) -> None:
-        self._http = http.get(access.ca_pem)
+        self._http = http.get(access.ca_pem, access.identity, access.server_name)
         self._shared = shared
         self._access = access
         self._hosts = list(hosts(access.url))
@@ -79,6 +78,10 @@ class Broker:
         self._auto_deleted: set[str] = set()
         # By expression, the names that it matched at the last look.
         self._matched: dict[str, frozenset[str]] = {}
+
+    def ask_with(self, token: str | None) -> None:
+        """Ask with this token from now on: they end, and what is known of the broker does not."""
+        self._access = replace(self._access, token=token)
 
     async def depths(self, asked: Sequence[str | Pattern], age: float) -> Reading[SeenQueues]:
         """Read the depths of queues, no older than `age` seconds; of a pattern's as one.

@@ -186,10 +186,8 @@ class Observer:
             access = await self._secrets.of_management(ask.namespace, rabbitmq)
             asked = tuple(queue.asked for queue in rabbitmq.queues)
             return await self._brokers.get(access).depths(asked, ask.age)
-        url = await self._secrets.text(ask.namespace, _named(rabbitmq.url_secret_ref))
-        ca = await self._secrets.optional(ask.namespace, rabbitmq.ca_secret_ref)
-        given = (url, rabbitmq.vhost, ca, names)
-        return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, *given))
+        access = await self._secrets.of_amqp(ask.namespace, rabbitmq)
+        return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, access, names))
 
     async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
         """Read what is worked off; a queue whose part of the use is needed must be among it."""

@@ -13,6 +13,7 @@ from scanpool.models.units import Clock
 from scanpool.observe.shared_reads import SharedReads
 from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
+from scanpool.sources.identity import Identity
 from scanpool.sources.prometheus_session import Credentials
 
 # A rotated password counts this soon, and at once where the old one is refused.
@@ -60,9 +61,35 @@ class Secrets:
         """
         if rabbitmq.management_url_secret_ref is None:
             raise ValueError("a pool without a management API asks for none of its readings")
-        url = await self.text(namespace, rabbitmq.management_url_secret_ref)
-        ca_pem = await self.optional(namespace, rabbitmq.ca_secret_ref)
-        return Access(url, rabbitmq.vhost, ca_pem=ca_pem)
+        return await self._broker(namespace, rabbitmq, rabbitmq.management_url_secret_ref)
+
+    async def of_amqp(self, namespace: str, rabbitmq: RabbitMQ) -> Access:
+        """Return how a pool's broker is reached by AMQP.
+
+        Raises:
+            ValueError: if the pool names no URL for it.
+
+        """
+        if rabbitmq.url_secret_ref is None:
+            raise ValueError("a pool without an AMQP URL asks for none of its readings")
+        return await self._broker(namespace, rabbitmq, rabbitmq.url_secret_ref)
+
+    async def _broker(self, namespace: str, rabbitmq: RabbitMQ, url: SecretKeyRef) -> Access:
+        shown = rabbitmq.client_certificate
+        return Access(
+            await self.text(namespace, url),
+            rabbitmq.vhost,
+            token=await self.optional(namespace, rabbitmq.token_secret_ref),
+            ca_pem=await self.optional(namespace, rabbitmq.ca_secret_ref),
+            identity=None
+            if shown is None
+            else Identity(
+                await self.text(namespace, shown.cert_secret_ref),
+                await self.text(namespace, shown.key_secret_ref),
+                await self.optional(namespace, shown.key_password_secret_ref),
+            ),
+            server_name=rabbitmq.server_name,
+        )
 
     async def of_prometheus(self, namespace: str, config: Prometheus) -> Credentials:
         """Return everything that a pool's Prometheus wants of Secrets."""

@@ -21,10 +21,12 @@ from scanpool.models.observation import QueueDepth
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
 from scanpool.sources.amqp_count import ReplyCode, count, fits
+from scanpool.sources.broker_access import WORTH_ANOTHER_HOST, Access, hosts
 from scanpool.sources.failures import (
     SourceError,
     blocking_reading,
     connection_failure,
+    token_refused,
     vhost_not_found,
 )
 from scanpool.sources.http import trusting
@@ -52,43 +54,62 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 @blocking_reading
 def read_ready(
-    url: str, vhost: str | None, ca_pem: str | None, queues: Sequence[str], *, clock: Clock
+    access: Access, queues: Sequence[str], *, clock: Clock
 ) -> Reading[Mapping[str, QueueDepth | Unavailable]]:
     """Read the ready messages of `queues`, by name, over one short connection. Blocks.
 
-    A queue that does not exist is absent; `unacked` is None: AMQP cannot see it. `url` is
-    amqp(s)://user:password@host:port/vhost, percent-encoded. Its query does not count: a connection
-    of some milliseconds has nothing to tune. `vhost` wins over the one in the URL; with neither it
-    is "/". `ca_pem` are the certificates to trust for amqps, or None for the system's.
+    A queue that does not exist is absent; `unacked` is None: AMQP cannot see it. The URL is
+    amqp(s)://user:password@host:port/vhost, percent-encoded; of several hosts the first that
+    answers counts. Its query does not count: a connection of some milliseconds has nothing to tune.
+    Without a vhost it is "/". A URL without a user logs in by the certificate that is shown, if one
+    is.
     """
-    address = parse_address(url, DEFAULT_PORTS, "it in the Secret of rabbitmq.urlSecretRef")
+    failures: list[SourceError] = []
+    for host in hosts(access.url):
+        try:
+            return _read(access.at(host), queues, clock)
+        except SourceError as error:
+            failures.append(error)
+            if error.gap.reason not in WORTH_ANOTHER_HOST:
+                raise
+    messages = dict.fromkeys(str(one) for one in failures)
+    raise SourceError(failures[0].gap.reason, "; ".join(messages))
+
+
+def _read(
+    access: Access, queues: Sequence[str], clock: Clock
+) -> Reading[Mapping[str, QueueDepth | Unavailable]]:
+    address = parse_address(access.url, DEFAULT_PORTS, "it in the Secret of rabbitmq.urlSecretRef")
+    vhost = access.vhost
     if vhost is None:
         # The URL's path is a slash and the vhost.
         vhost = unquote(address.path.removeprefix("/")) or "/"
     place = f"vhost '{quoted(vhost)}' at {address.origin}"
-    parameters = _parameters(address, vhost, ca_pem)
+    parameters = _parameters(address, vhost, access)
     if not fits(vhost):
         raise vhost_not_found(place)
+    secrets = (address.password, access.token)
     try:
         return Available(count(parameters, queues, clock), at=clock(), source=SOURCE)
     except ChannelClosedByBroker as error:
-        words = quoted(without_secrets(error.reply_text, address.password))
+        words = quoted(without_secrets(error.reply_text, *secrets))
         told = f"the broker does not tell the depth of a queue of {place} ({words})"
         raise SourceError(Reason.BROKER_ERROR, told) from None
     except (AMQPError, AMQPConnectorException, OSError, ValueError) as error:
-        raise _failure(error, address, place) from None
+        raise _failure(error, address, place, access) from None
 
 
-def _parameters(address: Address, vhost: str, ca_pem: str | None) -> pika.ConnectionParameters:
-    is_tls = address.scheme == "amqps"
-    user = DEFAULT_LOGIN if address.user is None else address.user
-    password = DEFAULT_LOGIN if address.password is None else address.password
+def _parameters(address: Address, vhost: str, access: Access) -> pika.ConnectionParameters:
+    tls = None
+    if address.scheme == "amqps":
+        context = trusting(access.ca_pem, identity=access.identity)
+        tls = pika.SSLOptions(context, access.server_name or address.host)
     return pika.ConnectionParameters(
         host=address.host,
         port=address.port,
         virtual_host=vhost,
-        credentials=pika.PlainCredentials(user, password),
-        ssl_options=pika.SSLOptions(trusting(ca_pem), address.host) if is_tls else None,
+        credentials=_credentials(address, access),
+        ssl_options=tls,
         socket_timeout=CONNECT_TIMEOUT_SECONDS,
         stack_timeout=HANDSHAKE_TIMEOUT_SECONDS,
         blocked_connection_timeout=HANDSHAKE_TIMEOUT_SECONDS,
@@ -98,20 +119,48 @@ def _parameters(address: Address, vhost: str, ca_pem: str | None) -> pika.Connec
     )
 
 
-def _failure(error: Exception, address: Address, place: str) -> SourceError:
+def _credentials(
+    address: Address, access: Access
+) -> pika.PlainCredentials | pika.credentials.ExternalCredentials:
+    if access.token is not None:
+        # Whatever the user is called, RabbitMQ takes the token for the password.
+        return pika.PlainCredentials(address.user or "", access.token)
+    if _is_by_certificate(address, access):
+        return pika.credentials.ExternalCredentials()
+    user = DEFAULT_LOGIN if address.user is None else address.user
+    password = DEFAULT_LOGIN if address.password is None else address.password
+    return pika.PlainCredentials(user, password)
+
+
+def _login_refused(address: Address, access: Access) -> SourceError:
+    if access.token is not None:
+        return token_refused(address.origin, "")
+    told = (
+        "the user name or password; correct them in the Secret of rabbitmq.urlSecretRef, "
+        "percent-encoded"
+    )
+    if _is_by_certificate(address, access):
+        told = (
+            "to log in by the client certificate: it needs a user of the certificate's name "
+            "(ssl_cert_login_from) and the mechanism EXTERNAL, or a user in the URL"
+        )
+    return SourceError(Reason.BROKER_AUTHENTICATION_FAILED, f"{address.origin} refuses {told}")
+
+
+def _is_by_certificate(address: Address, access: Access) -> bool:
+    return address.user is None and access.identity is not None and address.scheme == "amqps"
+
+
+def _failure(error: Exception, address: Address, place: str, access: Access) -> SourceError:
     """Explain a connection that did not come about, or that broke."""
     closed = CLOSED_BY_BROKER.search(str(error))
     if closed is None:
         is_late = isinstance(error, AMQPConnectorStackTimeout | AMQPHeartbeatTimeout)
         return connection_failure(error, address.origin, Reason.BROKER_UNREACHABLE, timeout=is_late)
-    words = quoted(without_secrets(closed["words"], address.password))
+    words = quoted(without_secrets(closed["words"], address.password, access.token))
     match int(closed["code"]):
         case ReplyCode.ACCESS_REFUSED:
-            return SourceError(
-                Reason.BROKER_AUTHENTICATION_FAILED,
-                f"{address.origin} refuses the user name or password; correct them in the Secret "
-                "of rabbitmq.urlSecretRef, percent-encoded",
-            )
+            return _login_refused(address, access)
         case ReplyCode.NOT_ALLOWED if words.endswith("not found"):
             return vhost_not_found(place)
         case ReplyCode.NOT_ALLOWED:

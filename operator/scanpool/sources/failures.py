@@ -102,6 +102,15 @@ def vhost_not_found(place: str) -> SourceError:
     )
 
 
+def token_refused(origin: str, words: str) -> SourceError:
+    """Say that RabbitMQ takes no OAuth 2 token; ` (WORDS)` are its own."""
+    return SourceError(
+        Reason.BROKER_AUTHENTICATION_FAILED,
+        f"{origin} refuses the OAuth 2 token{words}: it may have ended, or name another resource "
+        "server; see what renews the Secret of rabbitmq.tokenSecretRef",
+    )
+
+
 def queue_down(name: str, where: str, state: str) -> Unavailable:
     """Say that a queue exists whose messages the broker cannot tell; ` on NODE`, ` (STATE)`."""
     return Unavailable(

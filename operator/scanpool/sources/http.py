@@ -19,6 +19,7 @@ import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.sources.failures import SourceError, connection_failure
+from scanpool.sources.identity import Identity, show
 from scanpool.sources.text import quoted
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -58,21 +59,30 @@ class Answer:
     body: bytes
 
 
-class HttpClients:
-    """One `httpx.AsyncClient` per distinct CA bundle: pools share connections.
+_Tls = tuple[str | None, Identity | None, str | None]
 
-    Belongs to one event loop. Bundles change with rotation, every few months; a replaced one keeps
-    its client until `aclose`.
+
+class HttpClients:
+    """One `httpx.AsyncClient` per distinct CA bundle, identity and server name: pools share it.
+
+    Belongs to one event loop. Certificates change with rotation, every few months; a replaced one
+    keeps its client until `aclose`.
     """
 
     def __init__(self) -> None:
-        self._clients: dict[str | None, httpx.AsyncClient] = {}
+        self._clients: dict[_Tls, httpx.AsyncClient] = {}
 
-    def get(self, ca_pem: str | None) -> httpx.AsyncClient:
-        """Return the client that trusts what `trusting` says."""
-        if ca_pem not in self._clients:
-            self._clients[ca_pem] = httpx.AsyncClient(
-                verify=trusting(ca_pem),
+    def get(
+        self, ca_pem: str | None, identity: Identity | None = None, server_name: str | None = None
+    ) -> httpx.AsyncClient:
+        """Return the client that trusts what `trusting` says, and shows `identity`.
+
+        Its requests are to name `server_name`: a connection is not used for another one.
+        """
+        key = (ca_pem, identity, server_name)
+        if key not in self._clients:
+            self._clients[key] = httpx.AsyncClient(
+                verify=trusting(ca_pem, identity=identity),
                 timeout=TIMEOUT,
                 limits=LIMITS,
                 follow_redirects=False,
@@ -81,7 +91,7 @@ class HttpClients:
                 # Shared: one server's cookie must not travel with another pool's request.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
-        return self._clients[ca_pem]
+        return self._clients[key]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -90,12 +100,21 @@ class HttpClients:
         await asyncio.gather(*(client.aclose() for client in clients))
 
 
-def trusting(ca_pem: str | None, ref: str = "rabbitmq.caSecretRef") -> ssl.SSLContext:
+def trusting(
+    ca_pem: str | None, ref: str = "rabbitmq.caSecretRef", identity: Identity | None = None
+) -> ssl.SSLContext:
     """Return a context that checks host names and trusts `ca_pem`, the bundle of `ref`, only.
 
     Without one it trusts the public authorities, or those of `SSL_CERT_FILE`. A bundle that is not
-    PEM with at least one certificate raises SourceError.
+    PEM with at least one certificate raises SourceError, as does an `identity` that cannot be used.
     """
+    context = _authorities(ca_pem, ref)
+    if identity is not None:
+        show(context, identity)
+    return context
+
+
+def _authorities(ca_pem: str | None, ref: str) -> ssl.SSLContext:
     if ca_pem is None:
         return httpx.create_ssl_context()
     try:
@@ -113,7 +132,8 @@ class Request(NamedTuple):
     """A request to the server at `origin`, scheme://host:port for messages.
 
     Its `url`, without user and password, is never shown. `unreachable` is the reason if there is no
-    answer; `auth` are user name and password.
+    answer; `auth` are user name and password. `server_name` is what the server's certificate has to
+    be for, if not for the URL's host.
     """
 
     url: str
@@ -123,6 +143,7 @@ class Request(NamedTuple):
     auth: tuple[str, str] | None = None
     headers: Mapping[str, str] = {}
     json: object = None
+    server_name: str | None = None
 
 
 async def exchange(http: httpx.AsyncClient, request: Request) -> Answer:
@@ -170,9 +191,12 @@ async def _send(http: httpx.AsyncClient, request: Request) -> Answer:
 
 
 async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened) -> Answer:
-    url, origin, unreachable, method, auth, headers, json = request
+    url, origin, unreachable, method, auth, headers, json, server_name = request
+    extensions: dict[str, object] = {"trace": opened}
+    if server_name is not None:
+        extensions["sni_hostname"] = server_name
     async with http.stream(
-        method, url, auth=auth, headers=headers, json=json, extensions={"trace": opened}
+        method, url, auth=auth, headers=headers, json=json, extensions=extensions
     ) as response:
         is_packed = _is_packed(response, request)
         body = bytearray()

@@ -9,7 +9,7 @@ import httpx
 
 from scanpool.models.conditions import Reason
 from scanpool.sources.broker_access import Access
-from scanpool.sources.failures import SourceError, vhost_not_found
+from scanpool.sources.failures import SourceError, token_refused, vhost_not_found
 from scanpool.sources.http import Answer, Request, exchange
 from scanpool.sources.text import HEADER_TOKEN, decoded, mapping, quoted, without_secrets
 from scanpool.sources.urls import HTTP_PORTS, Address, parse_address
@@ -28,6 +28,7 @@ class Api:
     base_path: str
     name: str
     token: str | None = field(default=None, repr=False)
+    server_name: str | None = None
 
     @property
     def root(self) -> str:
@@ -63,7 +64,7 @@ def api(access: Access) -> Api:
         vhost = last
     base_path = "".join(f"/{encoded(unquote(segment))}" for segment in segments)
     name = "/" if vhost is None else vhost
-    return Api(address, base_path, name, access.token)
+    return Api(address, base_path, name, access.token, access.server_name)
 
 
 def encoded(segment: str) -> str:
@@ -106,8 +107,11 @@ async def ask(
     url = f"{address.origin}{asked.base_path}/api/{path}?{parameters}"
     return await exchange(
         http,
-        Request(url, address.origin, Reason.BROKER_UNREACHABLE, auth=auth, headers=headers),
-    )
+        Request(
+            url, address.origin, Reason.BROKER_UNREACHABLE, auth=auth, headers=headers,
+            server_name=asked.server_name,
+        ),
+    )  # fmt: skip
 
 
 def refusal(answer: Answer, asked: Api) -> SourceError:
@@ -120,11 +124,7 @@ def refusal(answer: Answer, asked: Api) -> SourceError:
     match answer.status:
         # RabbitMQ answers 401 for missing permissions too; only its words differ.
         case httpx.codes.UNAUTHORIZED if asked.token is not None and not _is_missing_tag(said):
-            return SourceError(
-                Reason.BROKER_AUTHENTICATION_FAILED,
-                f"{address.origin} refuses the OAuth 2 token ({words}): it may have ended, or name "
-                "another resource server; see what renews the Secret of rabbitmq.tokenSecretRef",
-            )
+            return token_refused(address.origin, f" ({words})")
         case httpx.codes.UNAUTHORIZED if said in (None, "Login failed"):
             return SourceError(
                 Reason.BROKER_AUTHENTICATION_FAILED,

@@ -32,6 +32,7 @@ from scanpool.observe import observer as observer_module
 from scanpool.observe.brokers import STATISTICS_SECONDS
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
 from scanpool.observe.secrets import DOUBT_SECONDS, SECRET_SECONDS
+from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
 
@@ -116,8 +117,10 @@ class FakeCluster:
 
 
 class FakeHttpClients:
-    def get(self, ca_pem: str | None, identity: object = None) -> Any:
-        assert identity is None
+    def get(
+        self, ca_pem: str | None, identity: object = None, server_name: str | None = None
+    ) -> Any:
+        assert (identity, server_name) == (None, None)
         if ca_pem == "garbage":
             raise SourceError(Reason.TLS_FAILED, "correct rabbitmq.caSecretRef")
         return ("client that trusts", ca_pem)
@@ -415,9 +418,8 @@ async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources
 
     assert observation.queues == seen((QueueDepth(VISION, 3, None),))
     (given,) = sources.calls["amqp.read_ready"]
-    assert (given["url"], given["vhost"], given["ca_pem"], given["queues"]) == (
-        SECRETS[AMQP], "eco2", SECRETS[CA], (VISION,),
-    )  # fmt: skip
+    assert given["access"] == Access(SECRETS[AMQP], "eco2", ca_pem=SECRETS[CA])
+    assert given["queues"] == (VISION,)
     assert sources.count("management.read_queues") == 0
 
 

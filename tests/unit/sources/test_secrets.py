@@ -26,6 +26,7 @@ from scanpool.sources.broker_access import Access
 from scanpool.sources.broker_state import read_broker
 from scanpool.sources.failures import SourceError
 from scanpool.sources.http import HttpClients
+from scanpool.sources.identity import Identity
 from scanpool.sources.management import read_queue, read_queues, read_rates
 from scanpool.sources.openai_admin import read_limits
 from scanpool.sources.probe import probe
@@ -132,11 +133,17 @@ async def test_in_a_broken_url(url: str) -> None:
         for provider in Provider:
             check(await probe(http, provider, base, None, "k", "m", clock=clock))
         check(await read_limits(http, base, "k", "proj_1", "m", clock=clock))
-    check(read_ready(url.format(scheme="amqp"), None, None, ["q"], clock=clock))
+    check(read_ready(Access(url.format(scheme="amqp")), ["q"], clock=clock))
 
 
 async def test_in_what_should_be_certificates() -> None:
-    check(read_ready(f"amqps://u:{SECRET}@127.0.0.1:1", None, SECRET, ["q"], clock=clock))
+    amqps = f"amqps://u:{SECRET}@127.0.0.1:1"
+    shown = Identity(SECRET, SECRET, SECRET)
+    for access in (Access(amqps, ca_pem=SECRET), Access(amqps, identity=shown)):
+        check(read_ready(access, ["q"], clock=clock))
+    with pytest.raises(SourceError, match="clientCertificate") as refused:
+        HttpClients().get(None, shown)
+    assert SECRET not in str(refused.value)
     with pytest.raises(SourceError, match="PEM") as raised:
         HttpClients().get(SECRET)
     assert SECRET not in str(raised.value)
@@ -158,7 +165,7 @@ AMQP_ERRORS = [
 @pytest.mark.parametrize("error", AMQP_ERRORS, ids=lambda error: type(error).__name__)
 def test_over_amqp(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pika, "BlockingConnection", raising(error))
-    check(read_ready(f"amqp://user:{SECRET}@host", None, None, ["q"], clock=clock))
+    check(read_ready(Access(f"amqp://user:{SECRET}@host"), ["q"], clock=clock))
 
 
 PROMETHEUS_ERRORS = [
