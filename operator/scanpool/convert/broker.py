@@ -15,11 +15,15 @@ from scanpool.models.fields import SecretKeyRef
 
 VHOST: Path = ("spec", "rabbitmq", "vhost")
 CA: Path = ("spec", "rabbitmq", "caSecretRef")
+CERTIFICATE: Path = ("spec", "rabbitmq", "clientCertificate")
 TOKENS = frozenset(
     {"workloadIdentityResource", "oauthTokenURI", "clientID", "clientSecret", "scopes"}
 )
 """Parameters of a trigger that fetches a token instead of having a password."""
-CLIENT_CERTIFICATE = frozenset({"cert", "key", "keyPassword"})
+CLIENT_CERTIFICATE = {
+    "cert": "certSecretRef", "key": "keySecretRef", "keyPassword": "keyPasswordSecretRef",
+}  # fmt: skip
+"""Parameters of a trigger that shows a certificate, and the pool's fields."""
 KNOWN_METADATA = frozenset(
     {"host", "hostFromEnv", "protocol", "mode", "value", "activationValue", "queueName",
      "vhostName", "queueLength", "useRegex", "pageSize", "operation", "timeout",
@@ -52,6 +56,7 @@ class Broker:
     url: SecretKeyRef
     vhost: str | None
     ca: SecretKeyRef | None
+    certificate: Mapping[str, SecretKeyRef]
     place: tuple[object, ...] = field(repr=False)
 
 
@@ -72,7 +77,8 @@ def broker(
     _ignored(trigger, where, told.by_name, notes)
     ca = _ca(trigger, where, told.by_name, notes)
     identity = host.text if host.ref is None else None
-    return Broker(protocol, url, vhost, ca, (url, identity, vhost))
+    certificate = _certificate(where, told.by_name, notes)
+    return Broker(protocol, url, vhost, ca, certificate, (url, identity, vhost))
 
 
 def _host(
@@ -147,7 +153,8 @@ def _url(
         notes.ask(
             path,
             f"{missing}the URL of {host.origin} with a user name and password. The trigger gets a "
-            "token for each request, and a pool does not",
+            "token by itself, and a pool takes one from rabbitmq.tokenSecretRef, where something "
+            "else has to renew it",
         )
         return new
     if separate:
@@ -211,13 +218,6 @@ def _own_vhost(url: str | None, protocol: Protocol) -> str | None:
 def _ca(
     trigger: Trigger, where: str, told: Mapping[str, Parameter], notes: Notes
 ) -> SecretKeyRef | None:
-    certificates = sorted(CLIENT_CERTIFICATE & told.keys())
-    if certificates:
-        notes.ask(
-            CA,
-            f"{where} shows the broker a client certificate ({', '.join(certificates)}), and a "
-            "pool does not: let its user log in with a password",
-        )
     if is_on(trigger, where, "unsafeSsl"):
         notes.ask(
             CA,
@@ -231,6 +231,26 @@ def _ca(
         notes.ask(CA, f"put the certificate of {ca.origin} into a Secret here, and name it")
         return None
     return ca.ref
+
+
+def _certificate(
+    where: str, told: Mapping[str, Parameter], notes: Notes
+) -> Mapping[str, SecretKeyRef]:
+    """Return the Secrets of the certificate that is shown to the broker, by the pool's fields."""
+    found = {}
+    for name, own in CLIENT_CERTIFICATE.items():
+        part = told.get(name)
+        if part is None:
+            continue
+        if part.ref is None or part.is_elsewhere:
+            notes.ask(
+                CERTIFICATE,
+                f"{where} shows the broker a client certificate: put the {name} of {part.origin} "
+                f"into a Secret of the pool's namespace, and name it here as {own}",
+            )
+            return {}
+        found[own] = part.ref
+    return found
 
 
 def _ignored(trigger: Trigger, where: str, told: Mapping[str, Parameter], notes: Notes) -> None:

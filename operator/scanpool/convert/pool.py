@@ -117,7 +117,6 @@ def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any
             "the ScaledObject"
         )
     first, read = followed[0], {followed[0].broker.protocol: followed[0].broker}
-    queues: dict[str, Wanted] = {}
     for one in list(followed):
         if not _is_read_with(one.broker, read):
             notes.warn(
@@ -128,28 +127,45 @@ def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any
             followed.remove(one)
             continue
         read.setdefault(one.broker.protocol, one.broker)
-    for one in followed:
-        is_by_amqp = one.broker.protocol is Protocol.AMQP and Protocol.HTTP in read
-        for queue in one.queues:
-            counted = queue.ready_only() if is_by_amqp else queue
-            queues[queue.name] = queues.get(queue.name, counted).beside(counted)
     if Protocol.HTTP not in read:
         notes.say(
             (*BROKER, FIELDS[Protocol.HTTP]),
             "by AMQP a pool counts ready messages only, as KEDA does. Name the URL of the "
             "management API here, and the unacked ones count as well",
         )
+    return {
+        **_access(first.broker, read),
+        "queues": [queue.written for queue in _joined(followed, read).values()],
+    }
+
+
+def _joined(followed: list[_Followed], read: Mapping[Protocol, Broker]) -> Mapping[str, Wanted]:
+    """Return what the pool follows, by name; of two triggers for one queue one entry."""
+    queues: dict[str, Wanted] = {}
+    for one in followed:
+        is_by_amqp = one.broker.protocol is Protocol.AMQP and Protocol.HTTP in read
+        for queue in one.queues:
+            counted = queue.ready_only() if is_by_amqp else queue
+            queues[queue.name] = queues.get(queue.name, counted).beside(counted)
+    return queues
+
+
+def _access(first: Broker, read: Mapping[Protocol, Broker]) -> dict[str, Any]:
+    """Return how the pool reaches the broker."""
     found: dict[str, Any] = {
         FIELDS[protocol]: read[protocol].url.model_dump()
         for protocol in Protocol
         if protocol in read
     }
-    if first.broker.vhost is not None:
-        found["vhost"] = first.broker.vhost
-    for broker_read in read.values():
-        if broker_read.ca is not None:
-            found["caSecretRef"] = broker_read.ca.model_dump()
-    found["queues"] = [queue.written for queue in queues.values()]
+    if first.vhost is not None:
+        found["vhost"] = first.vhost
+    for one in read.values():
+        if one.ca is not None:
+            found["caSecretRef"] = one.ca.model_dump()
+        if one.certificate:
+            found["clientCertificate"] = {
+                name: ref.model_dump() for name, ref in one.certificate.items()
+            }
     return found
 
 

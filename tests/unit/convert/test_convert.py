@@ -317,8 +317,14 @@ def test_what_would_change_in_silence_is_said(
             id="a Secret of KEDA's namespace",
         ),
         pytest.param(
-            (scaled_object(PLAIN), authentication("host", "cert", "key")),
-            "client certificate (cert, key)",
+            (
+                scaled_object(PLAIN),
+                authentication(
+                    "host", "cert",
+                    configMapTargetRef=[{"parameter": "key", "name": "open", "key": "key"}],
+                ),
+            ),
+            "shows the broker a client certificate: put the key of ConfigMap open",
             id="a client certificate",
         ),
         pytest.param(
@@ -493,6 +499,20 @@ def test_beside_the_management_api_a_trigger_by_amqp_still_counts_ready_messages
         None, True,
     ]  # fmt: skip
     assert lines(result, Effect.CHANGED) == []
+
+
+def test_a_client_certificate_stays_one() -> None:
+    parameters = ("host", "cert", "key", "keyPassword")
+    result = turned(scaled_object(PLAIN), authentication(*parameters))
+
+    assert spec(result)["rabbitmq"]["clientCertificate"] == {
+        field: {"name": "broker-login", "key": name}
+        for field, name in (
+            ("certSecretRef", "cert"), ("keySecretRef", "key"),
+            ("keyPasswordSecretRef", "keyPassword"),
+        )
+    }  # fmt: skip
+    assert lines(result, Effect.TO_DO) == []
 
 
 KEDAS, OWN = "autoscaling.keda.sh/", "scan.eco2.io/"
