@@ -14,7 +14,8 @@ HOST = "0.0.0.0"  # noqa: S104
 class Settings:
     """What `scanpool run` is told.
 
-    No namespaces: all of them. `host` is the address that health and metrics are served on.
+    No namespaces: all of them. No allowed hosts: any that a pool's URLs name. `host` is the address
+    that health and metrics are served on.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -23,14 +24,21 @@ class Settings:
     metrics_port: int = METRICS_PORT
     json_logs: bool = True
     verbose: bool = False
+    allowed_hosts: tuple[str, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `scanpool run`; SCANPOOL_NAMESPACES is their default in a manifest."""
+    """Declare the options of `scanpool run`; in a manifest the environment may hold the lists."""
     parser.add_argument(
         "-n", "--namespace", action="append", default=[], metavar="NS",
         help="watch this namespace only, and ask for no rights beyond it; may be given several "
         "times (default: $SCANPOOL_NAMESPACES, separated by commas, else all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="send what pools ask for to this host only, such as api.openai.com, *.svc, or "
+        "rabbitmq.broker:15672; may be given several times (default: $SCANPOOL_ALLOWED_HOSTS, "
+        "separated by commas, else to any)",
     )  # fmt: skip
     parser.add_argument("--host", default=HOST, help="address to serve on (%(default)s)")
     parser.add_argument("--health-port", type=int, default=HEALTH_PORT, help="(%(default)s)")
@@ -41,12 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(arguments: argparse.Namespace) -> Settings:
     """Return the settings that the parsed options and the environment say."""
-    listed = arguments.namespace or os.environ.get("SCANPOOL_NAMESPACES", "").split(",")
     return Settings(
-        namespaces=tuple(name.strip() for name in listed if name.strip()),
+        namespaces=_listed(arguments.namespace, "SCANPOOL_NAMESPACES"),
         host=arguments.host,
         health_port=arguments.health_port,
         metrics_port=arguments.metrics_port,
         json_logs=arguments.log_format == "json",
         verbose=arguments.verbose,
+        allowed_hosts=_listed(arguments.allow_host, "SCANPOOL_ALLOWED_HOSTS"),
     )
+
+
+def _listed(told: list[str], variable: str) -> tuple[str, ...]:
+    """Return what options tell, else what a variable of the environment lists."""
+    listed = told or os.environ.get(variable, "").split(",")
+    return tuple(name.strip() for name in listed if name.strip())

@@ -15,6 +15,7 @@ def parsed(*argv: str) -> Settings:
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCANPOOL_NAMESPACES", raising=False)
+    monkeypatch.delenv("SCANPOOL_ALLOWED_HOSTS", raising=False)
 
 
 def test_the_defaults_are_those_of_the_manifest() -> None:
@@ -24,8 +25,11 @@ def test_the_defaults_are_those_of_the_manifest() -> None:
 def test_every_option_counts() -> None:
     assert parsed(
         "-n", "scan", "--namespace", "team", "--host", "127.0.0.1", "--health-port", "1",
-        "--metrics-port", "2", "--log-format", "text", "--verbose",
-    ) == Settings(("scan", "team"), "127.0.0.1", 1, 2, json_logs=False, verbose=True)  # fmt: skip
+        "--metrics-port", "2", "--log-format", "text", "--verbose", "--allow-host", "*.svc",
+    ) == Settings(
+        ("scan", "team"), "127.0.0.1", 1, 2, json_logs=False, verbose=True,
+        allowed_hosts=("*.svc",),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,25 @@ def test_the_namespaces_may_come_from_the_environment(
     monkeypatch.setenv("SCANPOOL_NAMESPACES", environment)
 
     assert parsed(*argv).namespaces == namespaces
+
+
+@pytest.mark.parametrize(
+    ("environment", "argv", "hosts"),
+    [
+        pytest.param("", (), (), id="empty-is-any"),
+        pytest.param("*.svc, api.openai.com", (), ("*.svc", "api.openai.com"), id="a-list"),
+        pytest.param("*.svc", ("--allow-host", "broker"), ("broker",), id="the-command-line-wins"),
+    ],
+)
+def test_the_allowed_hosts_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    argv: tuple[str, ...],
+    hosts: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("SCANPOOL_ALLOWED_HOSTS", environment)
+
+    assert parsed(*argv).allowed_hosts == hosts
 
 
 def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from scanpool.observe.observer import Observer
 from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool.settings import Settings
+from scanpool.sources.allowed_hosts import AllowedHosts
 from scanpool.sources.http import HttpClients
 
 # Threads for the clients that block. Each call takes milliseconds to, at worst, its time-out of
@@ -119,7 +120,7 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         parts.push_async_callback(api.aclose)
         # In a thread: calls that are under way may take until their time-outs.
         parts.push_async_callback(asyncio.to_thread, executor.shutdown, cancel_futures=True)
-        http = HttpClients()
+        http = HttpClients(AllowedHosts(settings.allowed_hosts))
         parts.push_async_callback(http.aclose)
         cluster = Cluster(api, time.time)
         watched = Watched(api, settings.namespaces, loop_metrics.rewatched, time.time)

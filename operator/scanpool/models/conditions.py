@@ -38,6 +38,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     INVALID_URL = "InvalidURL"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
     # The Kubernetes API.
     KUBERNETES_FORBIDDEN = "KubernetesForbidden"
     NOT_FOUND = "NotFound"

@@ -31,8 +31,11 @@ from scanpool.observe.brokers import Brokers, SeenQueues
 from scanpool.observe.secrets import Secrets
 from scanpool.observe.shared_reads import SharedReads
 from scanpool.sources import amqp, openai_admin, probe, prometheus
+from scanpool.sources.broker_access import hosts
 from scanpool.sources.failures import SourceError, reading
 from scanpool.sources.http import HttpClients
+from scanpool.sources.prometheus_session import FIELD
+from scanpool.sources.urls import HTTP_PORTS, parse_address
 from scanpool.threads import in_thread
 
 T = TypeVar("T")
@@ -187,6 +190,9 @@ class Observer:
             asked = tuple(queue.asked for queue in rabbitmq.queues)
             return await self._brokers.get(access).depths(asked, ask.age)
         access = await self._secrets.of_amqp(ask.namespace, rabbitmq)
+        for host in hosts(access.url):
+            address = parse_address(host, amqp.DEFAULT_PORTS, amqp.REMEDY)
+            self._http.allowed.check(address.host, address.port)
         return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, access, names))
 
     async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
@@ -232,6 +238,8 @@ class Observer:
     async def _usage(self, ask: _Ask) -> Reading[KeyUsage]:
         llm = _named(ask.spec.llm)
         config = _named(llm.usage.prometheus)
+        address = parse_address(config.url, HTTP_PORTS, f"{FIELD}.url")
+        self._http.allowed.check(address.host, address.port)
         credentials = await self._secrets.of_prometheus(ask.namespace, config)
         limit = limit_names(llm.provider, llm.model, llm.shared_with)
         asked = (config, limit, llm.usage.window_seconds, credentials)

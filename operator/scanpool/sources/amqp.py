@@ -35,6 +35,8 @@ from scanpool.sources.urls import Address, parse_address
 
 SOURCE: Final = "amqp"
 DEFAULT_PORTS: Final = {"amqp": 5672, "amqps": 5671}
+REMEDY: Final = "it in the Secret of rabbitmq.urlSecretRef"
+"""For a URL that cannot be used."""
 DEFAULT_LOGIN: Final = "guest"
 """User name and password of a URL without them, by RabbitMQ's URI specification."""
 
@@ -79,7 +81,7 @@ def read_ready(
 def _read(
     access: Access, queues: Sequence[str], clock: Clock
 ) -> Reading[Mapping[str, QueueDepth | Unavailable]]:
-    address = parse_address(access.url, DEFAULT_PORTS, "it in the Secret of rabbitmq.urlSecretRef")
+    address = parse_address(access.url, DEFAULT_PORTS, REMEDY)
     vhost = access.vhost
     if vhost is None:
         # The URL's path is a slash and the vhost.

@@ -18,9 +18,11 @@ from typing import Final, NamedTuple
 import httpx
 
 from scanpool.models.conditions import Reason
+from scanpool.sources.allowed_hosts import AllowedHosts
 from scanpool.sources.failures import SourceError, connection_failure
 from scanpool.sources.identity import Identity, show
 from scanpool.sources.text import quoted
+from scanpool.sources.urls import HTTP_PORTS
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 """Two SYN retransmissions; a service of the cluster answers within milliseconds."""
@@ -66,10 +68,11 @@ class HttpClients:
     """One `httpx.AsyncClient` per distinct CA bundle, identity and server name: pools share it.
 
     Belongs to one event loop. Certificates change with rotation, every few months; a replaced one
-    keeps its client until `aclose`.
+    keeps its client until `aclose`. Requests go to the hosts that are `allowed`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: AllowedHosts | None = None) -> None:
+        self.allowed = allowed or AllowedHosts()
         self._clients: dict[_Tls, httpx.AsyncClient] = {}
 
     def get(
@@ -88,10 +91,15 @@ class HttpClients:
                 follow_redirects=False,
                 trust_env=True,
                 headers={"Accept-Encoding": "gzip"},
+                event_hooks={"request": [self._check]},
                 # Shared: one server's cookie must not travel with another pool's request.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
         return self._clients[key]
+
+    async def _check(self, request: httpx.Request) -> None:
+        url = request.url
+        self.allowed.check(url.host, url.port or HTTP_PORTS[url.scheme])
 
     async def aclose(self) -> None:
         """Close all connections."""

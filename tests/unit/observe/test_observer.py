@@ -32,6 +32,7 @@ from scanpool.observe import observer as observer_module
 from scanpool.observe.brokers import STATISTICS_SECONDS
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
 from scanpool.observe.secrets import DOUBT_SECONDS, SECRET_SECONDS
+from scanpool.sources.allowed_hosts import AllowedHosts
 from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
 from scanpool.sources.prometheus_session import Credentials
@@ -117,6 +118,9 @@ class FakeCluster:
 
 
 class FakeHttpClients:
+    def __init__(self) -> None:
+        self.allowed = AllowedHosts()
+
     def get(
         self, ca_pem: str | None, identity: object = None, server_name: str | None = None
     ) -> Any:
@@ -421,6 +425,33 @@ async def test_amqp_is_read_where_only_that_is_named(observer: Observer, sources
     assert given["access"] == Access(SECRETS[AMQP], "eco2", ca_pem=SECRETS[CA])
     assert given["queues"] == (VISION,)
     assert sources.count("management.read_queues") == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spec", "reading", "source"),
+    [
+        ("broker", full_pool(), "usage", "prometheus.read_usage"),
+        ("prometheus:9090", pool(rabbitmq=by_amqp()), "queues", "amqp.read_ready"),
+    ],
+)
+async def test_a_host_that_is_not_allowed_is_not_asked(
+    cluster: FakeCluster,
+    sources: Sources,
+    executor: ThreadPoolExecutor,
+    clock: Clock,
+    pattern: str,
+    spec: PoolSpec,
+    reading: str,
+    source: str,
+) -> None:
+    http = FakeHttpClients()
+    http.allowed = AllowedHosts((pattern,))
+    observer = Observer(cast("Any", cluster), cast("Any", http), executor, clock)
+    observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
+    await observer.close()
+
+    assert getattr(observation, reading).reason is Reason.HOST_NOT_ALLOWED
+    assert sources.count(source) == 0
 
 
 async def test_amqp_never_stands_in_for_a_management_api_that_fails(

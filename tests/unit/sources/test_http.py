@@ -12,6 +12,7 @@ import pytest
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
 from scanpool.sources import http as source
+from scanpool.sources.allowed_hosts import AllowedHosts
 from scanpool.sources.failures import SourceError
 from scanpool.sources.http import (
     Answer,
@@ -265,6 +266,24 @@ async def test_a_new_connection_that_breaks_is_not_tried_for_ever() -> None:
             await get(clients.get(None), url)
         await clients.aclose()
     assert asked == 1
+
+
+async def test_a_host_that_is_not_allowed_gets_no_request() -> None:
+    clients = HttpClients(AllowedHosts(("api.openai.com",)))
+    async with answering("HTTP/1.1 200 OK") as (url, heads):
+        with pytest.raises(SourceError) as raised:
+            await get(clients.get(None), url)
+        await clients.aclose()
+    assert raised.value.gap.reason is Reason.HOST_NOT_ALLOWED
+    assert heads == []
+
+
+async def test_a_host_that_is_allowed_gets_one() -> None:
+    async with answering("HTTP/1.1 200 OK") as (url, heads):
+        clients = HttpClients(AllowedHosts((url.removeprefix("http://"),)))
+        await get(clients.get(None), url)
+        await clients.aclose()
+    assert len(heads) == 1
 
 
 async def test_a_client_is_shared_by_all_who_trust_the_same() -> None:
