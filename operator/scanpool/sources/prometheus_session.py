@@ -4,11 +4,12 @@ import io
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from scanpool.models import llm
@@ -79,7 +80,7 @@ class Session(requests.Session):
             method, url, params=self._parameters, data=asked["params"], timeout=asked["timeout"],
             auth=self._sign, stream=True, allow_redirects=False,
         ) as response:  # fmt: skip
-            for chunk in response.iter_content(CHUNK_BYTES):
+            for chunk in _pieces(response):
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise RefusedError("the answer is too large")
@@ -106,6 +107,21 @@ class Session(requests.Session):
         # Given with a password or without: where it is not, requests looks into ~/.netrc.
         request.headers.update(self._sent)
         return request
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yield a body as it comes, each piece in the time of a read.
+
+    `iter_content` waits until it has all that it asked for: a server that sends a byte a second
+    would hold one of our threads for hours before anybody looks at the clock.
+    """
+    try:
+        while piece := response.raw.read1(CHUNK_BYTES, decode_content=True):
+            yield piece
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.Timeout from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError from error
 
 
 class _Trusting(HTTPAdapter):
