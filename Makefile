@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
-.PHONY: help demo replay bench test lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test takeovers lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench [POOLS=1000] [KEYS=20]  many pools, and what they cost; on the cluster that"
 	@echo "                     KUBECONFIG names, else on a stand-in"
 	@echo "make test            lint, types, import rules and all tests"
+	@echo "make takeovers       kill the operator that leads twenty times, with the default Lease"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
 	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
@@ -43,6 +44,11 @@ test: lint
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
 	@$(BIN)/python scripts/helm.py
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# In about ten minutes; `make test` does it three times with a shorter Lease.
+takeovers: $(INSTALLED)
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
+	SCANPOOL_KILLS=20 SCANPOOL_LEASE_SECONDS=15 $(BIN)/pytest tests/sandbox/test_operator_takeover.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

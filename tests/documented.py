@@ -24,6 +24,9 @@ MOVE = (
     "tests/sandbox/test_migration.py::test_the_move_leaves_no_moment_without_a_scaler_or_with_two"
 )
 BACK = "tests/sandbox/test_migration.py::test_the_way_back_is_as_safe"
+SHARDS = (
+    "tests/sandbox/test_operator_shards.py::test_each_works_its_pools_and_a_key_in_two_is_told_of"
+)
 QUEUES = "tests/unit/convert/test_command.py::test_names_of_queues_come_from_a_file"
 PLUGIN = "tests/sandbox/test_operator_top.py::test_a_person_sees_the_pools_that_they_may_see"
 KREW = "tests/unit/test_plugin.py::test_the_manifest_is_about_the_archive"
@@ -45,15 +48,17 @@ RUN_BY = {
     r"kubectl (-n \S+ )?get swp( -A -o wide)?": LOOK,
     r"kubectl (-n \S+ )?describe (swp|secret|pod)( \S+)?": LOOK,
     r"kubectl get deployment NAME -o yaml --show-managed-fields": LOOK,
+    r"kubectl -n scanpool-system get lease scanpool( -o yaml)?": LOOK,
     r"kubectl scale (swp NAME --replicas=\w+|deployment)": LOOK,
     r"kubectl -n NAMESPACE annotate secret scan-secret .*": LOOK,
     r"scanpool explain -n (NAMESPACE|scan) \S+": LOOK,
     r"scanpool (--version|dashboard)": OFFLINE,
+    r"scanpool run --selector \S+ --lease \S+": SHARDS,
     r"scanpool-replay list": OFFLINE,
     r"scanpool(-replay)? plan -f \S+ --vus \d+ --drain-seconds \d+": PLAN,
     r"scanpool-replay( run \S+)?( --html \S+)?": REPLAY,
     r"scanpool-replay cases( --markdown FILE)?": CASES,
-    r"helm (install|upgrade) scanpool (oci|charts)\S+ .*": HELM,
+    r"helm (install|upgrade|upgrade --install) scanpool (oci|charts)\S+ .*": HELM,
     r"helm (uninstall scanpool -n scanpool-system|upgrade|uninstall)": RELEASE,
     r"rabbitmqctl list_queues .*\| scanpool convert .*": QUEUES,
     r"(kubectl )?scanpool (top|explain)( NAME| --once -A)?": PLUGIN,

@@ -2,8 +2,12 @@
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from scanpool.lead.election import LEASE_SECONDS
+from scanpool.models.label_selector import LabelSelector, SelectorError, parse
+
+LEASE = "scanpool"
 HEALTH_PORT = 8080
 METRICS_PORT = 9090
 # The kubelet and Prometheus come from other addresses.
@@ -11,11 +15,28 @@ HOST = "0.0.0.0"  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
+class Election:
+    """The Lease that tells who leads, by its name, and how many seconds it lasts."""
+
+    lease: str = LEASE
+    seconds: int = LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One operator of several in a cluster, by the name of its Lease, and which pools it works."""
+
+    name: str
+    selector: LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What `scanpool run` is told.
 
-    No namespaces: all of them. No allowed hosts: any that a pool's URLs name. `host` is the address
-    that health and metrics are served on.
+    No namespaces: all of them. No election: this process leads, and there must be no other. No
+    shard: no other operator works other pools. No allowed hosts: any that a pool's URLs name.
+    `host` is the address that health and metrics are served on.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -25,6 +46,8 @@ class Settings:
     json_logs: bool = True
     verbose: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    election: Election | None = field(default_factory=Election)
+    shard: Shard | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +63,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rabbitmq.broker:15672; may be given several times (default: $SCANPOOL_ALLOWED_HOSTS, "
         "separated by commas, else to any)",
     )  # fmt: skip
+    parser.add_argument(
+        "-l", "--selector", type=_selector, metavar="SELECTOR",
+        help="work only the pools with these labels, as one of several operators; each needs a "
+        "--lease of its own, and the pools of one key belong to one ('' selects all)",
+    )  # fmt: skip
     parser.add_argument("--host", default=HOST, help="address to serve on (%(default)s)")
     parser.add_argument("--health-port", type=int, default=HEALTH_PORT, help="(%(default)s)")
     parser.add_argument("--metrics-port", type=int, default=METRICS_PORT, help="(%(default)s)")
+    parser.add_argument(
+        "--leader-elect", choices=("true", "false"), default="true",
+        help="work the pools only while holding a Lease, so that another replica can stand by; "
+        "false for a single one (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lease", default=LEASE, metavar="NAME",
+        help="the Lease, in the namespace that the operator is in (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lease-seconds", type=_positive, default=LEASE_SECONDS, metavar="N",
+        help="how long a Lease lasts; its holder acts for two thirds of it without a renewal, and "
+        "renews it 7.5 times in it (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--log-format", choices=("json", "text"), default="json")
     parser.add_argument("--verbose", action="store_true", help="log what is decided, too")
 
@@ -57,6 +99,10 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         json_logs=arguments.log_format == "json",
         verbose=arguments.verbose,
         allowed_hosts=_listed(arguments.allow_host, "SCANPOOL_ALLOWED_HOSTS"),
+        election=Election(arguments.lease, arguments.lease_seconds)
+        if arguments.leader_elect == "true"
+        else None,
+        shard=None if arguments.selector is None else Shard(arguments.lease, arguments.selector),
     )
 
 
@@ -64,3 +110,16 @@ def _listed(told: list[str], variable: str) -> tuple[str, ...]:
     """Return what options tell, else what a variable of the environment lists."""
     listed = told or os.environ.get(variable, "").split(",")
     return tuple(name.strip() for name in listed if name.strip())
+
+
+def _selector(text: str) -> LabelSelector:
+    try:
+        return parse(text)
+    except SelectorError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number

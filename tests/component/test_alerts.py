@@ -21,6 +21,8 @@ BACKLOG = f"scanpool_pool_backlog_messages{{{OF_POOL}}}"
 RATE_LIMITED = f"scanpool_pool_rate_limited_per_minute{{{OF_POOL}}}"
 CALLS_PER_TASK = f"scanpool_pool_calls_per_task{{{OF_POOL}}}"
 UP = 'up{job="scanpool"}'
+ONE, OTHER = (f'scanpool_leading{{lease="scanpool", instance="{name}"}}' for name in "ab")
+SHARD = 'scanpool_leading{lease="scanpool-b", instance="c"}'
 OK, TIMEOUT, ERROR = (
     f'scanpool_ticks_total{{outcome="{outcome}"}}' for outcome in ("ok", "timeout", "error")
 )
@@ -76,6 +78,38 @@ CASES = (
             # Bad for seven minutes.
             {OK: "0+8x30", ERROR: "0x18 3+3x11", TIMEOUT: "0x30"},
         ),
+    ),
+    Case(
+        "ScanpoolNobodyLeads",
+        minute=3,
+        fires=({ONE: "0x5", OTHER: "0x5"}, {ONE: "1 0x5"}, {ONE: "0x5", SHARD: "1x5"}),
+        summary=(
+            "No replica of scanpool holds the Lease scanpool; pools keep the replicas they have."
+        ),
+        quiet=(
+            {},
+            {ONE: "1x5", OTHER: "0x5"},
+            {ONE: "0x5", OTHER: "1x5"},
+            # One ends, and the other has taken over by the next scrape but one.
+            {ONE: "1 1 0 0 0", OTHER: "0 0 0 1 1"},
+        ),
+        labels={"lease": "scanpool"},
+    ),
+    Case(
+        "ScanpoolSeveralLead",
+        minute=4,
+        fires=({ONE: "1x5", OTHER: "1x5"},),
+        summary=(
+            "2 processes of scanpool act at once for the Lease scanpool, because they may not see "
+            "it."
+        ),
+        quiet=(
+            {ONE: "1x5", OTHER: "0x5"},
+            {ONE: "1x5", SHARD: "1x5"},
+            # Scraped just before it ended, and just after the other began.
+            {ONE: "1 1 1 0 0", OTHER: "0 0 1 1 1"},
+        ),
+        labels={"lease": "scanpool"},
     ),
     Case(
         "ScanWorkerPoolNotReady",

@@ -18,20 +18,22 @@ KIBIBYTE = 1024
 class Operator:
     """`python -m scanpool run`, which can be stopped, killed and started again."""
 
-    def __init__(self, directory: Path, kubeconfig: Path) -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, *arguments: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._log_path = directory / "operator.log"
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(directory)}
         self._health_port, self._metrics_port = free_port(), free_port()
+        self._arguments = arguments
         self._process: ChildProcess | None = None
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         """Start it; it answers on both ports when this returns."""
         self._process = ChildProcess(
             [
                 sys.executable, "-m", "scanpool", "run", "--host", "127.0.0.1",
                 "--health-port", str(self._health_port),
-                "--metrics-port", str(self._metrics_port),
+                "--metrics-port", str(self._metrics_port), *self._arguments,
+                *arguments,
             ],
             log_path=self._log_path,
             environment=self._environment,
@@ -76,6 +78,10 @@ class Operator:
                 if sample.name == "scanpool_ticks_total" and sample.labels["outcome"] == outcome
             )
         )
+
+    def leads(self) -> bool:
+        """Whether it says that it holds the Lease."""
+        return 'scanpool_leading{lease="scanpool"} 1.0' in self.metrics()
 
     def wait_ticks(self, count: int) -> None:
         """Wait for so many more ticks of all pools together."""

@@ -14,7 +14,8 @@ from scanpool_sandbox.kube.access.audit import AuditEntry
 from scanpool_sandbox.kube.objects import name_of, namespace_of
 from scanpool_sandbox.kube.store import Change
 
-OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
+HOME = "scanpool-system"
+OPERATOR_USER = f"system:serviceaccount:{HOME}:scanpool"
 NODES = (Node("node-a", cpu="64", memory="256Gi", pods=1000),)
 """Room for everything: no memory ceiling binds unless a test wants one."""
 WORKER = "scan-worker"
@@ -26,8 +27,11 @@ IMAGES = {
 CRD = "crds/scanworkerpools.yaml"
 BASE = tuple(
     f"manifests/base/{name}.yaml"
-    for name in ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding")
-)
+    for name in (
+        "namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "lease-role",
+        "lease-rolebinding",
+    )
+)  # fmt: skip
 DEPLOYMENTS = ("apps", "deployments")
 
 
@@ -53,8 +57,8 @@ class Stage:
         self.kube.kubectl("apply", *(part for path in (CRD, *BASE) for part in ("-f", path)))
         # An operator that is already there asks before it may: that is no lack of its rights.
         self.granted_at = time.time()
-        token = self.emulator.token_for("scanpool-system", "scanpool")
-        self.emulator.write_kubeconfig(self.kubeconfig, token)
+        token = self.emulator.token_for(HOME, "scanpool")
+        self.emulator.write_kubeconfig(self.kubeconfig, token, HOME)
 
     def stop_api(self) -> None:
         """Take the API server away, with all that it knew."""
@@ -82,9 +86,11 @@ class Stage:
         return [entry for entry in entries if entry.user == OPERATOR_USER]
 
     def writes(self, namespace: str = "") -> list[AuditEntry]:
-        """Those of them that could change something."""
+        """Those of them that could change something, but for the Lease, which says who acts."""
         return [
-            entry for entry in self.audit() if entry.is_write and namespace in ("", entry.namespace)
+            entry
+            for entry in self.audit()
+            if entry.is_write and entry.resource != "leases" and namespace in ("", entry.namespace)
         ]
 
     def scale_writes(self, namespace: str) -> list[AuditEntry]:

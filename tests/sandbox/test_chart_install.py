@@ -13,7 +13,7 @@ from sandbox.kube_client import ROOT, KubeClient
 from sandbox.operator_process import Operator
 from sandbox.patience import until
 from sandbox.scene import open_scene
-from sandbox.stage import Stage
+from sandbox.stage import HOME, Stage
 from scanpool_sandbox.kube import KubeEmulator, Node, Simulated
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
@@ -56,7 +56,7 @@ def test_the_crd_and_the_pools_outlive_an_upgrade_and_the_release(
 ) -> None:
     waiting = ("--create-namespace", "--wait", "--timeout", "60s")
     run(admin, "install", RELEASE, older_chart, *waiting)
-    assert admin.get(OPERATOR)["status"]["readyReplicas"] == 1
+    assert admin.get(OPERATOR)["status"]["readyReplicas"] == 2
     for name in ("namespace.yaml", "pool-minimal.yaml"):
         admin.kubectl("apply", "-f", f"manifests/samples/{name}")
     pool = admin.get(f"{POOLS}/{NAME}")["metadata"]["uid"]
@@ -95,7 +95,7 @@ def test_the_server_takes_the_base_and_the_chart_alike(admin: KubeClient) -> Non
     )
     of_base = admin.kubectl(*dry, stdin=base).splitlines()
     of_chart = admin.kubectl(*dry, stdin=yaml.safe_dump_all(rendered())).splitlines()
-    assert len(of_base) == 6
+    assert len(of_base) == 9
     assert sorted(of_chart) == sorted(of_base)
     assert admin.find(OPERATOR) is None
 
@@ -107,7 +107,9 @@ def test_with_a_role_alone_a_pool_is_scaled_and_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage(background, tmp_path)
-    rights = ("clusterrolebinding", "clusterrole", "serviceaccount")
+    rights = (
+        "clusterrolebinding", "clusterrole", "lease-rolebinding", "lease-role", "serviceaccount",
+    )  # fmt: skip
     for name in rights:
         stage.kube.kubectl("delete", "-f", f"manifests/base/{name}.yaml")
     try:
@@ -136,6 +138,10 @@ def test_with_a_role_alone_a_pool_is_scaled_and_nothing_is_refused(
             assert scene.condition(NAME, "Ready")["reason"] == "KubernetesForbidden"
             assert scene.replicas(NAME) == 2
         assert {entry.code for entry in asked if entry.code in (401, 403)} == set()
-        assert {entry.namespace for entry in asked} == {scene.namespace}
+        # The Lease is in the operator's own namespace.
+        assert {entry.namespace for entry in asked if entry.resource != "leases"} == {
+            scene.namespace
+        }
+        assert {entry.namespace for entry in asked if entry.resource == "leases"} == {HOME}
     finally:
         stage.close()

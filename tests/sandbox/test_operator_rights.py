@@ -11,9 +11,13 @@ QUEUE = "scan.vision"
 
 
 def granted() -> set[tuple[str, str, str]]:
-    role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+    roles = (
+        yaml.safe_load((ROOT / f"manifests/base/{name}.yaml").read_text())
+        for name in ("clusterrole", "lease-role")
+    )
     return {
         (verb, group, resource)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]

@@ -14,6 +14,7 @@ import yaml
 
 from helm import CHART, ROOT, Document, check_against_openapi, helm, identity, rendered
 from scanpool import cli, settings
+from scanpool.kube.accounts import NAME
 
 BASE, MONITORING, CRDS = (
     ROOT / path for path in ("manifests/base", "manifests/monitoring", "crds")
@@ -39,7 +40,7 @@ EVERYTHING: dict[str, Any] = {
     "tolerations": [{"key": "system", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "priorityClassName": "system-cluster-critical",
-    "podDisruptionBudget": {"enabled": True},
+    "podDisruptionBudget": {"maxUnavailable": 0},
     "networkPolicy": {
         "enabled": True,
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}],
@@ -161,8 +162,9 @@ def test_every_value_is_described_and_every_description_has_a_value() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"replicas": 2}, "replicas is 2: scanpool has no leader election"),
         ({"replicas": -1}, "/replicas"),
+        ({"shards": {"A b": "shard=a"}}, "'A b' does not match pattern"),
+        ({"shards": {"a": ""}}, "/shards/a"),
         ({"replicas": "1"}, "/replicas"),
         ({"imagee": {}}, "imagee"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
@@ -263,11 +265,48 @@ def test_nodes_can_be_seen_beside_named_namespaces() -> None:
 def test_secrets_can_be_named(values: Mapping[str, Any]) -> None:
     made = rendered({**values, "rbac.secretNames": ["scan-secret"]})
     roles = [document for document in made if document["kind"] in {"ClusterRole", "Role"}]
+    roles = [role for role in roles if role["metadata"]["name"] == "scanpool"]
     assert roles
     for role in roles:
         named = {tuple(rule["resources"]): rule.get("resourceNames") for rule in role["rules"]}
         assert named.pop(("secrets",)) == ["scan-secret"]
         assert set(named.values()) == {None}
+
+
+def test_shards_part_the_pools_and_the_leases_between_them() -> None:
+    made = rendered({"shards": {"a": "shard=a", "b": "shard in (b,c)"}})
+    for document in made:
+        check_against_openapi(document)
+    seen = set()
+    for deployment in (one for one in made if one["kind"] == "Deployment"):
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = settings.from_arguments(cli._parser().parse_args(container["args"]))
+        assert told.shard is not None
+        assert told.shard.name == deployment["metadata"]["name"]
+        assert told.election == settings.Election(told.shard.name)
+        labels = deployment["spec"]["selector"]["matchLabels"]
+        assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+        (budget,) = (
+            one
+            for one in made
+            if one["kind"] == "PodDisruptionBudget" and one["metadata"]["name"] == told.shard.name
+        )
+        assert budget["spec"]["selector"]["matchLabels"] == labels
+        seen.add((told.shard.name, *labels.values()))
+    assert seen == {("scanpool-a", "scanpool", "a"), ("scanpool-b", "scanpool", "b")}
+
+    lease = next(one for one in made if one["metadata"]["name"] == "scanpool-lease")
+    assert lease["kind"] == "Role"
+    named = {
+        (tuple(rule["resources"]), tuple(rule["verbs"])): rule.get("resourceNames")
+        for rule in lease["rules"]
+    }
+    assert named == {
+        (("leases",), ("create",)): None,
+        (("leases",), ("get", "update")): ["scanpool-a", "scanpool-b"],
+        (("configmaps",), ("create",)): None,
+        (("configmaps",), ("get", "patch")): [NAME],
+    }
 
 
 def test_the_crd_can_be_left_to_somebody_else() -> None:
@@ -303,9 +342,9 @@ def test_network_policy_lets_through_what_the_operator_needs_and_nothing_else() 
 
 
 def test_a_disruption_budget_is_about_the_operator() -> None:
-    made = rendered({"podDisruptionBudget.enabled": True})
+    made = rendered({"podDisruptionBudget.maxUnavailable": 2})
     budget = only("PodDisruptionBudget", made)["spec"]
-    assert budget["maxUnavailable"] == 0
+    assert budget["maxUnavailable"] == 2
     assert budget["selector"] == only("Deployment", made)["spec"]["selector"]
 
 
@@ -347,8 +386,10 @@ def test_whatever_dashboard_the_manifests_have_becomes_a_config_map(tmp_path: Pa
 def test_what_is_off_is_not_there() -> None:
     kinds = {document["kind"] for document in rendered()}
     assert not kinds & {
-        "NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "ConfigMap",
+        "NetworkPolicy", "ServiceMonitor", "PrometheusRule", "ConfigMap",
     }  # fmt: skip
+    fewer = {document["kind"] for document in rendered({"podDisruptionBudget.enabled": False})}
+    assert kinds - fewer == {"PodDisruptionBudget"}
 
 
 def test_the_notes_say_where_memory_ceilings_cannot_work() -> None:

@@ -16,6 +16,7 @@ from scanpool.dashboard.grafana import dashboard
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.llm import UsagePreset
 from scanpool.models.spec import PoolSpec
+from scanpool.report.lease_metrics import LeaseMetrics
 from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool.report.zone import Zone
@@ -67,6 +68,7 @@ def metric_names() -> list[str]:
     registry = CollectorRegistry()
     Metrics(registry)
     LoopMetrics(registry)
+    LeaseMetrics(registry, "scanpool", lambda: True)
     return [
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in registry.collect()

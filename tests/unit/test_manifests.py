@@ -16,6 +16,7 @@ from promql import alert_rules
 from scanpool import cli, settings
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.spec import PoolSpec
+from scanpool.report.lease_metrics import LeaseMetrics
 from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
 from scanpool_sandbox import cli as sandbox_cli
@@ -284,10 +285,48 @@ def test_operator_serves_the_ports_that_are_named() -> None:
     assert served.json_logs
 
 
-def test_operator_is_one_read_only_process() -> None:
+def test_operator_has_one_lease_of_its_own() -> None:
+    role = only("Role", BASE / "lease-role.yaml")
+    granted = {
+        (group, resource, verb, *rule.get("resourceNames", ()))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    lease = settings.Election().lease
+    assert granted == {
+        ("coordination.k8s.io", "leases", "create"),
+        ("coordination.k8s.io", "leases", "get", lease),
+        ("coordination.k8s.io", "leases", "update", lease),
+    }
+    binding = only("RoleBinding", BASE / "lease-rolebinding.yaml")
+    account = only("ServiceAccount", BASE / "serviceaccount.yaml")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [identity({**each, "metadata": each}) for each in binding["subjects"]] == [
+        identity(account)
+    ]
+    homes = {each["metadata"]["namespace"] for each in (role, binding, account)}
+    assert homes == {"scanpool-system"}
+
+
+def test_operator_loses_one_of_its_two_replicas_at_a_time() -> None:
     operator = only("Deployment", BASE / "deployment.yaml")["spec"]
-    assert operator["replicas"] == 1
-    assert operator["strategy"] == {"type": "Recreate"}
+    assert operator["replicas"] == 2
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    assert operator["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    budget = only("PodDisruptionBudget", BASE / "poddisruptionbudget.yaml")["spec"]
+    assert budget["maxUnavailable"] == 1
+    (term,) = operator["template"]["spec"]["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert term["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    selectors = (budget["selector"], term["podAffinityTerm"]["labelSelector"])
+    assert all(selector == operator["selector"] for selector in selectors)
+
+
+def test_operator_is_a_read_only_process() -> None:
+    operator = only("Deployment", BASE / "deployment.yaml")["spec"]
     (container,) = operator["template"]["spec"]["containers"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
@@ -338,6 +377,7 @@ def test_alerts_ask_for_metrics_and_labels_that_exist() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     LoopMetrics(registry)
+    LeaseMetrics(registry, "scanpool", lambda: True)
     families = list(registry.collect())
     known = {
         f"{family.name}_total" if family.type == "counter" else family.name for family in families

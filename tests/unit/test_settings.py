@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from scanpool import settings
-from scanpool.settings import HEALTH_PORT, HOST, METRICS_PORT, Settings
+from scanpool.settings import HEALTH_PORT, HOST, METRICS_PORT, Election, Settings
 
 
 def parsed(*argv: str) -> Settings:
@@ -19,17 +19,45 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_defaults_are_those_of_the_manifest() -> None:
-    assert parsed() == Settings() == Settings((), HOST, HEALTH_PORT, METRICS_PORT, True, False)
+    assert (
+        parsed()
+        == Settings()
+        == Settings((), HOST, HEALTH_PORT, METRICS_PORT, True, False, election=Election())
+    )
 
 
 def test_every_option_counts() -> None:
     assert parsed(
         "-n", "scan", "--namespace", "team", "--host", "127.0.0.1", "--health-port", "1",
-        "--metrics-port", "2", "--log-format", "text", "--verbose", "--allow-host", "*.svc",
+        "--metrics-port", "2", "--log-format", "text", "--verbose", "--lease", "shard-a",
+        "--lease-seconds", "30", "--allow-host", "*.svc",
     ) == Settings(
         ("scan", "team"), "127.0.0.1", 1, 2, json_logs=False, verbose=True,
-        allowed_hosts=("*.svc",),
+        allowed_hosts=("*.svc",), election=Election("shard-a", 30),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "election"),
+    [
+        ((), Election("scanpool", 15)),
+        (("--leader-elect=true",), Election()),
+        (("--leader-elect=false",), None),
+        (("--leader-elect", "false", "--lease", "shard-a"), None),
+    ],
+)
+def test_a_single_replica_may_go_without_an_election(
+    argv: tuple[str, ...], election: Election | None
+) -> None:
+    assert parsed(*argv).election == election
+
+
+@pytest.mark.parametrize(
+    "argv", [("--lease-seconds", "0"), ("--lease-seconds", "x"), ("--leader-elect=maybe",)]
+)
+def test_an_election_that_makes_no_sense_is_refused(argv: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(*argv)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +97,35 @@ def test_the_allowed_hosts_may_come_from_the_environment(
     monkeypatch.setenv("SCANPOOL_ALLOWED_HOSTS", environment)
 
     assert parsed(*argv).allowed_hosts == hosts
+
+
+@pytest.mark.parametrize(
+    ("argv", "labels", "is_its"),
+    [
+        (("--selector", "shard=a", "--lease", "scanpool-a"), {"shard": "a"}, True),
+        (("-l", "shard in (b,c)"), {"shard": "a"}, False),
+        (("-l", ""), {}, True),
+    ],
+)
+def test_a_shard_has_a_name_and_pools(
+    argv: tuple[str, ...], labels: dict[str, str], is_its: bool
+) -> None:
+    told = parsed(*argv)
+
+    assert told.shard is not None
+    assert told.election == Election(told.shard.name)
+    assert told.shard.selector.selects(labels) is is_its
+
+
+def test_without_a_selector_there_are_no_shards() -> None:
+    assert parsed("--lease", "other").shard is None
+
+
+def test_a_selector_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--selector", "shard in a")
+
+    assert "'shard in a' is no requirement on a label" in capsys.readouterr().err
 
 
 def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,22 @@ files/ holds what manifests/ and crds/ hold (`make chart`): an object is written
 {{- toYaml $object -}}
 {{- end -}}
 
+{{/*
+Make an object one of a shard, if there is one: by its name, and by a label in the given places.
+
+  (list $shard $object $labels ...)
+*/}}
+{{- define "scanpool.ofShard" -}}
+{{- $shard := first . -}}
+{{- if $shard -}}
+{{- $object := index . 1 -}}
+{{- $_ := set $object.metadata "name" (printf "%s-%s" $object.metadata.name $shard) -}}
+{{- range $labels := slice . 2 -}}
+{{- $_ := set $labels "scan.eco2.io/shard" $shard -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The image, by its digest where there is one. */}}
 {{- define "scanpool.image" -}}
 {{- with .Values.image -}}

@@ -1,10 +1,11 @@
 """Who shares a limit: the claims of the pools of this process, by the key and models they burn."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from secrets import token_bytes
+from typing import Protocol
 
 from scanpool.models.claims import Claim
 from scanpool.models.limit_names import limit_names
@@ -24,15 +25,32 @@ class _Entry:
     until: float
 
 
+class OtherShards(Protocol):
+    """Which keys the pools of other operators use."""
+
+    def elsewhere(
+        self, pool: str, keys: Mapping[str, tuple[str, str]]
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Take note of the keys that a pool uses, and return the other shards that use each.
+
+        Provider and key, by what the pool calls its limits, and so are the shards.
+        """
+
+    def forget(self, pool: str) -> None:
+        """Take note that a pool uses no key any more."""
+
+
 class Claims:
     """What each pool claims of which key and model, for as long as it says so.
 
     Nothing here waits. A pool that reads the others' claims, decides and publishes its own without
     awaiting anything between does so in one step of the event loop, and no two of them take the
-    same free share. Times are seconds of the caller's clock.
+    same free share. Times are seconds of the caller's clock. `shards` knows which keys the pools of
+    other operators use; None: there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shards: OtherShards | None = None) -> None:
+        self._shards = shards
         self._salt = token_bytes(blake2b.MAX_KEY_SIZE)
         # By pool and by its name for the limit.
         self._entries: dict[tuple[str, str], _Entry] = {}
@@ -47,6 +65,15 @@ class Claims:
         """
         names = limit_names(provider, model, shared_with).names
         return frozenset(self._hash(provider, api_key.strip(), name) for name in names)
+
+    def elsewhere(
+        self, pool: str, keys: Mapping[str, tuple[str, str]]
+    ) -> Mapping[str, tuple[str, ...]] | None:
+        """Return the other shards whose pools use a pool's keys, which are by its limits' names.
+
+        None where there are no shards.
+        """
+        return None if self._shards is None else self._shards.elsewhere(pool, keys)
 
     def peers(self, identity: Identity, pool: str, now: float) -> tuple[Claim, ...]:
         """Return the other pools' claims on the same limit, by name, without the expired ones.
@@ -77,7 +104,13 @@ class Claims:
         self._entries[claim.pool, limit] = _Entry(identity, claim, now + lasts_seconds)
 
     def forget(self, pool: str) -> None:
-        """Drop the claims of a pool that is gone or shares no limit any more."""
+        """Drop what a pool claims and uses: it is gone, or shares no limit any more."""
+        self.withdraw(pool)
+        if self._shards is not None:
+            self._shards.forget(pool)
+
+    def withdraw(self, pool: str) -> None:
+        """Drop what a pool claims; what it uses is as before."""
         for key in [key for key in self._entries if key[0] == pool]:
             del self._entries[key]
 

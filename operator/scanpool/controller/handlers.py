@@ -6,27 +6,39 @@ The pools are watched like everything else (`kube.watched`), so that one index t
 import asyncio
 import logging
 import os
+import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from typing import Any
 
 import kopf
 from prometheus_client import REGISTRY, start_http_server
 
+from scanpool.controller.chosen import Chosen
 from scanpool.controller.claims import Claims
+from scanpool.controller.duty import Duty
 from scanpool.controller.loops import Loops
 from scanpool.controller.reconcile import Reconciler
+from scanpool.kube.accounts import Accounts
 from scanpool.kube.api import KubeApi
 from scanpool.kube.cluster import Cluster
+from scanpool.kube.fence import Fence
+from scanpool.kube.leases import Leases
 from scanpool.kube.watched import Watched
+from scanpool.lead.election import Candidate, Terms
+from scanpool.lead.elector import Clocks, Elector, Told
+from scanpool.lead.shards import Shards
 from scanpool.observe.observer import Observer
+from scanpool.report.lease_metrics import LeaseMetrics
 from scanpool.report.loop_metrics import LoopMetrics
 from scanpool.report.metrics import Metrics
-from scanpool.settings import Settings
+from scanpool.settings import Election, Settings
 from scanpool.sources.allowed_hosts import AllowedHosts
 from scanpool.sources.http import HttpClients
 
@@ -116,7 +128,9 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         parts.callback(server.server_close)
         parts.callback(server.shutdown)
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="scanpool")
-        api = KubeApi(executor, THREADS, loop_metrics.asked)
+        # Shut until the election opens it; without one, it is open for good.
+        fence = Fence(time.monotonic, *((-inf, -inf) if settings.election else ()))
+        api = KubeApi(executor, THREADS, loop_metrics.asked, fence)
         parts.push_async_callback(api.aclose)
         # In a thread: calls that are under way may take until their time-outs.
         parts.push_async_callback(asyncio.to_thread, executor.shutdown, cancel_futures=True)
@@ -127,13 +141,48 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         parts.push_async_callback(watched.close)
         observer = Observer(watched, cluster, http, executor, loop_metrics.read, time.time)
         parts.push_async_callback(observer.close)
-        reconciler = Reconciler(cluster, observer, Claims(), metrics, time.time)
-        loops = Loops(reconciler, metrics, loop_metrics, time.monotonic)
+        shards = None
+        if settings.shard:
+            shards = Shards(Accounts(api), settings.shard.name, executor, time.time)
+            shards.start()
+            parts.push_async_callback(shards.close)
+        reconciler = Reconciler(cluster, observer, Claims(shards), metrics, time.time)
+        duty = Duty(reconciler, fence, metrics)
+        loops = Loops(duty, metrics, loop_metrics, time.monotonic)
+        if settings.election:
+            parts.push_async_callback(_elected(settings.election, fence, loops, parts).close)
+        # Before the election ends, which gives the Lease back.
         parts.push_async_callback(loops.close)
-        watched.watch_pools(loops)
+        watched.watch_pools(Chosen(loops, settings.shard.selector) if settings.shard else loops)
         watchdog = asyncio.create_task(loops.watch())
         parts.callback(watchdog.cancel)
         yield loops
+
+
+def _elected(election: Election, fence: Fence, loops: Loops, parts: AsyncExitStack) -> Elector:
+    """Begin to stand for election, with a thread and connections that nothing else can hold up."""
+    terms = Terms(election.seconds)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="election")
+    parts.push_async_callback(asyncio.to_thread, executor.shutdown)
+    # Two attempts have to fit into the time after which a leader stops acting.
+    a_quarter = terms.renew_seconds / 4
+    api = KubeApi(executor, 1, timeout=(a_quarter, a_quarter))
+    parts.push_async_callback(api.aclose)
+    metrics = LeaseMetrics(REGISTRY, election.lease, lambda: fence.is_open)
+
+    def gained() -> None:
+        metrics.gained()
+        loops.wake()
+
+    elector = Elector(
+        Leases(api, election.lease),
+        Candidate(f"{socket.gethostname()}_{secrets.token_hex(4)}", terms),
+        fence,
+        Clocks(time.time, time.monotonic),
+        Told(gained, metrics.lost),
+    )
+    elector.start()
+    return elector
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

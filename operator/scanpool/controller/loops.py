@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
-from scanpool.controller.reconcile import Reconciler
+from scanpool.controller.duty import Duty
 from scanpool.decide import Memory
 from scanpool.models.pool import Pool
 from scanpool.models.units import Clock
@@ -39,13 +39,13 @@ class _Loop:
         self,
         pool: Pool,
         due: float,
-        reconciler: Reconciler,
+        duty: Duty,
         metrics: LoopMetrics,
         monotonic: Clock,
         finished: Callable[[], None],
     ) -> None:
         self.pool = pool
-        self._reconciler, self._metrics = reconciler, metrics
+        self._duty, self._metrics = duty, metrics
         self._monotonic, self._finished = monotonic, finished
         self._changed = asyncio.Event()
         self._due = due
@@ -62,6 +62,10 @@ class _Loop:
         if (pool.generation, pool.pause) != (self.pool.generation, self.pool.pause):
             self._changed.set()
         self.pool = pool
+
+    def wake(self) -> None:
+        """Tick at once, or again as soon as the tick that is under way has ended."""
+        self._changed.set()
 
     def is_stuck(self) -> bool:
         """Tell whether no tick has finished for longer than any healthy one takes."""
@@ -119,7 +123,7 @@ class _Loop:
         pool, started, outcome = self.pool, self._monotonic(), "ok"
         try:
             async with asyncio.timeout(TICK_TIMEOUT_SECONDS):
-                after, memory = await self._reconciler.tick(pool, memory)
+                after, memory = await self._duty.tick(pool, memory)
             if self.pool is pool:
                 self.update(after)
         except TimeoutError:
@@ -144,12 +148,12 @@ class Loops:
 
     def __init__(
         self,
-        reconciler: Reconciler,
+        duty: Duty,
         metrics: Metrics,
         loop_metrics: LoopMetrics,
         monotonic: Clock,
     ) -> None:
-        self._reconciler, self._metrics, self._loop_metrics = reconciler, metrics, loop_metrics
+        self._duty, self._metrics, self._loop_metrics = duty, metrics, loop_metrics
         self._monotonic = monotonic
         self._loops: dict[tuple[str, str], _Loop] = {}
         self._abandoned: list[_Loop] = []
@@ -191,6 +195,11 @@ class Loops:
         if loop is not None and loop.pool.uid == metadata["uid"]:
             await self._end(loop)
 
+    def wake(self) -> None:
+        """Tick every pool at once: this process has begun to lead."""
+        for loop in self._loops.values():
+            loop.wake()
+
     async def close(self) -> None:
         """End all loops."""
         loops = [*self._loops.values(), *self._abandoned]
@@ -214,7 +223,7 @@ class Loops:
             self._begin(loop.pool)
         self._abandoned = [loop for loop in self._abandoned if not loop.is_over]
         for loop in stuck:
-            await self._reconciler.report_stuck(loop.pool)
+            await self._duty.report_stuck(loop.pool)
 
     def is_getting_on(self) -> bool:
         """Tell whether ticks finish, of any pool, if there is one.
@@ -236,7 +245,7 @@ class Loops:
         self._loops[pool.namespace, pool.name] = _Loop(
             pool,
             self._next_first,
-            self._reconciler,
+            self._duty,
             self._loop_metrics,
             self._monotonic,
             self._get_on,
@@ -250,4 +259,4 @@ class Loops:
         if self._loops.get(loop.key) is loop:
             del self._loops[loop.key]
             self._metrics.forget(*loop.key)
-            self._reconciler.forget(*loop.key)
+            self._duty.forget(*loop.key)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from scanpool.controller.claims import Claims, Identity
+from scanpool.controller.claims import Claims
 from scanpool.decide import (
     Memory,
     Peers,
@@ -16,6 +16,7 @@ from scanpool.decide import (
     assess,
     checkpoint,
     decide,
+    heard,
     learn,
     probe_age,
     restore,
@@ -42,6 +43,9 @@ from scanpool.report.status import Outcome, Scaled, Since
 # A claim outlives so many missed ticks and the longest one: the pool may only be slow to read.
 CLAIM_INTERVALS = 3
 CLAIM_SECONDS = 60.0
+# A standby sees in the status what the leader's probes were told. Its own only keep the limits
+# known, which are remembered for an hour, and cost next to nothing this seldom.
+FOLLOWING_PROBE_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +78,15 @@ class Reconciler:
             memory = restore(since.status.checkpoint, self._clock())
         ages = _probe_ages(since, spec, memory)
         seen = await self._observe(pool.namespace, spec, target.value, ages)
-        identities = await self._identities(pool.namespace, spec)
-        signals, memory, decision = self._think(pool, spec, seen, memory, identities)
+        keys = await self._keys(pool.namespace, spec)
+        signals, memory, decision = self._think(pool, spec, seen, memory, keys)
         scaled, refusal = await self._act(pool, spec, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
-        outcome = Outcome(signals, decision, scaled, refusal, memory.observed)
+        used = {name: (spec.limits[name].provider, key) for name, key in keys.items()}
+        elsewhere = self._claims.elsewhere(pool.key, used)
+        outcome = Outcome(signals, decision, scaled, refusal, memory.observed, elsewhere)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
 
@@ -91,6 +97,32 @@ class Reconciler:
         since = Since(_previous(pool), pool.generation)
         stuck = Unavailable(Reason.TICKS_STUCK, f"{told}; {hint}")
         await self._give_up(pool, since, stuck)
+
+    async def follow(self, pool: Pool, memory: Memory | None) -> Memory | None:
+        """Learn what a tick would, and leave acting and telling to the process that leads."""
+        if isinstance(pool.spec, Unavailable):
+            return memory
+        spec = schedules.under(pool.spec, schedules.in_force(pool.spec, self._clock()))
+        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
+        if isinstance(target, Unavailable):
+            return memory
+        since = Since(_previous(pool), pool.generation)
+        memory = self.heard(pool, memory) or restore(since.status.checkpoint, self._clock())
+        ages = {
+            name: max(age, FOLLOWING_PROBE_SECONDS)
+            for name, age in _probe_ages(since, spec, memory).items()
+        }
+        seen = await self._observe(pool.namespace, spec, target.value, ages)
+        keys = await self._keys(pool.namespace, spec)
+        signals, memory, decision = self._think(pool, spec, seen, memory, keys)
+        return _observed(spec, signals, memory, decision)
+
+    def heard(self, pool: Pool, memory: Memory | None) -> Memory | None:
+        """Return the memory of a process that follows, after reading the leader's last status."""
+        told = _previous(pool)
+        if memory is None or told.checkpoint is None:
+            return memory
+        return heard(memory, told.checkpoint, status.scalings(told))
 
     def forget(self, namespace: str, name: str) -> None:
         """Let go of a pool that was deleted: the others may have its share."""
@@ -108,15 +140,13 @@ class Reconciler:
         )
         return of_limits(dict(zip(probe_ages, await asyncio.gather(*reads), strict=True)))
 
-    async def _identities(self, namespace: str, spec: PoolSpec) -> Mapping[str, Identity]:
-        """Return which limits the pool may share with others, by its names for them."""
+    async def _keys(self, namespace: str, spec: PoolSpec) -> Mapping[str, str]:
+        """Return the API keys that the pool burns, by its names for the limits."""
         found = {}
         for name, llm in spec.limits.items():
             api_key = await self._observer.read_key(namespace, llm)
             if api_key is not None:
-                found[name] = self._claims.identity(
-                    llm.provider, api_key, llm.model, llm.shared_with
-                )
+                found[name] = api_key
         return found
 
     def _think(
@@ -125,7 +155,7 @@ class Reconciler:
         spec: PoolSpec,
         seen: Observation,
         memory: Memory,
-        identities: Mapping[str, Identity],
+        keys: Mapping[str, str],
     ) -> tuple[Signals, Memory, Decision]:
         """Decide beside the pools of the same keys and models.
 
@@ -133,6 +163,11 @@ class Reconciler:
         the same free share.
         """
         now = self._clock()
+        identities = {
+            name: self._claims.identity(llm.provider, keys[name], llm.model, llm.shared_with)
+            for name, llm in spec.limits.items()
+            if name in keys
+        }
         claims = {
             name: self._claims.peers(identity, pool.key, now)
             for name, identity in identities.items()
@@ -141,7 +176,7 @@ class Reconciler:
         memory = learn(spec, signals, memory)
         decision = decide(spec, signals, memory, Peers(pool.key, claims), pool.pause)
 
-        self._claims.forget(pool.key)
+        self._claims.withdraw(pool.key)
         lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
         for name, claim in decision.claims.items():
             if name in identities:

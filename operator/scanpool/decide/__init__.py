@@ -4,7 +4,14 @@ from scanpool.decide.assess import assess
 from scanpool.decide.ceilings import Peers
 from scanpool.decide.ladder import decide
 from scanpool.decide.learn import learn
-from scanpool.decide.memory import Memory, after_observing, after_scaling, checkpoint, restore
+from scanpool.decide.memory import (
+    Memory,
+    after_observing,
+    after_scaling,
+    checkpoint,
+    heard,
+    restore,
+)
 from scanpool.decide.probing import age as probe_age
 
 __all__ = [
@@ -15,6 +22,7 @@ __all__ = [
     "assess",
     "checkpoint",
     "decide",
+    "heard",
     "learn",
     "probe_age",
     "restore",

@@ -104,6 +104,18 @@ def restored(kept: KeptBackoff) -> Backoff:
     return Backoff(kept.rate_limited_at, kept.backoff_at, factor, kept.growth_stopped_until)
 
 
+def heard(backoff: Backoff, told: KeptBackoff) -> Backoff:
+    """Return the back-off of a process that follows another, which has written this.
+
+    Both see the workers' 429s, and whoever saw the last knows more; a `slow_down` that either was
+    told counts.
+    """
+    theirs = restored(told)
+    newer = theirs if (theirs.refused_at or 0.0) > (backoff.refused_at or 0.0) else backoff
+    until = max(theirs.growth_stopped_until or 0.0, backoff.growth_stopped_until or 0.0)
+    return replace(newer, growth_stopped_until=until or None)
+
+
 def _recovered(backoff: Backoff) -> Backoff:
     return Backoff(growth_stopped_until=backoff.growth_stopped_until)
 

@@ -187,6 +187,15 @@ def restored(kept: KeptBreaker) -> Breaker:
     )
 
 
+def heard(breaker: Breaker, told: KeptBreaker) -> Breaker:
+    """Return the breaker of a process that follows another, which probes and has written this.
+
+    An answer of its own that is newer moves it on from there, at the next step.
+    """
+    theirs = restored(told)
+    return breaker if kept(breaker) == kept(theirs) else theirs
+
+
 def _cap(
     breaker: Breaker, choice: OnQuotaExhausted, current: int, first: int, now: float
 ) -> Cap | None:

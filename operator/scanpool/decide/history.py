@@ -1,5 +1,6 @@
 """What the pool asked for, what it was given, and who set it back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -71,6 +72,16 @@ def _had(known: Recommendation | None, signals: Signals) -> Recommendation:
     if signals.holds:
         return known
     return known._replace(replicas=min(known.replicas, signals.asked))
+
+
+def heard(history: History, scalings: Sequence[Scaling]) -> History:
+    """Return the history of a process that follows, with the changes that another has told of.
+
+    Oldest first. What is set back is the other's to notice: this process asked for nothing.
+    """
+    newest = history.scaled_at
+    told = tuple(one for one in scalings if one.at > newest)
+    return replace(history, scalings=(*history.scalings, *told), last_desired=None)
 
 
 def scaled(history: History, before: int, after: int, now: float) -> History:

@@ -3,7 +3,7 @@
 What belongs to a provider's limit hangs together, so that a second limit is a second value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from scanpool.decide import (
 )
 from scanpool.decide.activation import Activity
 from scanpool.decide.backoff import Backoff, KeptBackoff
+from scanpool.decide.behavior import Scaling
 from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
@@ -149,6 +150,30 @@ def _restored(kept: KeptLlm, now: float) -> LlmMemory:
         cost=cost.restored(kept, now),
         bucket=bucket.restored(kept, now),
         days=day.restored(kept),
+    )
+
+
+def heard(memory: Memory, kept: Checkpoint, scalings: Sequence[Scaling]) -> Memory:
+    """Return the memory of a process that follows another, which has written this since.
+
+    What the one that acts has learned of refusals counts, and so do its changes of replicas. What
+    both measure alike is as good as the other's: costs, limits, others' use, working sets.
+    """
+    told = {one.name: _heard(memory.of(one.name), one) for one in kept.llms or ()}
+    told[ONLY] = _heard(memory.llm, kept)
+    known = {**memory.llms, **told}
+    return replace(
+        memory,
+        history=history.heard(memory.history, scalings),
+        llms={name: one for name, one in known.items() if one != LlmMemory()},
+    )
+
+
+def _heard(llm: LlmMemory, kept: KeptLlm) -> LlmMemory:
+    return replace(
+        llm,
+        breaker=breaker.heard(llm.breaker, kept),
+        backoff=backoff.heard(llm.backoff, kept),
     )
 
 

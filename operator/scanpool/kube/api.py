@@ -9,8 +9,10 @@ What the world does wrong comes back as `Unavailable`; nothing raises for it.
 import json
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from requests.utils import should_bypass_proxies
 
+from scanpool.kube.fence import Fence
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
 from scanpool.threads import in_thread
 
 # To connect and to answer, in seconds: a healthy API server takes milliseconds, and a tick must
 # not wait for a sick one longer than it would for any other source.
-REQUEST_TIMEOUT = (3, 10)
+REQUEST_TIMEOUT = (3.0, 10.0)
 
 # Where a pod finds the namespace that it is in.
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -37,6 +40,10 @@ DEFAULT_NAMESPACE = "default"
 LIST_SECONDS = 30.0
 # What the methods of the clients begin with, where it is not the verb itself.
 VERBS = {"read": "get"}
+NOT_LEADING = (
+    "this process does not hold the Lease (any more), and leaves the write to whoever does: see "
+    "scanpool_leading"
+)
 
 Json = dict[str, Any]
 Asked = Callable[[str], None]
@@ -53,11 +60,20 @@ class NoClusterError(Exception):
 class KubeApi:
     """The clients of the API; the one that blocks has `threads` threads of an executor.
 
-    `asked` is called with the verb of each request. With neither a kubeconfig nor a pod's
+    `asked` is called with the verb of each request. `fence` says whether a write may begin, and
+    when it has to end; without one every write may. `timeout` is for each request of the one that
+    blocks, to connect and to answer, in seconds. With neither a kubeconfig nor a pod's
     ServiceAccount it raises NoClusterError.
     """
 
-    def __init__(self, executor: ThreadPoolExecutor, threads: int, asked: Asked = unnoted) -> None:
+    def __init__(
+        self,
+        executor: ThreadPoolExecutor,
+        threads: int,
+        asked: Asked = unnoted,
+        fence: Fence | None = None,
+        timeout: tuple[float, float] = REQUEST_TIMEOUT,
+    ) -> None:
         configuration = client.Configuration()
         paths = config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
         try:
@@ -77,7 +93,8 @@ class KubeApi:
         """The one that counts where none is named, as for kubectl."""
         self._configuration = configuration
         self._client = client.ApiClient(configuration)
-        self._executor = executor
+        self._executor, self._timeout = executor, timeout
+        self._fence = fence or Fence(time.monotonic)
         self._asked = asked
         self._http: httpx.AsyncClient | None = None
         self.core = client.CoreV1Api(self._client)
@@ -88,9 +105,32 @@ class KubeApi:
         self, method: Callable[..., Any], *args: object, **kwargs: object
     ) -> Json | Unavailable:
         """Make one request, a method of the clients above, and return the object that came."""
+        self._note(method)
+        asked = partial(method, *args, **kwargs, _request_timeout=self._timeout)
+        return await in_thread(self._executor, _call, asked)
+
+    async def write(
+        self, method: Callable[..., Any], *args: object, **kwargs: object
+    ) -> Json | Unavailable:
+        """Make one request that changes something, if the fence lets it through.
+
+        It has to end before another process may lead: the time that is left bounds its time-outs.
+        """
+        return await in_thread(self._executor, self._write, partial(method, *args, **kwargs))
+
+    def _write(self, method: partial[Any]) -> Json | Unavailable:
+        with self._fence.passage() as left:
+            if not left:
+                return Unavailable(Reason.NOT_LEADING, NOT_LEADING)
+            self._note(method.func)
+            connect, answer = self._timeout
+            connect = min(connect, left / 2)
+            timeout = (connect, min(answer, left - connect))
+            return _call(partial(method, _request_timeout=timeout))
+
+    def _note(self, method: Callable[..., Any]) -> None:
         verb = method.__name__.partition("_")[0]
         self._asked(VERBS.get(verb, verb))
-        return await in_thread(self._executor, _call, method, *args, **kwargs)
 
     async def page(self, path: str, query: Mapping[str, str]) -> Json | Unavailable:
         """Return a list, or a page of one."""
@@ -185,14 +225,14 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _call(method: Callable[..., Any], *args: object, **kwargs: object) -> Json | Unavailable:
+def _call(method: Callable[..., Any]) -> Json | Unavailable:
     """Make one request, and return the object that the server sent, unread by the client.
 
     The client's typed models cost more than the request for a large list, and reject what a
     newer server sends.
     """
     try:
-        response = method(*args, **kwargs, _preload_content=False, _request_timeout=REQUEST_TIMEOUT)
+        response = method(_preload_content=False)
     except ApiException as error:
         return _refused(error.status or 0, error.reason or "", error.body or "")
     except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -104,7 +104,7 @@ class Cluster:
         seen = {"resourceVersion": scale["metadata"]["resourceVersion"]}
         patch = {"metadata": seen, "spec": {"replicas": desired}}
         write = api.apps.patch_namespaced_deployment_scale
-        done = await api.call(write, name, namespace, patch, _content_type=MERGE_PATCH)
+        done = await api.write(write, name, namespace, patch, _content_type=MERGE_PATCH)
         return done if isinstance(done, Unavailable) else None
 
     async def write_status(
@@ -114,7 +114,7 @@ class Cluster:
 
         Replaced as a whole, so that nothing of an older status stays behind.
         """
-        written = await self._api.call(
+        written = await self._api.write(
             self._api.custom.patch_namespaced_custom_object_status,
             GROUP, VERSION, namespace, PLURAL, name,
             [{"op": "add", "path": "/status", "value": status}],
@@ -138,7 +138,7 @@ class Cluster:
             "reportingComponent": COMPONENT,
             "reportingInstance": COMPONENT,
         }
-        done = await self._api.call(self._api.core.create_namespaced_event, about.namespace, body)
+        done = await self._api.write(self._api.core.create_namespaced_event, about.namespace, body)
         return done if isinstance(done, Unavailable) else None
 
     async def read_pool(self, namespace: str, name: str) -> Reading[Json]:

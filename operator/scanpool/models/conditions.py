@@ -16,6 +16,7 @@ class ConditionType(StrEnum):
     SCALING_LIMITED = "ScalingLimited"
     QUOTA_EXHAUSTED = "QuotaExhausted"
     CONTESTED = "Contested"
+    KEY_SPLIT = "KeySplit"
 
 
 class Reason(StrEnum):
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     DESIRED_WITHIN_RANGE = "DesiredWithinRange"
     QUOTA_AVAILABLE = "QuotaAvailable"
     NOT_CONTESTED = "NotContested"
+    KEY_IN_ONE_SHARD = "KeyInOneShard"
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
     NOT_MEASURED = "NotMeasured"
@@ -44,6 +46,7 @@ class Reason(StrEnum):
     NOT_FOUND = "NotFound"
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"
     SCALE_CONFLICT = "ScaleConflict"
+    NOT_LEADING = "NotLeading"
     # The operator.
     TICKS_STUCK = "TicksStuck"
     # The broker.
@@ -90,6 +93,7 @@ class Reason(StrEnum):
     FLOOR_ABOVE_CEILING = "FloorAboveCeiling"
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
+    KEY_IN_OTHER_SHARDS = "KeyInOtherShards"
 
 
 class LimitedBy(StrEnum):

@@ -10,7 +10,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
-from scanpool.models.llm import ONLY
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
@@ -22,7 +22,14 @@ CONTESTED_REVERTS = 2
 MAX_MESSAGE_CHARACTERS = 1000
 
 # The others repeat these, or change with every burst; scalings have Events of their own.
-TOLD = frozenset({ConditionType.READY, ConditionType.QUOTA_EXHAUSTED, ConditionType.CONTESTED})
+TOLD = frozenset(
+    {
+        ConditionType.READY,
+        ConditionType.QUOTA_EXHAUSTED,
+        ConditionType.CONTESTED,
+        ConditionType.KEY_SPLIT,
+    }
+)
 
 # A broker that counts again, or a new queue, needs some seconds and nobody.
 PASSING = frozenset({Reason.BROKER_RECOVERING, Reason.STATISTICS_NOT_FOUND, Reason.QUEUE_IN_FLOW})
@@ -70,6 +77,30 @@ def of_tick(
         ConditionType.QUOTA_EXHAUSTED: _quota_of_all(spec, signals, decision),
         ConditionType.CONTESTED: _contested(decision),
     }
+
+
+def of_shards(spec: PoolSpec, elsewhere: Mapping[str, Sequence[str]]) -> States:
+    """Return the condition of a pool of a shard: whether other shards use its keys, too.
+
+    `elsewhere` are those shards by the pool's names for its limits.
+    """
+    shards = {_key(spec.limits[name]): shards for name, shards in elsewhere.items()}
+    split = [
+        f"{key} is used by pools of {', '.join(those)}" for key, those in shards.items() if those
+    ]
+    if not split:
+        told = f"no other shard is known to use {' or '.join(shards)}"
+        return {ConditionType.KEY_SPLIT: _false(Reason.KEY_IN_ONE_SHARD, told)}
+    told = (
+        f"{', and '.join(split)}, too: these budgets know nothing of each other; give all pools of "
+        "a key the labels of one shard"
+    )
+    return {ConditionType.KEY_SPLIT: _true(Reason.KEY_IN_OTHER_SHARDS, told)}
+
+
+def _key(llm: Llm) -> str:
+    ref = llm.api_key_secret_ref
+    return "its key" if ref is None else f"the key {ref.key} of Secret {ref.name}"
 
 
 def of_failure(failure: Unavailable) -> States:
@@ -122,6 +153,7 @@ _START: dict[ConditionType, tuple[str, Reason]] = {
     ConditionType.SCALING_LIMITED: ("False", Reason.DESIRED_WITHIN_RANGE),
     ConditionType.QUOTA_EXHAUSTED: ("False", Reason.QUOTA_AVAILABLE),
     ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
+    ConditionType.KEY_SPLIT: ("False", Reason.KEY_IN_ONE_SHARD),
 }
 
 

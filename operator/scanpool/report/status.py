@@ -1,19 +1,21 @@
 """From a tick to the status that people read."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import NamedTuple
 
 from scanpool.decide import schedules
+from scanpool.decide.behavior import Scaling
 from scanpool.decide.decision import Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.decide.observed import Observed, is_recent
 from scanpool.decide.signals import Room, Signals
-from scanpool.models.conditions import LimitedBy
+from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
 from scanpool.models.units import MEBIBYTE, seconds, timestamp
 from scanpool.report import llm
-from scanpool.report.conditions import of_failure, settle
+from scanpool.report.conditions import of_failure, of_shards, settle
 from scanpool.report.conditions import of_tick as conditions_of_tick
 from scanpool.report.pool_status import (
     MemoryStatus,
@@ -38,7 +40,8 @@ class Scaled(NamedTuple):
 class Outcome(NamedTuple):
     """What a tick came to: what it saw and decided, what was done of it, or why it was refused.
 
-    `observed` is what would have been done lately, where the pool only observes.
+    `observed` is what would have been done lately, where the pool only observes. `elsewhere` names
+    the other shards whose pools use the key of each limit; none where that is no question.
     """
 
     signals: Signals
@@ -46,6 +49,7 @@ class Outcome(NamedTuple):
     scaled: Scaled | None = None
     refusal: Unavailable | None = None
     observed: Observed | None = None
+    elsewhere: Mapping[str, tuple[str, ...]] | None = None
 
 
 class Since(NamedTuple):
@@ -60,6 +64,14 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
     signals, decision, previous = outcome.signals, outcome.decision, since.status
     backlog, workers, now = signals.backlog, signals.workers, timestamp(signals.now)
     states = conditions_of_tick(spec, signals, decision, outcome.refusal)
+    if outcome.elsewhere:
+        states = {**states, **of_shards(spec, outcome.elsewhere)}
+    # A condition that only shards have goes with the shards.
+    told = [
+        one
+        for one in previous.conditions
+        if one.type is not ConditionType.KEY_SPLIT or one.type in states
+    ]
     queues = () if backlog is None else backlog.queues
     tightest = decision.tightest
     return PoolStatus(
@@ -83,7 +95,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
         observed=outcome.observed and _observed(previous, outcome.observed, signals.now),
-        conditions=settle(previous.conditions, states, since.generation, now),
+        conditions=settle(told, states, since.generation, now),
         checkpoint=checkpoint,
     )
 
@@ -97,6 +109,15 @@ def of_failure_before(since: Since, failure: Unavailable, now: float) -> PoolSta
             "limited_by": LimitedBy.HOLD,
             "conditions": settle(previous.conditions, states, since.generation, timestamp(now)),
         }
+    )
+
+
+def scalings(told: PoolStatus) -> tuple[Scaling, ...]:
+    """Return the changes of replicas that a status tells of, oldest first."""
+    return tuple(
+        Scaling(at, one.to_replicas - one.from_replicas)
+        for one in reversed(told.scalings)
+        if (at := seconds(one.time)) is not None
     )
 
 

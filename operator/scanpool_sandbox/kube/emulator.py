@@ -96,9 +96,11 @@ class KubeEmulator:
         """Return a bearer token of a ServiceAccount."""
         return self._tokens.issue(namespace, service_account)
 
-    def write_kubeconfig(self, path: Path, token: str | None = None) -> Path:
+    def write_kubeconfig(
+        self, path: Path, token: str | None = None, namespace: str = "default"
+    ) -> Path:
         """Write a kubeconfig with a token, or as administrator."""
-        return write_kubeconfig(path, self.url, token)
+        return write_kubeconfig(path, self.url, token, namespace)
 
     def _prepare_store(self) -> None:
         for resource in self.api.registry:
@@ -154,4 +156,5 @@ class KubeEmulator:
         path = directory / "kubeconfig"
         if path.exists():
             return path
-        return self.write_kubeconfig(path, self.token_for(namespace_of(pod), name))
+        namespace = namespace_of(pod)
+        return self.write_kubeconfig(path, self.token_for(namespace, name), namespace)

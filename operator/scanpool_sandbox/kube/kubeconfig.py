@@ -11,14 +11,20 @@ if TYPE_CHECKING:
 CONTEXT = "scanpool-sandbox"
 
 
-def write_kubeconfig(path: Path, url: str, token: str | None = None) -> Path:
-    """Write a kubeconfig, readable by its owner alone; without a token it is the admin's."""
+def write_kubeconfig(
+    path: Path, url: str, token: str | None = None, namespace: str = "default"
+) -> Path:
+    """Write a kubeconfig, readable by its owner alone; without a token it is the admin's.
+
+    `namespace` counts where a command or a program names none.
+    """
+    context = {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": CONTEXT, "cluster": {"server": url}}],
         "users": [{"name": CONTEXT, "user": {"token": token} if token else {}}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+        "contexts": [{"name": CONTEXT, "context": context}],
         "current-context": CONTEXT,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from prometheus_client import CollectorRegistry
 from builders import pool
 from scanpool.controller import handlers
 from scanpool.kube import watch as watch_module
-from scanpool.settings import Settings
+from scanpool.models.label_selector import parse
+from scanpool.settings import Election, Settings, Shard
 from scanpool_sandbox.kube import KubeEmulator
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds" / "scanworkerpools.yaml").read_text())
 POOLS_PATH = "/apis/scan.eco2.io/v1alpha1/namespaces/default/scanworkerpools"
-LOCAL = Settings(host="127.0.0.1", metrics_port=0)
+LOCAL = Settings(host="127.0.0.1", metrics_port=0, election=None)
 
 
 class RecordedLoops:
@@ -30,6 +32,7 @@ class RecordedLoops:
         self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.gets_on = True
         self.closed = False
+        self.woken = asyncio.Event()
 
     async def replace(self, _: str, objects: list[Mapping[str, Any]]) -> None:
         for body in objects:
@@ -44,6 +47,9 @@ class RecordedLoops:
 
     async def watch(self) -> None:
         """Nothing here is ever stuck."""
+
+    def wake(self) -> None:
+        self.woken.set()
 
     async def close(self) -> None:
         self.closed = True
@@ -161,6 +167,30 @@ async def test_the_life_of_a_pool_is_told_to_the_loops_and_kopf_writes_nothing(
     }
 
 
+async def test_a_shard_works_its_pools_and_lets_go_of_one_that_is_relabelled(
+    kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = kube.api.resource("scanworkerpools", "scan.eco2.io")
+    for name, shard in (("other", "b"), ("scan-worker", "a")):
+        mine = manifest()
+        mine["metadata"] |= {"name": name, "labels": {"shard": shard}}
+        kube.api.create(pools, "default", mine)
+
+    def relabel(name: str, shard: str) -> None:
+        body = json.loads(json.dumps(kube.api.get(pools, "default", name)))
+        body["metadata"]["labels"] = {"shard": shard}
+        kube.api.update(pools, "default", name, body)
+
+    shard = replace(LOCAL, shard=Shard("scanpool-a", parse("shard=a")))
+    async with operator(kube, tmp_path, monkeypatch, shard):
+        assert await loops.next() == ("update to 10", "scan-worker")
+
+        relabel("scan-worker", "b")
+        assert await loops.next() == ("remove from default", "scan-worker")
+        relabel("other", "a")
+        assert await loops.next() == ("update to 10", "other")
+
+
 async def test_the_probe_fails_while_nothing_gets_on_and_no_longer(
     kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +210,34 @@ async def test_the_probe_fails_while_nothing_gets_on_and_no_longer(
     assert (healthy.status_code, healthy.json()) == (200, {"ticks": "in time"})
 
 
+async def test_the_lease_is_taken_before_the_pools_are_ticked_and_given_back_after_the_last(
+    kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = kube.api.resource("leases", "coordination.k8s.io")
+
+    def lease() -> dict[str, Any]:
+        spec: dict[str, Any] = kube.api.get(leases, "default", "scanpool")["spec"]
+        return spec
+
+    async def close() -> None:
+        # The Lease is still held while the loops end.
+        assert lease()["holderIdentity"].startswith(socket.gethostname())
+        loops.closed = True
+
+    monkeypatch.setattr(loops, "close", close)
+    elected = replace(LOCAL, election=Election())
+    async with operator(kube, tmp_path, monkeypatch, elected):
+        async with asyncio.timeout(30):
+            await loops.woken.wait()
+        registry = handlers.REGISTRY
+        assert registry.get_sample_value("scanpool_leading", {"lease": "scanpool"}) == 1
+        gained = {"lease": "scanpool", "change": "gained"}
+        assert registry.get_sample_value("scanpool_leadership_changes_total", gained) == 1
+
+    assert loops.closed
+    assert (lease()["holderIdentity"], lease()["leaseTransitions"]) == ("", 0)
+
+
 async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
     loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +250,7 @@ async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
         kube.api.create(pools, "default", manifest())
 
     monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.05)
-    named = Settings(("default",), host="127.0.0.1", metrics_port=0)
+    named = Settings(("default",), host="127.0.0.1", metrics_port=0, election=None)
     async with KubeEmulator() as kube, asyncio.TaskGroup() as tasks:
         tasks.create_task(bring_the_crd_late())
         async with operator(kube, tmp_path, monkeypatch, named):

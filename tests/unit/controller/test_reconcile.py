@@ -496,6 +496,76 @@ async def test_the_first_tick_takes_up_what_the_last_process_left() -> None:
     assert world.condition(ConditionType.QUOTA_EXHAUSTED)[0] == "True"
 
 
+# --- shards ---
+
+
+class Elsewhere:
+    """The account of the shards: who else uses each key."""
+
+    def __init__(self, *shards: str) -> None:
+        self.shards, self.asked = shards, list[tuple[str, list[str]]]()
+
+    def elsewhere(
+        self, pool: str, keys: Mapping[str, tuple[str, str]]
+    ) -> Mapping[str, tuple[str, ...]]:
+        self.asked.append((pool, [api_key for _, api_key in keys.values()]))
+        return dict.fromkeys(keys, self.shards)
+
+    def forget(self, pool: str) -> None:
+        assert pool == "scan/pool"
+
+
+async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
+    operator = started(Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY))), 2)
+    shards, fake = Elsewhere(*elsewhere), cast("Any", world)
+    claims, metrics = Claims(cast("Any", shards)), Metrics(CollectorRegistry())
+    operator.reconciler = Reconciler(fake, fake, claims, metrics, operator.clock)
+    await operator.tick()
+    return shards
+
+
+async def test_a_key_that_another_shard_uses_is_named_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def read_key(*_: Any) -> str:
+        return "sk-the-key"
+
+    world = World(observe(2, 20, provider=seen(ProviderState())))
+    monkeypatch.setattr(world, "read_key", read_key)
+
+    shards = await ticked_in_a_shard(world, "scanpool-b", "scanpool-c")
+
+    assert shards.asked == [("scan/pool", ["sk-the-key"])]
+    assert world.condition(ConditionType.KEY_SPLIT) == ("True", "KeyInOtherShards")
+    (told,) = (one for one in world.status.conditions if one.type is ConditionType.KEY_SPLIT)
+    assert f"the key {API_KEY.key} of Secret {API_KEY.name} is used by pools of" in told.message
+    assert "scanpool-b, scanpool-c" in told.message
+    assert "sk-the-key" not in str(world.statuses)
+    assert [one.reason for one in world.events if one.is_warning][-1] == "KeyInOtherShards"
+
+    await ticked_in_a_shard(world)
+    assert world.condition(ConditionType.KEY_SPLIT) == ("False", "KeyInOneShard")
+
+
+async def test_where_there_are_no_shards_there_is_no_condition_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def read_key(*_: Any) -> str:
+        return "sk-the-key"
+
+    world = World(observe(2, 20, provider=seen(ProviderState())))
+    monkeypatch.setattr(world, "read_key", read_key)
+    await ticked_in_a_shard(world, "scanpool-b")
+    before = world.body["status"]
+
+    operator = started(Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY))), 2)
+    operator.pool = replace(operator.pool, status=before)
+    await operator.tick()
+
+    kinds = {one.type for one in world.status.conditions}
+    assert kinds == set(ConditionType) - {ConditionType.KEY_SPLIT}
+
+
 # --- the probe ---
 
 REFUSING = ProviderState(billing_code="insufficient_quota")

@@ -5,15 +5,18 @@ from typing import Any
 import pytest
 
 from builders import NOW, memory
-from scanpool.decide import Memory, checkpoint, restore
+from scanpool.decide import Memory, checkpoint, heard, restore
 from scanpool.decide.backoff import Backoff
+from scanpool.decide.behavior import Scaling
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import Learned
+from scanpool.decide.history import History
 from scanpool.decide.limits import KnownLimit, KnownLimits
-from scanpool.decide.memory import Checkpoint
+from scanpool.decide.memory import Checkpoint, LlmMemory
 from scanpool.decide.working_sets import WorkingSet, WorkingSets
 from scanpool.models.claims import Unit
+from scanpool.models.llm import ONLY
 from scanpool.models.units import MEBIBYTE
 
 # What a status holds once the version before, 0.1.0 with one flat memory, has written it.
@@ -152,3 +155,46 @@ def test_all_that_the_version_before_kept_at_once_is_kept_as_it_was() -> None:
     kept = checkpoint(restore(Checkpoint.model_validate(whole), NOW))
     assert kept.model_dump(mode="json", by_alias=True, exclude_none=True) == whole
     assert len(whole) + len(SINCE) == len(Checkpoint.model_fields)
+
+
+OPEN = Breaker(Quota.OPEN, "insufficient_quota", since=NOW, refusals=1)
+"""As the next process reads it: when it was last refused is not kept."""
+BACKED_OFF = Backoff(refused_at=NOW, at=NOW, factor=0.7)
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "then"),
+    [
+        pytest.param({}, {ONLY: OPEN}, {ONLY: OPEN}, id="the only limit"),
+        pytest.param({}, {"gpt": OPEN}, {"gpt": OPEN}, id="one of several"),
+        pytest.param({"gpt": OPEN}, {"gpt": Breaker()}, {}, id="one that is well again"),
+        pytest.param(
+            {"gpt": OPEN, "gemini": OPEN}, {"gemini": OPEN}, {"gemini": OPEN, "gpt": OPEN},
+            id="one that the other has not written of",
+        ),
+    ],
+)  # fmt: skip
+def test_who_follows_hears_of_the_refusals_of_each_limit(
+    known: dict[str, Breaker], told: dict[str, Breaker], then: dict[str, Breaker]
+) -> None:
+    def remembering(breakers: dict[str, Breaker]) -> Memory:
+        # A leader remembers of a limit that is well what else it has learned of it.
+        cost = Learned(tokens=550_000, at=NOW, seconds=240.0)
+        return Memory(llms={name: LlmMemory(one, cost=cost) for name, one in breakers.items()})
+
+    follower = Memory(llms={name: LlmMemory(one) for name, one in known.items()})
+
+    after = heard(follower, checkpoint(remembering(told)), ())
+
+    assert after.breakers == then
+
+
+def test_who_follows_hears_of_back_offs_and_changes_of_replicas() -> None:
+    leader = Memory(llms={"gpt": LlmMemory(backoff=BACKED_OFF)})
+    early, late = Scaling(NOW - 60, 2), Scaling(NOW, -1)
+    follower = Memory(history=History(scalings=(early,)))
+
+    after = heard(follower, checkpoint(leader), (early, late))
+
+    assert after.of("gpt").backoff == BACKED_OFF
+    assert after.history.scalings == (early, late)

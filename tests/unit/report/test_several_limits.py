@@ -9,12 +9,14 @@ from prometheus_client import CollectorRegistry
 from builders import NOW, observe, rates, seen, settled, think
 from builders import pool as pool_of
 from scanpool.decide import checkpoint
-from scanpool.models.conditions import ConditionType
+from scanpool.models.conditions import ConditionType, Reason
+from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import NamedLlm, OnQuotaExhausted
 from scanpool.models.observation import ProviderState, QueueDepth, of_limits
 from scanpool.models.reading import Available
 from scanpool.models.spec import Cost, PoolSpec, Queue
 from scanpool.report import status
+from scanpool.report.conditions import of_shards
 from scanpool.report.explain import explain
 from scanpool.report.metrics import Metrics
 from scanpool.report.news import is_news
@@ -156,3 +158,24 @@ def test_a_limit_that_came_or_went_is_news() -> None:
 def test_times_move_no_status() -> None:
     later = shown(spec(), seen(PAID.value, NOW + 60))
     assert not is_news(shown(spec()), later)
+
+
+def test_a_key_that_another_shard_uses_is_named_among_several() -> None:
+    refs = [SecretKeyRef(name="keys", key=name) for name in (GPT, GEMINI)]
+    llms = [one.model_copy(update={"api_key_secret_ref": ref}) for one, ref in zip(
+        spec().llms, refs, strict=True
+    )]  # fmt: skip
+    keyed = spec().model_copy(update={"llms": tuple(llms)})
+
+    (split,) = of_shards(keyed, {GPT: (), GEMINI: ("scanpool-b", "scanpool-c")}).values()
+    (whole,) = of_shards(keyed, {GPT: (), GEMINI: ()}).values()
+
+    assert (split.status, split.reason) == ("True", Reason.KEY_IN_OTHER_SHARDS)
+    assert split.message.startswith(
+        "the key gemini of Secret keys is used by pools of scanpool-b, scanpool-c, too: "
+    )
+    assert "key gpt" not in split.message
+    assert (whole.status, whole.reason) == ("False", Reason.KEY_IN_ONE_SHARD)
+    assert whole.message == (
+        "no other shard is known to use the key gpt of Secret keys or the key gemini of Secret keys"
+    )

@@ -1,0 +1,75 @@
+"""Label selectors as people write them: `team=scan,stage in (prod, test),!canary`. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# A name of at most 63 characters, behind a domain and a slash where there is one; values likewise.
+NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+KEY = rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{NAME}"
+VALUE = rf"(?:{NAME})?"
+IS = re.compile(rf"({KEY})\s*(=|==|!=)\s*({VALUE})")
+AMONG = re.compile(rf"({KEY})\s+(in|notin)\s*\(([^()]*)\)")
+EXISTS = re.compile(rf"(!?)\s*({KEY})")
+# Commas part requirements, but for those between parentheses.
+COMMA = re.compile(r",(?![^(]*\))")
+
+
+class SelectorError(ValueError):
+    """What is no label selector; the message says which part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """A label's value has to be one of `values`, or must not; None stands for having no value."""
+
+    key: str
+    values: frozenset[str] | None
+    wanted: bool
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        if self.values is None:
+            return (self.key in labels) is self.wanted
+        # An object without the label is in no set: `notin` and `!=` hold for it, as in Kubernetes.
+        return (labels.get(self.key) in self.values) is self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """Requirements that all have to hold; none: everything is selected."""
+
+    requirements: tuple[_Requirement, ...] = ()
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether an object with these labels is selected."""
+        return all(one.holds(labels) for one in self.requirements)
+
+
+def parse(text: str) -> LabelSelector:
+    """Return the selector that a text says, in the words of `kubectl get --selector`.
+
+    Raises:
+        SelectorError: if it says none.
+
+    """
+    if not text.strip():
+        return LabelSelector()
+    return LabelSelector(tuple(_requirement(part.strip()) for part in COMMA.split(text)))
+
+
+def _requirement(text: str) -> _Requirement:
+    if found := IS.fullmatch(text):
+        key, operator, value = found.groups()
+        return _Requirement(key, frozenset({value}), wanted=operator != "!=")
+    if found := AMONG.fullmatch(text):
+        key, operator, listed = found.groups()
+        values = [value.strip() for value in listed.split(",")]
+        if all(re.fullmatch(VALUE, value) for value in values):
+            return _Requirement(key, frozenset(values), wanted=operator == "in")
+    if found := EXISTS.fullmatch(text):
+        negation, key = found.groups()
+        return _Requirement(key, None, wanted=not negation)
+    raise SelectorError(
+        f"{text!r} is no requirement on a label: write key=value, key!=value, key in (a,b), "
+        "key notin (a,b), key or !key, with commas between"
+    )
