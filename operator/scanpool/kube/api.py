@@ -6,6 +6,7 @@ take long, through a client that does not.
 What the world does wrong comes back as `Unavailable`; nothing raises for it.
 """
 
+import asyncio
 import json
 import os
 import ssl
@@ -115,8 +116,16 @@ class KubeApi:
         """Make one request that changes something, if the fence lets it through.
 
         It has to end before another process may lead: the time that is left bounds its time-outs.
+        Whoever is cancelled meanwhile ends with it, and not before: the thread goes on, and what
+        was let go must not be written to any more.
         """
-        return await in_thread(self._executor, self._write, partial(method, *args, **kwargs))
+        asked = in_thread(self._executor, self._write, partial(method, *args, **kwargs))
+        sent = asyncio.ensure_future(asked)
+        try:
+            return await asyncio.shield(sent)
+        except asyncio.CancelledError:
+            await asyncio.wait([sent])
+            raise
 
     def _write(self, method: partial[Any]) -> Json | Unavailable:
         with self._fence.passage() as left:

@@ -1,5 +1,7 @@
 """A Lease by its name, on the API's emulator; and writes that the fence lets through or not."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -148,3 +150,29 @@ async def test_a_write_ends_before_another_may_lead(
             assert isinstance(await api.write(write), Unavailable)
 
     assert asked == [timeouts]
+
+
+async def test_who_is_cancelled_while_writing_ends_after_the_write(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_kubeconfig(monkeypatch, tmp_path, stub.url)
+    begun, go_on, ended = threading.Event(), threading.Event(), list[bool]()
+
+    def write(**_: Any) -> None:
+        begun.set()
+        ended.append(go_on.wait(30))
+        raise OSError
+
+    with ThreadPoolExecutor(1) as executor, closing(KubeApi(executor, 1)) as api:
+        writing = asyncio.create_task(api.write(write))
+        assert await asyncio.to_thread(begun.wait, 30)
+        writing.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not writing.done()
+
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+    assert ended == [True]
