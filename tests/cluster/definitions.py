@@ -72,7 +72,7 @@ SPEC: Obj = {
         },
         {
             "rule": "!has(self.replicas) || self.replicas <= self.size",
-            "messageExpression": "'at most ' + string(self.size) + ' replicas'",
+            "message": "replicas must not be larger than size",
         },
     ],
 }

@@ -88,7 +88,7 @@ def test_invalid_values_are_refused_with_the_field_and_the_reason(
     ("spec", "field", "message"),
     [
         ({"size": 9, "max": 8}, "spec", "size must not be larger than max"),
-        ({"size": 2, "replicas": 3}, "spec", "at most 2 replicas"),
+        ({"size": 2, "replicas": 3}, "spec", "replicas must not be larger than size"),
         (
             {"size": 1, "items": [{"name": "a"}, {"name": "b", "weight": 100}]},
             "spec.items[1]",
