@@ -21,6 +21,7 @@ class PrometheusServer:
         targets: job name to its `host:port` addresses; each is scraped at /metrics.
         scrape_interval_seconds: whole seconds between scrapes.
         remote_read: URLs of further stores to ask with every query.
+        discovery: job name to the URL that lists its targets, which is asked with every scrape.
 
     Use as a context manager, or call `start` and `stop`; both block.
 
@@ -33,11 +34,13 @@ class PrometheusServer:
         *,
         scrape_interval_seconds: int = 1,
         remote_read: Sequence[str] = (),
+        discovery: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory
         self._targets = targets
         self._interval = f"{scrape_interval_seconds}s"
         self._remote_read = remote_read
+        self._discovery = discovery or {}
         self._port = free_port()
         self._process: ChildProcess | None = None
 
@@ -98,8 +101,17 @@ class PrometheusServer:
             },
             "remote_read": [{"url": url, "read_recent": True} for url in self._remote_read],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
-                for job, addresses in self._targets.items()
+                *(
+                    {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
+                    for job, addresses in self._targets.items()
+                ),
+                *(
+                    {
+                        "job_name": job,
+                        "http_sd_configs": [{"url": url, "refresh_interval": self._interval}],
+                    }
+                    for job, url in self._discovery.items()
+                ),
             ],
         }
 

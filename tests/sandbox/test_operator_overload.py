@@ -16,7 +16,6 @@ from sandbox.overload import LIMIT, NAME, TOKENS_PER_SCAN, Overload, open_overlo
 from sandbox.patience import POLL_SECONDS, until
 from sandbox.scene import llm
 from scanpool_sandbox.openai_ledger import LogEntry
-from scanpool_sandbox.pipeline import CONSUMER
 from scanpool_sandbox.prometheus_server import PrometheusServer
 
 LEAST_SHARE = 0.97
@@ -41,10 +40,11 @@ def overload(stage, rabbitmq, background) -> Iterator[Overload]:
 
 @pytest.fixture
 def measured_by(overload, tmp_path) -> Iterator[Obj]:
-    """How a pool measures its use: by the metrics of a gateway in front of the provider."""
-    targets = {"llm": [overload.server.address]}
-    with PrometheusServer(tmp_path, targets) as prometheus:
-        labels = [{"name": "consumer", "value": CONSUMER}]
+    """How a pool measures its use: by what OpenTelemetry counts in its workers."""
+    namespace = overload.scene.namespace
+    found = f"{overload.scene.stage.emulator.url}/sandbox/scrape"
+    with PrometheusServer(tmp_path, {}, discovery={"pods": found}) as prometheus:
+        labels = [{"name": "namespace", "value": namespace}]
         query = {"url": prometheus.url, "preset": "otel-genai", "ownLabels": labels}
         yield {"windowSeconds": 10, "prometheus": query}
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from scanpool_sandbox.demo.screen import Sample, Screen
-from scanpool_sandbox.demo.world import World
+from scanpool_sandbox.demo.world import NAMESPACE, World
 from scanpool_sandbox.pipeline import CONSUMER
 
-NAMESPACE, POOL, TARGET = "scan", "scan-worker", "scan-worker"
+POOL, TARGET = "scan-worker", "scan-worker"
 POOL_PATH = f"/apis/scan.eco2.io/v1alpha1/namespaces/{NAMESPACE}/scanworkerpools/{POOL}"
 TARGET_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{TARGET}"
 OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"

@@ -21,6 +21,7 @@ from scanpool_sandbox.users import Users
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout: the demo applies its crds/ and manifests/."""
 API_KEY = "sk-sandbox"
+NAMESPACE = "scan"
 MODEL = "gpt-5.2"
 START_LIMIT = 2_000_000
 """Tokens per minute: the limit that the published load test ran into."""
@@ -67,17 +68,7 @@ class World:
         """Start everything at once, and return when all of it answers."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.openai)
-            self.prometheus = PrometheusServer(
-                self._new("prometheus"),
-                {
-                    "llm": [self.openai.address],
-                    "scanpool": [f"127.0.0.1:{self._metrics_port}"],
-                },
-            )
-            kube = self._start_kube(stack)
-            await asyncio.gather(
-                self._start(stack, self.rabbitmq), self._start(stack, self.prometheus), kube
-            )
+            await asyncio.gather(self._start(stack, self.rabbitmq), self._start_watched(stack))
             self.users = await stack.enter_async_context(Users(self.rabbitmq.amqp_url()))
             self._http = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=self._api_url(), timeout=REQUEST_SECONDS)
@@ -143,6 +134,16 @@ class World:
         # Stopped even if it comes up only in part.
         stack.push_async_callback(asyncio.to_thread, server.stop)
         await asyncio.to_thread(server.start)
+
+    async def _start_watched(self, stack: AsyncExitStack) -> None:
+        """Start the cluster, and then what looks its pods up."""
+        await self._start_kube(stack)
+        self.prometheus = PrometheusServer(
+            self._new("prometheus"),
+            {"scanpool": [f"127.0.0.1:{self._metrics_port}"]},
+            discovery={"pods": f"{self._api_url()}/sandbox/scrape"},
+        )
+        await self._start(stack, self.prometheus)
 
     async def _start_kube(self, stack: AsyncExitStack) -> None:
         directory = self._new("kube")

@@ -6,6 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.kubelet.addresses import pod_ip
 from scanpool_sandbox.kube.objects import Obj, name_of, namespace_of
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _pod_field(pod: Obj, path: str) -> str:
         "metadata.uid": pod["metadata"]["uid"],
         "spec.nodeName": pod["spec"].get("nodeName", ""),
         "spec.serviceAccountName": pod["spec"].get("serviceAccountName", ""),
-        "status.podIP": "127.0.0.1",
+        "status.podIP": pod_ip(pod),
         "status.hostIP": "127.0.0.1",
     }
     if path not in values:

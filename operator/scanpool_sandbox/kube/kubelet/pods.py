@@ -6,7 +6,8 @@ What a process of a pod finds in its environment, apart from what the pod's spec
   directory, `HOSTNAME` set to the pod's name;
 - `PORT_<containerPort>` for each declared container port: all pods share 127.0.0.1, so each gets
   a free port for each port it declares, and listens there. `$(PORT_8080)` works in args, and
-  probes go to the port so chosen. An undeclared port is what it says;
+  probes go to the port so chosen. An undeclared port is what it says. What listens at the pod's
+  own address (`status.podIP`) may do so at the very port that it declares;
 - `KUBECONFIG`, the path of a file with a token of the pod's ServiceAccount, if that exists. It
   stands for the in-cluster configuration.
 
@@ -21,6 +22,7 @@ import os
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.controllers.events import emit
+from scanpool_sandbox.kube.kubelet.addresses import pod_ip
 from scanpool_sandbox.kube.kubelet.containers import (
     KILLED_EXIT_CODE,
     Run,
@@ -126,7 +128,9 @@ class PodWorker:
         if pod is None or pod["metadata"]["uid"] != self._pod["metadata"]["uid"]:
             return
         states = [self._states[container["name"]] for container in self._specs]
-        status = pod_status(pod.get("status") or {}, states, pod["spec"]["restartPolicy"])
+        status = pod_status(
+            pod.get("status") or {}, states, pod["spec"]["restartPolicy"], pod_ip(pod)
+        )
         self._api.set_status(self._resource, pod, status)
 
     def _event(self, kind: str, reason: str, message: str) -> None:

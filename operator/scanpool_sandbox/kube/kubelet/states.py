@@ -68,7 +68,7 @@ class ContainerState:
         }
 
 
-def pod_status(before: Obj, states: list[ContainerState], restart_policy: str) -> Obj:
+def pod_status(before: Obj, states: list[ContainerState], restart_policy: str, ip: str) -> Obj:
     """Add up container states to a pod status; conditions keep their transition times."""
     ended = [s.state["terminated"]["exitCode"] for s in states if "terminated" in s.state]
     all_ended = len(ended) == len(states) and restart_policy != "Always"
@@ -83,8 +83,8 @@ def pod_status(before: Obj, states: list[ContainerState], restart_policy: str) -
             **copied(before),
             "phase": phase,
             "hostIP": "127.0.0.1",
-            "podIP": "127.0.0.1",
-            "podIPs": [{"ip": "127.0.0.1"}],
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
             "containerStatuses": [state.status() for state in states],
         }
     }

@@ -18,6 +18,7 @@ from scanpool_sandbox.kube.serve import discovery, openapi
 from scanpool_sandbox.kube.serve.calls import Call
 from scanpool_sandbox.kube.serve.requests import Target, attributes, parse_path, verb_of
 from scanpool_sandbox.kube.serve.responses import json_response
+from scanpool_sandbox.kube.serve.scraping import targets
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.access.audit import Audit
@@ -127,6 +128,8 @@ class Server:
                 return web.Response(body=openapi.v2_protobuf(), headers=headers)
             case ["sandbox", "audit"]:
                 return json_response(self._audit.as_json())
+            case ["sandbox", "scrape"]:
+                return json_response(targets(self._api.store.items(("", "pods"))))
             case ["openapi", *rest]:
                 return json_response(openapi.answer(self._api.registry, rest))
             case _:
