@@ -26,6 +26,7 @@ LIMITS = (
     LimitedBy.TOKENS,
     LimitedBy.REQUESTS,
     LimitedBy.MEMORY,
+    LimitedBy.WORKERS,
     LimitedBy.QUOTA,
 )
 

@@ -11,6 +11,7 @@ from scanpool.decide.cost import Cost
 from scanpool.decide.day import Left
 from scanpool.decide.limits import Limit
 from scanpool.decide.sharing import Entitlement
+from scanpool.decide.signals import Restart
 from scanpool.decide.watermarks import NO_LEVEL, Level
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
@@ -112,9 +113,10 @@ class Decision:
     """The outcome of one tick.
 
     `current` is what the Deployment asked for when it was observed, `reverts` how often someone
-    else has set it back lately. `ceilings` are those that apply, the smallest of each kind. `llms`
-    is what was made of each of the provider's limits, and `tightest` the name of the one with the
-    smallest ceiling; `breaker` and `next_probe_seconds` are what their breakers come to.
+    else has set it back lately, `restarts` are those of its workers of the last hour. `ceilings`
+    are those that apply, the smallest of each kind. `llms` is what was made of each of the
+    provider's limits, and `tightest` the name of the one with the smallest ceiling; `breaker` and
+    `next_probe_seconds` are what their breakers come to.
     """
 
     current: int
@@ -124,6 +126,7 @@ class Decision:
     steps: tuple[Step, ...]
     ceilings: Mapping[LimitedBy, Ceiling]
     reverts: int = 0
+    restarts: tuple[Restart, ...] = ()
     llms: Mapping[str, LlmDecision] = field(default_factory=dict)
     tightest: str = ONLY
     breaker: Verdict | None = None

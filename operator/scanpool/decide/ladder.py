@@ -1,8 +1,8 @@
 """The third stride: the ladder from what the queues ask for to what the pool gets.
 
 demand -> tolerance -> stabilization -> scaling policies -> activation -> [minReplicas, maxReplicas]
-       -> ceilings: tokens, requests, memory -> minReplicas as the floor -> billing breaker
-       -> pause
+       -> ceilings: tokens, requests, memory, workers -> minReplicas as the floor
+       -> billing breaker -> pause
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
@@ -80,6 +80,7 @@ def decide(
         steps=_steps(rungs, current),
         ceilings=met.by_limit,
         reverts=len(memory.history.reverted_at),
+        restarts=memory.restarts,
         llms=llms,
         tightest=met.tightest,
         breaker=verdict,

@@ -12,7 +12,9 @@ from scanpool.decide import (
     limits,
     probing,
     ramp,
+    restarts,
     served,
+    throughput,
 )  # fmt: skip
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
@@ -33,14 +35,21 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
         working_sets=signals.working_sets,
         failures=signals.failures,
         activity=activation.step(memory.activity, signals),
+        restarts=restarts.step(memory.restarts, signals),
     )
     llms = {
         name: _of_limit(spec.only(name), signals.only(name), memory.of(name), own.history)
         for name in spec.limits
     }
     breakers = {name: one.breaker for name, one in llms.items()}
+    refused = [one.backoff.refused_at for one in llms.values() if one.backoff.refused_at]
     verdicts = served.judge(spec, signals, breakers)
-    return replace(own, llms=llms, served=served.step(memory.served, spec, signals, verdicts))
+    return replace(
+        own,
+        llms=llms,
+        served=served.step(memory.served, spec, signals, verdicts),
+        throughput=throughput.step(memory.throughput, signals, max(refused, default=None)),
+    )
 
 
 def _of_limit(

@@ -31,8 +31,10 @@ from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.observed import Change, KeptObserved, Observed
 from scanpool.decide.probing import Probing
 from scanpool.decide.ramp import Uses
+from scanpool.decide.restarts import Restarts
 from scanpool.decide.served import Served
 from scanpool.decide.signals import Failures
+from scanpool.decide.throughput import Throughput
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 from scanpool.models.llm import ONLY
 
@@ -67,6 +69,8 @@ class Memory:
     served: Served = field(default_factory=Served)
     failures: Failures = field(default_factory=Failures)
     observed: Observed | None = None
+    throughput: Throughput = field(default_factory=Throughput)
+    restarts: Restarts = ()
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""

@@ -58,6 +58,21 @@ class Backlog:
     is_active: bool = True
 
 
+class Acked(NamedTuple):
+    """Messages of all queues that were worked off, per minute, from `since` until `at`."""
+
+    per_minute: float
+    since: float
+    at: float
+
+
+class Restart(NamedTuple):
+    """A worker that was stopped by the kubelet, to be started again: its pod, and when."""
+
+    pod: str
+    at: float
+
+
 class Expiry(NamedTuple):
     """How long messages may wait in a queue, in seconds, before the broker drops them."""
 
@@ -138,6 +153,8 @@ class Signals:
     working_sets: WorkingSets
     room: Room | None = None
     first_expiry: Expiry | None = None
+    acked: Acked | None = None
+    restarts: tuple[Restart, ...] = ()
     llms: Mapping[str, LlmSignals] = field(default_factory=dict)
     unseen: tuple[Unavailable, ...] = ()
     failures: Failures = field(default_factory=Failures)

@@ -20,6 +20,10 @@ Json = Mapping[str, Any]
 # A Deployment without the field runs one replica.
 DEFAULT_REPLICAS = 1
 FINISHED = frozenset({"Succeeded", "Failed"})
+# A worker that is told to stop ends well, or by SIGTERM (128 + 15), or after its grace by SIGKILL.
+# Of a pod that stays only the kubelet tells it, when a probe fails.
+STOPPED_CODES = frozenset({0, 143, 137})
+OOM_KILLED = "OOMKilled"
 
 
 class Requirement(NamedTuple):
@@ -208,6 +212,7 @@ def _pod(pod: Json) -> Pod:
         ready_at=epoch(ready["lastTransitionTime"]) if is_ready else None,
         unschedulable=scheduled.get("message", "no node has room") if has_no_room else None,
         oom_killed_at=max(_oom_kills(status), default=None),
+        restarted_at=tuple(_probe_restarts(pod)),
     )
 
 
@@ -219,7 +224,22 @@ def _oom_kills(status: Json) -> list[float]:
         for state in (each.get("state", {}), each.get("lastState", {}))
         if "terminated" in state
     ]
-    return [epoch(end["finishedAt"]) for end in ends if end.get("reason") == "OOMKilled"]
+    return [epoch(end["finishedAt"]) for end in ends if end.get("reason") == OOM_KILLED]
+
+
+def _probe_restarts(pod: Json) -> list[float]:
+    """Return when containers with a liveness probe were last stopped, and started again."""
+    probed = {one["name"] for one in pod["spec"]["containers"] if "livenessProbe" in one}
+    ends = [
+        each.get("lastState", {}).get("terminated")
+        for each in pod.get("status", {}).get("containerStatuses", [])
+        if each["name"] in probed
+    ]
+    return [
+        epoch(end["finishedAt"])
+        for end in ends
+        if end and end.get("reason") != OOM_KILLED and end["exitCode"] in STOPPED_CODES
+    ]
 
 
 def _requested(spec: Json, resource: str) -> int:

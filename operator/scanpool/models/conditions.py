@@ -24,6 +24,7 @@ class Reason(StrEnum):
 
     # All is well.
     RECONCILED = "Reconciled"
+    WORKERS_RESTARTED = "WorkersRestarted"
     READINGS_AVAILABLE = "ReadingsAvailable"
     SCALING_ENABLED = "ScalingEnabled"
     DESIRED_WITHIN_RANGE = "DesiredWithinRange"
@@ -90,6 +91,7 @@ class Reason(StrEnum):
     TOKEN_CEILING = "TokenCeiling"
     REQUEST_CEILING = "RequestCeiling"
     MEMORY_CEILING = "MemoryCeiling"
+    WORKER_CEILING = "WorkerCeiling"
     FLOOR_ABOVE_CEILING = "FloorAboveCeiling"
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
@@ -119,6 +121,7 @@ class LimitedBy(StrEnum):
     TOKENS = "Tokens", Reason.TOKEN_CEILING
     REQUESTS = "Requests", Reason.REQUEST_CEILING
     MEMORY = "Memory", Reason.MEMORY_CEILING
+    WORKERS = "Workers", Reason.WORKER_CEILING
     QUOTA = "Quota", Reason.QUOTA_EXHAUSTED
     FALLBACK = "Fallback"
     PAUSED = "Paused", Reason.PAUSED

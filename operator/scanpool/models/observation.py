@@ -45,7 +45,11 @@ class PodTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of the target that is not being deleted."""
+    """A pod of the target that is not being deleted.
+
+    `restarted_at` is when the kubelet last stopped its containers with a liveness probe, but for
+    want of memory, to start them again.
+    """
 
     name: str
     node: str | None
@@ -54,6 +58,7 @@ class Pod:
     ready_at: float | None = None
     unschedulable: str | None = None
     oom_killed_at: float | None = None
+    restarted_at: tuple[float, ...] = ()
     memory_used: int | None = None
 
 

@@ -70,7 +70,7 @@ def of_tick(
     gaps = sorted((*signals.gaps, *signals.stood_in.because, *signals.unseen), key=_passes)
     problems = gaps if refusal is None else [refusal, *gaps]
     return {
-        ConditionType.READY: _failed(problems) if problems else _ready(spec),
+        ConditionType.READY: _failed(problems) if problems else _ready(spec, decision),
         ConditionType.METRICS_AVAILABLE: _failed(gaps) if gaps else _measured(signals),
         ConditionType.SCALING_ACTIVE: _active(spec, missing, decision, refusal),
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
@@ -185,9 +185,19 @@ def _measured(signals: Signals) -> ConditionState:
     )
 
 
-def _ready(spec: PoolSpec) -> ConditionState:
+def _ready(spec: PoolSpec, decision: Decision) -> ConditionState:
     acting = "scaled" if spec.mode is Mode.ENFORCE else "observed"
-    return _true(Reason.RECONCILED, f"Deployment {spec.scale_target_ref.name} is {acting}")
+    told = f"Deployment {spec.scale_target_ref.name} is {acting}"
+    if not decision.restarts:
+        return _true(Reason.RECONCILED, told)
+    number, latest = len(decision.restarts), decision.restarts[-1]
+    return _true(
+        Reason.WORKERS_RESTARTED,
+        f"{told}; within an hour the kubelet has stopped its workers {number} time"
+        f"{'s' if number > 1 else ''} and started them again, last in pod {latest.pod}: a liveness "
+        "probe fails, as celery inspect ping does where workers are busy; take it out of the "
+        "Deployment",
+    )
 
 
 def _active(

@@ -300,6 +300,8 @@ class PoolStatus(Model):
     """Replicas that the Deployment asks for."""
     ready_replicas: Count | None = figure("ready_replicas")
     """Pods that report ready."""
+    probe_restarts: Count | None = figure("probe_restarts")
+    """Restarts of workers within an hour, as a failing liveness probe brings."""
     desired_replicas: Count | None = figure("desired_replicas")
     """Replicas decided on."""
     limited_by: LimitedBy | None = figure("limited_by", by="limit")

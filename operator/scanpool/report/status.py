@@ -79,6 +79,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         selector=workers.selector,
         replicas=workers.replicas,
         ready_replicas=workers.ready,
+        probe_restarts=len(decision.restarts),
         desired_replicas=decision.desired,
         limited_by=decision.limited_by,
         paused=decision.pause.kind,

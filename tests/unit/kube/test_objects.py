@@ -350,6 +350,36 @@ def test_an_oom_kill_is_dated_by_the_container_that_it_ended(
     assert found.oom_killed_at == at
 
 
+def ended(exit_code: int, reason: str = "Error") -> dict[str, Any]:
+    """The last state of a container that was started again."""
+    terminated = {"exitCode": exit_code, "reason": reason, "finishedAt": "2026-01-28T08:20:07Z"}
+    return {"terminated": terminated}
+
+
+@pytest.mark.parametrize(
+    ("last", "probe", "times"),
+    [
+        pytest.param(ended(137), {"exec": {}}, (EPOCH_0810 + 7,), id="killed-after-its-grace"),
+        pytest.param(ended(143), {"exec": {}}, (EPOCH_0810 + 7,), id="by-the-signal"),
+        pytest.param(ended(0, "Completed"), {"exec": {}}, (EPOCH_0810 + 7,), id="warm-shutdown"),
+        pytest.param(ended(137, "OOMKilled"), {"exec": {}}, (), id="for-want-of-memory"),
+        pytest.param(ended(1), {"exec": {}}, (), id="by-its-own-fault"),
+        pytest.param(ended(137), None, (), id="no-probe"),
+        pytest.param({}, {"exec": {}}, (), id="never"),
+    ],
+)
+def test_a_worker_that_its_liveness_probe_stops_is_one_that_was_restarted(
+    last: dict[str, Any], probe: dict[str, Any] | None, times: tuple[float, ...]
+) -> None:
+    container = {"name": "c", **({} if probe is None else {"livenessProbe": probe})}
+    statuses = [{"name": "c", "state": {"running": {}}, "lastState": last}]
+    listed = pod(status=running(containerStatuses=statuses))
+    listed["spec"]["containers"] = [container]
+
+    (found,) = pods_of(listed)
+    assert found.restarted_at == times
+
+
 def test_a_sidecar_that_is_oom_killed_is_a_pod_that_is() -> None:
     sidecars = [{"name": "proxy", "state": {}, "lastState": killed("2026-01-28T08:20:07Z")}]
 

@@ -187,6 +187,7 @@ LIMITS = {
     LimitedBy.TOKENS: ("True", Reason.TOKEN_CEILING),
     LimitedBy.REQUESTS: ("True", Reason.REQUEST_CEILING),
     LimitedBy.MEMORY: ("True", Reason.MEMORY_CEILING),
+    LimitedBy.WORKERS: ("True", Reason.WORKER_CEILING),
     LimitedBy.QUOTA: ("True", Reason.QUOTA_EXHAUSTED),
     LimitedBy.PAUSED: ("True", Reason.PAUSED),
 }

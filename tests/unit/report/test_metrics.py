@@ -28,6 +28,7 @@ CONDITION = Condition(
 FULL = PoolStatus(
     replicas=3,
     ready_replicas=2,
+    probe_restarts=3,
     desired_replicas=4,
     limited_by=LimitedBy.TOKENS,
     backlog=120,
@@ -70,6 +71,7 @@ FULL = PoolStatus(
 FIGURES = {
     "replicas": 3,
     "ready_replicas": 2,
+    "probe_restarts": 3,
     "desired_replicas": 4,
     "backlog_messages": 120,
     "tpm_limit": 2_000_000,

@@ -39,6 +39,8 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         if spec.memory.enabled
         else None,
         first_expiry=queues.first_expiry(observation.rates),
+        restarts=workers.restarts(target),
+        acked=queues.acked(spec, observation.rates),
         llms=llms,
         unseen=observation.queue_gaps,
         failures=failures,

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from scanpool.decide.signals import Backlog, Demand, Expiry, QueueDepth
+from scanpool.decide.signals import Acked, Backlog, Demand, Expiry, QueueDepth
 from scanpool.models import observation
 from scanpool.models.observation import Observation, QueueRates
 from scanpool.models.reading import Available, Reading
 from scanpool.models.spec import Behavior, PoolSpec, Queue
+from scanpool.models.units import SECONDS_PER_MINUTE
 
 
 def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
@@ -87,3 +88,16 @@ def first_expiry(rates: Reading[tuple[QueueRates, ...]] | None) -> Expiry | None
         if queue.message_ttl_seconds is not None
     )
     return min(expiries, key=lambda expiry: expiry.seconds, default=None)
+
+
+def acked(spec: PoolSpec, rates: Reading[tuple[QueueRates, ...]] | None) -> Acked | None:
+    """Return what was worked off of all queues over the usage window; None if one is not told."""
+    windows = [llm.usage.window_seconds for llm in spec.limits.values()]
+    if not isinstance(rates, Available) or not windows:
+        return None
+    known = {rate.name: rate.acked_per_second for rate in rates.value}
+    if any(queue.name not in known for queue in spec.rabbitmq.queues):
+        return None
+    per_second = sum(known[queue.name] for queue in spec.rabbitmq.queues)
+    # Of several limits the rates are those beside the first.
+    return Acked(per_second * SECONDS_PER_MINUTE, rates.at - windows[0], rates.at)

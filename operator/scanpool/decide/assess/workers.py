@@ -1,6 +1,6 @@
 """The target and its pods, as a decision needs them."""
 
-from scanpool.decide.signals import Workers
+from scanpool.decide.signals import Restart, Workers
 from scanpool.models.observation import Target
 
 # A pod's start when none has been seen to start: image, probe delay, connection.
@@ -23,6 +23,11 @@ def workers(target: Target, scaled_at: float) -> Workers:
         start_seconds=start_seconds(target),
         selector=target.selector,
     )
+
+
+def restarts(target: Target) -> tuple[Restart, ...]:
+    """Return the last restart of each worker that the kubelet has stopped."""
+    return tuple(Restart(pod.name, at) for pod in target.pods for at in pod.restarted_at)
 
 
 def start_seconds(target: Target) -> float:
