@@ -151,6 +151,19 @@ CASES = (
         ),
     ),
     Case(
+        "ScanWorkerPoolMessagesExpiring",
+        minute=2,
+        fires=({condition("MessagesExpiring"): "1x10"},),
+        labels={**POOL, "type": "MessagesExpiring", "status": "True"},
+        summary="Messages of scan/scan-worker wait, or would wait, for longer than the broker "
+        "keeps them.",
+        quiet=(
+            {condition("MessagesExpiring"): "0x10"},
+            {condition("MessagesExpiring"): "0 0 1x10"},
+            {condition("MessagesExpiring", "Unknown"): "1x10"},
+        ),
+    ),
+    Case(
         "ScanWorkerPoolRateLimited",
         minute=6,
         fires=({RATE_LIMITED: "1x10"},),

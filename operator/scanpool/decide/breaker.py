@@ -98,12 +98,13 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the breaker makes of a pool: no cap where it limits nothing."""
+    """What the breaker makes of a pool: no cap where it limits nothing. It is so `since` when."""
 
     state: Quota
     code: str | None
     cap: Cap | None
     until: float | None = None
+    since: float | None = None
 
 
 def step(breaker: Breaker, signals: LlmSignals, window_seconds: float, now: float) -> Breaker:
@@ -139,7 +140,7 @@ def judge(breaker: Breaker, llm: Llm, current: int, min_replicas: int, now: floa
         cap: Cap | None = Cap(replicas, f"{refuses}: onQuotaExhausted is {choice}")
     else:
         cap = _cap(breaker, choice, current, max(HALF_OPEN_REPLICAS, min_replicas), now)
-    return Verdict(breaker.state, breaker.code, cap, breaker.known_end)
+    return Verdict(breaker.state, breaker.code, cap, breaker.known_end, breaker.since)
 
 
 def strictest(verdicts: Mapping[str, Verdict]) -> str | None:

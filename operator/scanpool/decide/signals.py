@@ -74,10 +74,15 @@ class Restart(NamedTuple):
 
 
 class Expiry(NamedTuple):
-    """How long messages may wait in a queue, in seconds, before the broker drops them."""
+    """How long messages may wait in a queue, in seconds, before the broker drops them.
+
+    Of what waits there, and how fast it is worked off.
+    """
 
     queue: str
     seconds: float
+    ready: int = 0
+    acked_per_second: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,10 @@ class Signals:
     `gaps` are the readings that failed: while there are any, the pool holds; also at the
     `is_first_look` of a process, which has nothing to compare with. Those that a fallback stands in
     for (`stood_in`, after so many `failures`) are none of them. `room` is None where no node bounds
-    the pool. `llms` are those of each limit, by name. `unseen` are queues that may ask for more
-    than the backlog does: they keep the pool from shrinking, not from the growth that the others
-    ask for.
+    the pool. `expiries` are those of the queues that let messages expire; None where the broker
+    does not tell. `llms` are those of each limit, by name. `unseen` are queues that may ask for
+    more than the backlog does: they keep the pool from shrinking, not from the growth that the
+    others ask for.
     """
 
     now: float
@@ -152,7 +158,7 @@ class Signals:
     is_first_look: bool
     working_sets: WorkingSets
     room: Room | None = None
-    first_expiry: Expiry | None = None
+    expiries: tuple[Expiry, ...] | None = None
     acked: Acked | None = None
     restarts: tuple[Restart, ...] = ()
     llms: Mapping[str, LlmSignals] = field(default_factory=dict)
@@ -168,6 +174,11 @@ class Signals:
     def only(self, name: str) -> Self:
         """Return the signals as they would be with this limit only."""
         return replace(self, llms={ONLY: self.llms[name]} if name in self.llms else {})
+
+    @property
+    def first_expiry(self) -> Expiry | None:
+        """The queue whose messages expire first; None if none does, or if it is not known."""
+        return min(self.expiries or (), key=lambda one: one.seconds, default=None)
 
     @property
     def holds(self) -> bool:

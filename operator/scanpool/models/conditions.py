@@ -17,6 +17,7 @@ class ConditionType(StrEnum):
     QUOTA_EXHAUSTED = "QuotaExhausted"
     CONTESTED = "Contested"
     KEY_SPLIT = "KeySplit"
+    MESSAGES_EXPIRING = "MessagesExpiring"
 
 
 class Reason(StrEnum):
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     QUOTA_AVAILABLE = "QuotaAvailable"
     NOT_CONTESTED = "NotContested"
     KEY_IN_ONE_SHARD = "KeyInOneShard"
+    MESSAGES_IN_TIME = "MessagesInTime"
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
     NOT_MEASURED = "NotMeasured"
@@ -93,6 +95,9 @@ class Reason(StrEnum):
     MEMORY_CEILING = "MemoryCeiling"
     WORKER_CEILING = "WorkerCeiling"
     FLOOR_ABOVE_CEILING = "FloorAboveCeiling"
+    # What waits longer than the broker keeps it.
+    BREAKER_OUTLASTS_TTL = "BreakerOutlastsTTL"
+    BACKLOG_OUTLASTS_TTL = "BacklogOutlastsTTL"
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
     KEY_IN_OTHER_SHARDS = "KeyInOtherShards"

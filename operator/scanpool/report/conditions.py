@@ -5,7 +5,7 @@ from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
-from scanpool.decide import pause, served
+from scanpool.decide import expiry, pause, served
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
@@ -28,6 +28,7 @@ TOLD = frozenset(
         ConditionType.QUOTA_EXHAUSTED,
         ConditionType.CONTESTED,
         ConditionType.KEY_SPLIT,
+        ConditionType.MESSAGES_EXPIRING,
     }
 )
 
@@ -76,6 +77,7 @@ def of_tick(
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
         ConditionType.QUOTA_EXHAUSTED: _quota_of_all(spec, signals, decision),
         ConditionType.CONTESTED: _contested(decision),
+        ConditionType.MESSAGES_EXPIRING: _expiring(spec, signals, decision),
     }
 
 
@@ -154,6 +156,7 @@ _START: dict[ConditionType, tuple[str, Reason]] = {
     ConditionType.QUOTA_EXHAUSTED: ("False", Reason.QUOTA_AVAILABLE),
     ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
     ConditionType.KEY_SPLIT: ("False", Reason.KEY_IN_ONE_SHARD),
+    ConditionType.MESSAGES_EXPIRING: ("False", Reason.MESSAGES_IN_TIME),
 }
 
 
@@ -284,8 +287,8 @@ def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionSta
     if verdict is not None and verdict.state is Quota.OPEN:
         choice = "" if spec.llm is None else f" (onQuotaExhausted: {spec.llm.on_quota_exhausted})"
         waits = ""
-        if (expiry := signals.first_expiry) is not None:
-            waits = f"; messages of queue {expiry.queue} expire after {expiry.seconds:,.0f} s"
+        if (first := signals.first_expiry) is not None:
+            waits = f"; messages of queue {first.queue} expire after {first.seconds:,.0f} s"
         if verdict.until is not None:
             is_probed = signals.llm is not None and signals.llm.probed.is_asked
             sooner = "; it tries at once if the pool's spec or Secret changes" if is_probed else ""
@@ -331,3 +334,25 @@ def _contested(decision: Decision) -> ConditionState:
         "look for an HPA on the same Deployment, or a GitOps controller that owns "
         "spec.replicas (kubectl get deployment -o yaml --show-managed-fields)",
     )
+
+
+def _expiring(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:
+    """Tell whether messages wait longer than their time to live, before they are gone."""
+    verdicts = {
+        name: verdict
+        for name in decision.llms
+        if (verdict := decision.only(name).breaker) is not None
+    }
+    found = expiry.risk(spec, signals, verdicts)
+    if found is not None:
+        return _true(*found)
+    if signals.expiries is None:
+        return _unmeasured(
+            "how long the queues keep messages is not read: that takes the management API, its "
+            "statistics, and llm"
+        )
+    first = signals.first_expiry
+    told = "no queue lets messages expire"
+    if first is not None:
+        told = f"the first to expire are those of queue {first.queue}, after {first.seconds:,.0f} s"
+    return _false(Reason.MESSAGES_IN_TIME, told)

@@ -102,6 +102,7 @@ def test_a_healthy_pool_says_so_in_every_condition() -> None:
         ConditionType.SCALING_LIMITED: ("False", Reason.DESIRED_WITHIN_RANGE),
         ConditionType.QUOTA_EXHAUSTED: ("Unknown", Reason.NOT_MEASURED),
         ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
+        ConditionType.MESSAGES_EXPIRING: ("Unknown", Reason.NOT_MEASURED),
     }
 
 
@@ -495,6 +496,60 @@ def test_an_open_breaker_tells_how_long_messages_may_wait() -> None:
     found = thought(ConditionType.QUOTA_EXHAUSTED, spec, observation, Memory())
 
     assert f"messages of queue {ANSWER} expire after 300 s" in found.message
+
+
+EXPIRES = replace(rates(1.0), message_ttl_seconds=300.0)
+
+
+@pytest.mark.parametrize(
+    ("found_rates", "ready", "status", "reason", "words"),
+    [
+        (None, 20, "Unknown", Reason.NOT_MEASURED, "is not read"),
+        (unseen(), 20, "Unknown", Reason.NOT_MEASURED, "is not read"),
+        (seen((rates(1.0),)), 20, "False", Reason.MESSAGES_IN_TIME, "no queue lets"),
+        (seen((EXPIRES,)), 20, "False", Reason.MESSAGES_IN_TIME, "after 300 s"),
+        (seen((EXPIRES,)), 280, "True", Reason.BACKLOG_OUTLASTS_TTL, "ScalingLimited"),
+        (seen((EXPIRES,)), 9_000, "True", Reason.BACKLOG_OUTLASTS_TTL, "ScalingLimited"),
+    ],
+)
+def test_messages_that_expire_while_they_wait_are_told_of_before(
+    found_rates: Any, ready: int, status: str, reason: Reason, words: str
+) -> None:
+    observation = observe(2, queues=seen((depth(ready),)), rates=found_rates)
+    found = thought(ConditionType.MESSAGES_EXPIRING, pool(llm=llm()), observation)
+
+    assert (found.status, found.reason) == (status, reason)
+    assert words in found.message
+
+
+def test_scale_to_zero_says_that_a_breaker_would_lose_messages() -> None:
+    spec = pool(
+        llm=llm(api_key_secret_ref=API_KEY, on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
+    )
+    state = seen(ProviderState(tokens_per_minute=2_000_000))
+    observation = observe(2, 20, provider=state, rates=seen((EXPIRES,)))
+    found = thought(ConditionType.MESSAGES_EXPIRING, spec, observation)
+
+    assert (found.status, found.reason) == ("True", Reason.BREAKER_OUTLASTS_TTL)
+    assert "onQuotaExhausted is ScaleToZero" in found.message
+
+
+def test_what_expires_under_an_open_breaker_is_told_in_words_that_stay() -> None:
+    spec = pool(
+        llm=llm(api_key_secret_ref=API_KEY, on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
+    )
+    refused = seen(ProviderState(billing_code="insufficient_quota"))
+    told = set()
+    known = settled(2)
+    for after in (0.0, 10.0, 400.0):
+        observation = observe(2, 20, provider=refused, rates=seen((EXPIRES,)))
+        made = think(spec, observation, known, NOW + after)
+        known = made.memory
+        state = of_tick(spec, made.signals, made.decision, None)[ConditionType.MESSAGES_EXPIRING]
+        assert (state.status, state.reason) == ("True", Reason.BREAKER_OUTLASTS_TTL)
+        told.add(state.message)
+    assert len(told) == 1
+    assert "from 2027-01-15T08:05:00Z on" in told.pop()
 
 
 @pytest.mark.parametrize("quota", [Quota.HALF_OPEN, Quota.CLOSED])

@@ -38,7 +38,7 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         room=room.room(spec.memory, observation, sets.percentile or 0, now)
         if spec.memory.enabled
         else None,
-        first_expiry=queues.first_expiry(observation.rates),
+        expiries=queues.expiries(observation),
         restarts=workers.restarts(target),
         acked=queues.acked(spec, observation.rates),
         llms=llms,

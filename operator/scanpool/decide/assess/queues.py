@@ -75,19 +75,17 @@ def within_tolerance(wanted: Demand, current: int, behavior: Behavior) -> bool:
     return 1 - behavior.scale_down.tolerance <= load <= 1 + behavior.scale_up.tolerance
 
 
-def first_expiry(rates: Reading[tuple[QueueRates, ...]] | None) -> Expiry | None:
-    """Return the queue whose messages expire first; None if none does, or if it is not known.
-
-    A breaker that stops the consumers leaves messages waiting: this is how long they may.
-    """
-    if not isinstance(rates, Available):
+def expiries(seen: Observation) -> tuple[Expiry, ...] | None:
+    """Return the queues whose messages expire, and what waits there; None if that is not known."""
+    if not isinstance(seen.rates, Available):
         return None
-    expiries = (
-        Expiry(queue.name, queue.message_ttl_seconds)
-        for queue in rates.value
-        if queue.message_ttl_seconds is not None
+    depths = seen.queues.value if isinstance(seen.queues, Available) else ()
+    ready = {one.name: one.ready for one in depths}
+    return tuple(
+        Expiry(one.name, one.message_ttl_seconds, ready.get(one.name, 0), one.acked_per_second)
+        for one in seen.rates.value
+        if one.message_ttl_seconds is not None
     )
-    return min(expiries, key=lambda expiry: expiry.seconds, default=None)
 
 
 def acked(spec: PoolSpec, rates: Reading[tuple[QueueRates, ...]] | None) -> Acked | None:
