@@ -113,27 +113,38 @@ async def test_the_broker_matches_and_the_operation_joins(vhost, broker, monkeyp
         ]  # fmt: skip
 
 
-async def test_a_pattern_asks_as_often_however_many_queues_there_are(
-    vhost, broker, monkeypatch
+@pytest.mark.parametrize("others", [0, 150])
+async def test_however_many_queues_there_are_the_broker_is_asked_as_often(
+    vhost, broker, monkeypatch, others
 ) -> None:
+    """Beside Celery's reply and pidbox queues a pattern is answered from the statistics."""
     asked: list[str] = []
 
     async def note(request: httpx.Request) -> None:
-        asked.append(request.url.raw_path.decode())
+        asked.append(str(request.url.params))
 
     monkeypatch.setitem(broker._http.event_hooks, "request", [note])
-    counts = []
+    both = ("scan.0", Pattern("^scan", Operation.SUM))
     with channel(vhost.amqp_url) as work:
-        for total in (3, 40):
-            for index in range(total):
-                work.queue_declare(f"scan.{index}")
-            await depth(broker, "^scan")
+        for index in range(others):
+            work.queue_declare(f"celery.reply.{index}", exclusive=True)
+        for name in ("scan.0", "scan.1"):
+            fill(work, name, 5)
+
+        async def known() -> Any:
             asked.clear()
-            assert isinstance(
-                await broker.depths((Pattern("^scan", Operation.SUM),), 0.0), Available
-            )
-            counts.append(len(asked))
-    assert counts[0] == counts[1]
+            reading = await broker.depths(both, 0.0)
+            if isinstance(reading, Unavailable) or reading.value.gaps:
+                return None
+            # How many queues there are shows some seconds later.
+            totals = [one for one in asked if "enable_queue_totals" in one and "use_regex" in one]
+            is_answered_so = len(totals) == (0 if others else 1)
+            counted = [one.messages for one in reading.value.depths]
+            return (is_answered_so and counted == [5, 10]) or None
+
+        await until(known)
+        # Three of the broker, one of the queue that is named, and one of those that match.
+        assert len(asked) == 5
 
 
 async def test_what_is_worked_off_of_all_of_them_is_summed(vhost, broker) -> None:

@@ -101,7 +101,7 @@ class Broker:
             if isinstance(one, str):
                 seen.append(self._judged(one, found.value.get(one), state.value))
                 continue
-            matched = await self._matching(one, age)
+            matched = await self._matching(one, age, state.value)
             if isinstance(matched, Unavailable):
                 return matched
             self._follow(matched.value.values())
@@ -181,9 +181,7 @@ class Broker:
         now = self._clock()
         self._wanted |= dict.fromkeys(names, now)
         self._wanted = {name: at for name, at in self._wanted.items() if now - at < FORGET_SECONDS}
-        few = LISTED_FOR_ONE_NAMED * len(self._wanted)
-        # By its name a queue shows only its statistics.
-        return bool(state.statistics_off) or state.queues is None or state.queues <= few
+        return _is_small(state, len(self._wanted))
 
     async def _named(self, names: Sequence[str], age: float) -> Reading[Mapping[str, QueueReport]]:
         read = management.read_queue
@@ -203,13 +201,16 @@ class Broker:
         )
         return _together(names, found, self._clock())
 
-    async def _matching(self, pattern: Pattern, age: float) -> Reading[Mapping[str, QueueReport]]:
+    async def _matching(
+        self, pattern: Pattern, age: float, state: BrokerState
+    ) -> Reading[Mapping[str, QueueReport]]:
         """Read the queues that match, and those that did and may only be away."""
-        read = (matching.read_matching, pattern.expression)
-        found = await self._read("matching", age, *read)
+        before = self._matched.get(pattern.expression, frozenset())
+        is_small = _is_small(state, max(len(before), 1))
+        read = matching.read_matching if is_small else matching.read_matching_statistics
+        found = await self._read("matching", age, read, pattern.expression)
         if isinstance(found, Unavailable):
             return found
-        before = self._matched.get(pattern.expression, frozenset())
         away = await self._named(sorted(before - found.value.keys()), age)
         if isinstance(away, Unavailable):
             return away
@@ -254,6 +255,13 @@ class Broker:
             failures.append(found)
         messages = dict.fromkeys(one.message for one in failures)
         return Unavailable(failures[0].reason, "; ".join(messages))
+
+
+def _is_small(state: BrokerState, wanted: int) -> bool:
+    """Tell whether to ask for all queues costs the broker less than to ask for those wanted."""
+    # By its name, or by a pattern, a queue of a large vhost shows only its statistics.
+    few = LISTED_FOR_ONE_NAMED * wanted
+    return bool(state.statistics_off) or state.queues is None or state.queues <= few
 
 
 def _together(

@@ -37,14 +37,25 @@ MOST_PAGES: Final = 100
 async def read_matching(
     http: httpx.AsyncClient, access: Access, expression: str, *, clock: Clock
 ) -> Reading[Mapping[str, QueueReport]]:
-    """Read what the broker tells of the queues that match, by name; none may."""
+    """Read what the broker tells of the queues that match, by name; none may.
+
+    It asks every queue of the vhost for its totals first, whether or not it matches.
+    """
     asked = api(access)
-    reports = [told_of_queue(item) for item in await _pages(http, asked, expression, TOTALS_QUERY)]
-    countable = [one for one in reports if not one.is_stream]
+    reports = _reports(await _pages(http, asked, expression, TOTALS_QUERY))
+    countable = [one for one in reports.values() if not one.is_stream]
     if countable and all(one.ready is None for one in countable):
-        items = await _pages(http, asked, expression, COUNTS_QUERY)
-        reports = [told_of_queue(item) for item in items]
-    return Available({one.name: one for one in reports}, at=clock(), source=SOURCE)
+        reports = _reports(await _pages(http, asked, expression, COUNTS_QUERY))
+    return Available(reports, at=clock(), source=SOURCE)
+
+
+@reading
+async def read_matching_statistics(
+    http: httpx.AsyncClient, access: Access, expression: str, *, clock: Clock
+) -> Reading[Mapping[str, QueueReport]]:
+    """Read the same from the statistics: some seconds older, and cheaper in a large vhost."""
+    items = await _pages(http, api(access), expression, COUNTS_QUERY)
+    return Available(_reports(items), at=clock(), source=SOURCE)
 
 
 @reading
@@ -61,6 +72,10 @@ async def read_matching_rates(
     shared = [item for item in items if told_of_queue(item).is_shared]
     rates = {one.name: one for one in map(told_of_rate, shared)}
     return Available(rates, at=clock(), source=SOURCE)
+
+
+def _reports(items: list[Item]) -> dict[str, QueueReport]:
+    return {one.name: one for one in map(told_of_queue, items)}
 
 
 async def _pages(
