@@ -225,7 +225,7 @@ def think(
     """Assess, learn and decide, as a tick does."""
     found = assess(spec, observation, memory, now)
     learned = learn(spec, found, memory)
-    claims = {ONLY: tuple(peers)}
+    claims = {ONLY: {ONLY: tuple(peers)}}
     others = Peers("scan/pool", claims)
     return Thought(found, learned, decide(spec, found, learned, others, pause))
 

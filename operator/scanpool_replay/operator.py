@@ -43,7 +43,7 @@ class Operator:
 
     def peers(self, pool: str, now: float) -> Peers:
         """Return a pool among the others and what they ask."""
-        return Peers(pool, {ONLY: self._claims.peers(KEY, pool, now)})
+        return Peers(pool, {ONLY: {ONLY: self._claims.peers(KEY, pool, now)}})
 
     def probe(self, pipeline: Pipeline, max_age: float) -> Available[ProviderState]:
         """Return the last probe's answer, or that of a new one if it is `max_age` seconds old."""

@@ -18,16 +18,18 @@ from scanpool.decide import (
     decide,
     heard,
     learn,
-    probe_age,
+    probe_ages,
     restore,
     schedules,
 )
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
+from scanpool.decide.memory import LlmMemory
 from scanpool.decide.observed import Change
 from scanpool.decide.signals import Signals
 from scanpool.kube.cluster import Cluster, Happening, Object
 from scanpool.models.conditions import Reason
+from scanpool.models.llm import Llm
 from scanpool.models.observation import Observation, Target, of_limits
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Unavailable
@@ -46,6 +48,10 @@ CLAIM_SECONDS = 60.0
 # A standby sees in the status what the leader's probes were told. Its own only keep the limits
 # known, which are remembered for an hour, and cost next to nothing this seldom.
 FOLLOWING_PROBE_SECONDS = 300.0
+
+# By the names of limits, and of the keys of each.
+ProbeAges = Mapping[str, Mapping[str, float]]
+Keys = Mapping[str, Mapping[str, str]]
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +90,7 @@ class Reconciler:
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
-        used = {name: (spec.limits[name].provider, key) for name, key in keys.items()}
-        elsewhere = self._claims.elsewhere(pool.key, used)
+        elsewhere = self._elsewhere(pool, spec, keys)
         outcome = Outcome(signals, decision, scaled, refusal, memory.observed, elsewhere)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
@@ -109,8 +114,8 @@ class Reconciler:
         since = Since(_previous(pool), pool.generation)
         memory = self.heard(pool, memory) or restore(since.status.checkpoint, self._clock())
         ages = {
-            name: max(age, FOLLOWING_PROBE_SECONDS)
-            for name, age in _probe_ages(since, spec, memory).items()
+            name: {key: max(age, FOLLOWING_PROBE_SECONDS) for key, age in those.items()}
+            for name, those in _probe_ages(since, spec, memory).items()
         }
         seen = await self._observe(pool.namespace, spec, target.value, ages)
         keys = await self._keys(pool.namespace, spec)
@@ -129,25 +134,41 @@ class Reconciler:
         self._claims.forget(f"{namespace}/{name}")
 
     async def _observe(
-        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: Mapping[str, float]
+        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: ProbeAges
     ) -> Observation:
         """Read what the pool asks for beside each of its limits, all at once."""
         if not probe_ages:
-            return await self._observer.observe(namespace, spec, target, 0.0)
+            return await self._observer.observe(namespace, spec, target, {})
         reads = (
-            self._observer.observe(namespace, spec.only(name), target, age)
-            for name, age in probe_ages.items()
+            self._observer.observe(namespace, spec.only(name), target, ages)
+            for name, ages in probe_ages.items()
         )
         return of_limits(dict(zip(probe_ages, await asyncio.gather(*reads), strict=True)))
 
-    async def _keys(self, namespace: str, spec: PoolSpec) -> Mapping[str, str]:
-        """Return the API keys that the pool burns, by its names for the limits."""
-        found = {}
-        for name, llm in spec.limits.items():
-            api_key = await self._observer.read_key(namespace, llm)
-            if api_key is not None:
-                found[name] = api_key
-        return found
+    async def _keys(self, namespace: str, spec: PoolSpec) -> Keys:
+        """Return the API keys that the pool burns, by its names for the limits and for the keys."""
+        return {
+            name: await self._observer.read_keys(namespace, llm)
+            for name, llm in spec.limits.items()
+        }
+
+    def _elsewhere(
+        self, pool: Pool, spec: PoolSpec, keys: Keys
+    ) -> Mapping[str, tuple[str, ...]] | None:
+        """Return the other shards whose pools use the keys of each limit; None: no shards."""
+        used = {
+            f"{name}/{key}": (spec.limits[name].provider, text)
+            for name, those in keys.items()
+            for key, text in those.items()
+        }
+        found = self._claims.elsewhere(pool.key, used)
+        if found is None:
+            return None
+        return {
+            name: tuple(sorted({one for key in those for one in found[f"{name}/{key}"]}))
+            for name, those in keys.items()
+            if those
+        }
 
     def _think(
         self,
@@ -155,7 +176,7 @@ class Reconciler:
         spec: PoolSpec,
         seen: Observation,
         memory: Memory,
-        keys: Mapping[str, str],
+        keys: Keys,
     ) -> tuple[Signals, Memory, Decision]:
         """Decide beside the pools of the same keys and models.
 
@@ -163,14 +184,17 @@ class Reconciler:
         the same free share.
         """
         now = self._clock()
+        # The limit of each key is one for itself: another pool may burn only some of the keys.
         identities = {
-            name: self._claims.identity(llm.provider, keys[name], llm.model, llm.shared_with)
+            name: {
+                key: self._claims.identity(llm.provider, text, llm.model, llm.shared_with)
+                for key, text in keys[name].items()
+            }
             for name, llm in spec.limits.items()
-            if name in keys
         }
         claims = {
-            name: self._claims.peers(identity, pool.key, now)
-            for name, identity in identities.items()
+            name: {key: self._claims.peers(one, pool.key, now) for key, one in those.items()}
+            for name, those in identities.items()
         }
         signals = assess(spec, seen, memory, now)
         memory = learn(spec, signals, memory)
@@ -178,9 +202,10 @@ class Reconciler:
 
         self._claims.withdraw(pool.key)
         lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
-        for name, claim in decision.claims.items():
-            if name in identities:
-                self._claims.publish(identities[name], claim, now, lasts, name)
+        for name, by_key in decision.claims.items():
+            for key, claim in by_key.items():
+                if (identity := identities[name].get(key)) is not None:
+                    self._claims.publish(identity, claim, now, lasts, f"{name}/{key}")
         return signals, memory, decision
 
     async def _act(
@@ -232,18 +257,19 @@ class Reconciler:
             logger.warning("An Event was not written: %s", refusal.message)
 
 
-def _probe_ages(since: Since, spec: PoolSpec, memory: Memory) -> Mapping[str, float]:
-    """Return how old the provider's answer may be, in seconds, for each limit.
+def _probe_ages(since: Since, spec: PoolSpec, memory: Memory) -> ProbeAges:
+    """Return how old the provider's answer may be, in seconds, for each limit and key.
 
     A change of the spec may be the remedy that an open breaker waits for: it is tried at once.
     """
     is_changed = since.generation != since.status.observed_generation
-    return {
-        name: 0.0
-        if is_changed and memory.of(name).breaker.state is Quota.OPEN
-        else probe_age(memory.of(name).probing, memory.of(name).breaker, llm)
-        for name, llm in spec.limits.items()
-    }
+
+    def ages(one: LlmMemory, llm: Llm) -> Mapping[str, float]:
+        usual = probe_ages(one.probing, one.breaker, one.keys, llm)
+        is_open = {key: one.keys.get(key, one.breaker).state is Quota.OPEN for key in usual}
+        return {key: 0.0 if is_changed and is_open[key] else age for key, age in usual.items()}
+
+    return {name: ages(memory.of(name), llm) for name, llm in spec.limits.items()}
 
 
 def _observed(spec: PoolSpec, signals: Signals, memory: Memory, decision: Decision) -> Memory:

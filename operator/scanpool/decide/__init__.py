@@ -13,6 +13,7 @@ from scanpool.decide.memory import (
     restore,
 )
 from scanpool.decide.probing import age as probe_age
+from scanpool.decide.probing import ages as probe_ages
 
 __all__ = [
     "Memory",
@@ -25,5 +26,6 @@ __all__ = [
     "heard",
     "learn",
     "probe_age",
+    "probe_ages",
     "restore",
 ]

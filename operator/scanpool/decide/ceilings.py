@@ -8,6 +8,7 @@ from typing import NamedTuple
 from scanpool.decide import fallback_ceiling, provider_ceiling, room_ceiling, worker_ceiling
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, LlmDecision
+from scanpool.decide.key_sharing import OnKeys
 from scanpool.decide.memory import Memory
 from scanpool.decide.mix import LEAST_TOKENS
 from scanpool.decide.signals import Signals
@@ -31,11 +32,11 @@ OF_PROVIDER = (LimitedBy.TOKENS, LimitedBy.REQUESTS)
 class Peers(NamedTuple):
     """The pool among those of its keys: its name, and the others' claims as of their last ticks.
 
-    `claims` are those on each of its limits, by the limit's name.
+    `claims` are those on each key of each of its limits, by their names.
     """
 
     pool: str = ""
-    claims: Mapping[str, tuple[Claim, ...]] = {}
+    claims: Mapping[str, OnKeys] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def measure(
             signals.only(name),
             memory.of(name),
             claim,
-            peers.claims.get(name, ()),
+            peers.claims.get(name, {}),
         )
         if made is not None:
             stands_in = llm.fallback if name in signals.stood_in.limits else None

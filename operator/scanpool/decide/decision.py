@@ -6,9 +6,12 @@ from enum import StrEnum
 from math import ceil
 from typing import Self
 
+from scanpool.decide import key_sharing
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.cost import Cost
 from scanpool.decide.day import Left
+from scanpool.decide.key_sharing import Shares
+from scanpool.decide.keys import Breakers
 from scanpool.decide.limits import Limit
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Restart
@@ -90,11 +93,11 @@ class LlmDecision:
     limits that it shares, `level` where the bucket stands, and `shared` how the tightest limit on
     tokens is split among the pools of the key. `days` is what is left of limits of a day. `breaker`
     is what its breaker makes of the pool, and the next probe comes `next_probe_seconds` after the
-    last one at the latest.
+    last one at the latest. `shares` are those of the keys that count in the limits, and `keys` the
+    breakers of several.
     """
 
     ceilings: Mapping[LimitedBy, Ceiling]
-
     limits: Mapping[Unit, Limit]
     cost: Cost
     factor: float
@@ -106,6 +109,13 @@ class LlmDecision:
     days: Mapping[Unit, Left] = field(default_factory=dict)
     breaker: Verdict | None = None
     next_probe_seconds: float | None = None
+    shares: Shares = field(default_factory=dict)
+    keys: Breakers = field(default_factory=dict)
+
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        """What the pool asks of the limit of each of its keys that count."""
+        return {name: key_sharing.of_key(self.claim, share) for name, share in self.shares.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,6 @@ class Decision:
         return (changed or list(self.steps))[-1].reason
 
     @property
-    def claims(self) -> Mapping[str, Claim]:
-        """What the pool asks of each limit that it shares with others, by its name."""
-        return {name: one.claim for name, one in self.llms.items()}
+    def claims(self) -> Mapping[str, Mapping[str, Claim]]:
+        """What the pool asks of each limit, and of each of its keys, by their names."""
+        return {name: one.claims for name, one in self.llms.items()}

@@ -62,8 +62,9 @@ def decide(
         rungs += _breaker(verdict, rungs[-1].replicas)
     rungs += _paused(paused, current, rungs[-1].replicas)
     probes = {
-        name: probing.age(memory.of(name).probing, memory.of(name).breaker, llm)
+        name: min(probing.ages(one.probing, one.breaker, one.keys, llm).values())
         for name, llm in spec.limits.items()
+        for one in [memory.of(name)]
     }
     held = max(current, rungs[-1].replicas)
     llms = {

@@ -9,6 +9,7 @@ from scanpool.decide import (
     cost,
     day,
     history,
+    keys,
     limits,
     probing,
     ramp,
@@ -18,8 +19,10 @@ from scanpool.decide import (
 )  # fmt: skip
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.memory import LlmMemory, Memory
 from scanpool.decide.signals import Signals
+from scanpool.models.llm import ONLY
 from scanpool.models.spec import PoolSpec
 
 
@@ -58,20 +61,16 @@ def _of_limit(
     """Return what is remembered of the pool's only limit."""
     llm, seen = spec.llm, signals.llm
     if llm is None or seen is None:
-        return replace(known, breaker=Breaker())
+        return replace(known, breaker=Breaker(), keys={})
     now, window = signals.now, llm.usage.window_seconds
-    paid = breaker.step(known.breaker, seen, window, now)
-    has_opened = paid.state is Quota.OPEN and known.breaker.state is Quota.CLOSED
-    billing = Billing(
-        taints=paid.taints_refusals(window, now),
-        # What the workers met between the last good answer and now was no limit.
-        forgive_since=seen.answered_at if has_opened else None,
-    )
+    paid = _paid(known, seen, window, now)
+    billing = _billing(known, paid, seen, window, now)
     in_force = limits.in_force(seen.limits, llm)
     held_back = backoff.step(known.backoff, seen, billing, now)
     return replace(
         known,
-        breaker=paid,
+        breaker=paid.breaker,
+        keys=paid.keys,
         backoff=held_back,
         limits=seen.limits,
         cost=cost.step(known.cost, llm, signals, held_back.refused_at, past.shrunk_at),
@@ -80,4 +79,28 @@ def _of_limit(
         uses=ramp.step(known.uses, llm.ramp, seen.use.whole.tokens, now),
         probing=probing.step(seen, in_force, now),
         days=day.step(known.days, llm.provider, seen, in_force, now),
+    )
+
+
+def _paid(known: LlmMemory, seen: LlmSignals, window: float, now: float) -> LlmMemory:
+    """Return the memory with the breaker after this tick; of several keys, with that of each."""
+    if not seen.keys or not seen.probed.is_asked:
+        return replace(known, breaker=breaker.step(known.breaker, seen, window, now), keys={})
+    each = keys.step(known.keys, seen, window, now)
+    return replace(known, breaker=keys.together(each), keys=each)
+
+
+def _billing(
+    known: LlmMemory, paid: LlmMemory, seen: LlmSignals, window: float, now: float
+) -> Billing:
+    """Return what the breakers make of the workers' 429s: those of any key may be about money."""
+    before, after = known.keys or {ONLY: known.breaker}, paid.keys or {ONLY: paid.breaker}
+    has_opened = any(
+        one.state is Quota.OPEN and before.get(name, Breaker()).state is Quota.CLOSED
+        for name, one in after.items()
+    )
+    return Billing(
+        taints=any(one.taints_refusals(window, now) for one in after.values()),
+        # What the workers met between the last good answer and now was no limit.
+        forgive_since=seen.answered_at if has_opened else None,
     )

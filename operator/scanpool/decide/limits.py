@@ -38,10 +38,14 @@ Told = Mapping[Unit, KnownLimit]
 
 @dataclass(frozen=True, slots=True)
 class KnownLimits:
-    """The provider's limits by unit, and whose they are: provider, model and address."""
+    """The provider's limits by unit, and whose they are: provider, model and address.
+
+    So many `keys` add up to them; what the spec says is of each.
+    """
 
     by_unit: Told = field(default_factory=dict)
     whose: tuple[str, str, str] | None = None
+    keys: int = 1
 
     @property
     def answered_at(self) -> float:
@@ -72,19 +76,25 @@ def step(known: KnownLimits, llm: Llm, told: Told | None, now: float) -> KnownLi
     return KnownLimits({**kept, **believed}, whose)
 
 
-def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
-    """Return the limits that count, by unit; what nobody tells is absent."""
+def declared(llm: Llm) -> Mapping[Unit, int]:
+    """Return the limits that the spec says each key has."""
     # Gemini's TPM is one of input (ai.google.dev, rate limits).
     tokens = Unit.INPUT_TOKENS if llm.provider is Provider.GEMINI else Unit.TOKENS
-    declared = {
+    said = {
         tokens: llm.tokens_per_minute,
         Unit.REQUESTS: llm.requests_per_minute,
         Unit.TOKENS_A_DAY: llm.tokens_per_day,
         Unit.REQUESTS_A_DAY: llm.requests_per_day,
     }
+    return {unit: value for unit, value in said.items() if value is not None}
+
+
+def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
+    """Return the limits that count, by unit; what nobody tells is absent."""
+    ours = {unit: value * known.keys for unit, value in declared(llm).items()}
     found = {}
     for unit in Unit:
-        theirs, own = known.by_unit.get(unit), declared.get(unit)
+        theirs, own = known.by_unit.get(unit), ours.get(unit)
         if theirs is not None and (own is None or theirs.value <= own):
             found[unit] = Limit(theirs.value, theirs.source, theirs.at)
         elif own is not None:

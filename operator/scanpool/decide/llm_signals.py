@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import fsum
 from typing import NamedTuple
 
 from scanpool.decide.belief import Belief
@@ -9,6 +10,7 @@ from scanpool.decide.bucket import Bucket
 from scanpool.decide.limits import KnownLimits, Told
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import Refusals
+from scanpool.models.llm import ONLY
 from scanpool.models.reading import Unavailable
 from scanpool.models.today import Today
 
@@ -68,8 +70,8 @@ class Probed:
 
     `at` is None while there is no answer. A billing code means that it refuses every call until
     someone pays, or until a quota of a day begins anew. `remaining` is the level of the token
-    bucket, `tokens` what the probe took. `today` is what is left of limits of a day, and one that
-    refuses may tell until when (`refused_until`).
+    bucket, `tokens` what the probe took, in so many `calls`. `today` is what is left of limits of a
+    day, and one that refuses may tell until when (`refused_until`).
     """
 
     is_asked: bool
@@ -81,6 +83,18 @@ class Probed:
     tokens: int | None = None
     today: Mapping[Unit, Today] = field(default_factory=dict)
     refused_until: float | None = None
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeySignals:
+    """What is known of one of several keys of a limit: its last answer, and what it adds.
+
+    `part` are its limits, by unit; None while it does not count.
+    """
+
+    probed: Probed
+    part: Mapping[Unit, int] | None = None
 
 
 class UsedUp(NamedTuple):
@@ -132,6 +146,7 @@ class LlmSignals:
     though it is there, `bridged` why the provider is silent where the pool goes on without its
     answer. `own_unknown` is why nobody can tell the pool's part of the use from others', where the
     level does not either. `belief` and `bucket` are what the next tick has to compare with.
+    `keys` are those of a limit that has several, by their names.
     """
 
     use: Use
@@ -150,3 +165,18 @@ class LlmSignals:
     contradiction: str | None = None
     bridged: Unavailable | None = None
     own_unknown: Unavailable | None = None
+    keys: Mapping[str, KeySignals] = field(default_factory=dict)
+
+    def shares(self, unit: Unit) -> Mapping[str, float]:
+        """Return the share of a limit that each key is, of those that count; of the only one all.
+
+        Where their limits are not known apart, they are equal.
+        """
+        parts = {name: one.part for name, one in self.keys.items() if one.part is not None}
+        if not parts:
+            return {ONLY: 1.0}
+        known = {name: part[unit] for name, part in parts.items() if unit in part}
+        if len(known) < len(parts):
+            return dict.fromkeys(parts, 1.0 / len(parts))
+        whole = fsum(known.values())
+        return {name: value / whole for name, value in known.items()}

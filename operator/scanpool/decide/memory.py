@@ -14,6 +14,7 @@ from scanpool.decide import (
     cost,
     day,
     history,
+    keys,
     limits,
     observed,
     working_sets,
@@ -27,6 +28,7 @@ from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
 from scanpool.decide.day import Days, KeptDays
 from scanpool.decide.history import History, KeptHistory
+from scanpool.decide.keys import Breakers, KeptKeys
 from scanpool.decide.limits import KeptLimits, KnownLimits
 from scanpool.decide.observed import Change, KeptObserved, Observed
 from scanpool.decide.probing import Probing
@@ -41,7 +43,10 @@ from scanpool.models.llm import ONLY
 
 @dataclass(frozen=True, slots=True)
 class LlmMemory:
-    """What is remembered of one provider's limit, its use and its refusals."""
+    """What is remembered of one provider's limit, its use and its refusals.
+
+    Of several keys each has a breaker in `keys`, and `breaker` is what they come to.
+    """
 
     breaker: Breaker = field(default_factory=Breaker)
     backoff: Backoff = field(default_factory=Backoff)
@@ -52,6 +57,7 @@ class LlmMemory:
     uses: Uses = ()
     probing: Probing = field(default_factory=Probing)
     days: Days = field(default_factory=dict)
+    keys: Breakers = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Memory:
         return self.of(ONLY)
 
 
-class KeptLlm(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptDays):
+class KeptLlm(KeptCost, KeptLimits, KeptBucket, KeptBackoff, KeptBreaker, KeptDays, KeptKeys):
     """What of a limit survives the process."""
 
 
@@ -142,6 +148,7 @@ def _kept(llm: LlmMemory) -> dict[str, Any]:
         backoff.kept(llm.backoff),
         breaker.kept(llm.breaker),
         day.kept(llm.days),
+        keys.kept(llm.keys),
     )
     return {name: value for part in parts for name, value in part}
 
@@ -154,6 +161,7 @@ def _restored(kept: KeptLlm, now: float) -> LlmMemory:
         cost=cost.restored(kept, now),
         bucket=bucket.restored(kept, now),
         days=day.restored(kept),
+        keys=keys.restored(kept),
     )
 
 

@@ -19,7 +19,7 @@ from scanpool.decide.limits import Limit
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.looks import FULL_SHARE
 from scanpool.models.claims import Unit
-from scanpool.models.llm import Llm
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.units import SECONDS_PER_MINUTE
 
 # Half-open probing backs off from a minute, or from the probe's own interval where that is shorter,
@@ -60,11 +60,13 @@ def step(seen: LlmSignals, in_force: Mapping[Unit, Limit], now: float) -> Probin
     spent, least = seen.probed.tokens, 0.0
     if spent and Unit.TOKENS in limits:
         least = spent * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.TOKENS])
+    calls = seen.probed.calls
     if Unit.REQUESTS in limits:
-        least = max(least, SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.REQUESTS]))
+        least = max(least, calls * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.REQUESTS]))
     least = min(least, RAREST_SECONDS)
     if Unit.REQUESTS_A_DAY in limits:
-        least = max(least, DAY_SECONDS / (MOST_DAY_SHARE * limits[Unit.REQUESTS_A_DAY]))
+        a_day = MOST_DAY_SHARE * limits[Unit.REQUESTS_A_DAY]
+        least = max(least, calls * DAY_SECONDS / a_day)
     is_close = _is_close(seen, now) and not seen.probed.rate_limited
     return Probing(is_close, least)
 
@@ -87,6 +89,16 @@ def age(probing: Probing, breaker: Breaker, llm: Llm) -> float:
     else:
         wanted = min(interval, CLOSE_SECONDS) if probing.is_close else interval
     return max(wanted, probing.least_seconds)
+
+
+def ages(
+    probing: Probing, breaker: Breaker, keys: Mapping[str, Breaker], llm: Llm
+) -> Mapping[str, float]:
+    """Return how old the answer with each of a limit's keys may be, in seconds.
+
+    Of several keys each has a breaker of its own.
+    """
+    return {name: age(probing, keys.get(name, breaker), llm) for name in llm.key_refs or (ONLY,)}
 
 
 def _is_close(seen: LlmSignals, now: float) -> bool:

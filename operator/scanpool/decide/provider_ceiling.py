@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from scanpool.decide import backoff, cost, day, limits, ramp, sharing, watermarks
+from scanpool.decide import backoff, cost, day, key_sharing, limits, ramp, watermarks
 from scanpool.decide.cost import Cost, CostSource
 from scanpool.decide.day import Left
 from scanpool.decide.decision import Ceiling, LlmDecision
+from scanpool.decide.key_sharing import OnKeys, Shares
 from scanpool.decide.limit_ceiling import (
     Terms,
     by_day,
@@ -36,9 +37,9 @@ FIRST_REPLICA = Ceiling(1, 1, "no use of the key is measured until one replica c
 
 
 def measure(
-    spec: PoolSpec, signals: Signals, memory: LlmMemory, claim: Claim, peers: tuple[Claim, ...]
+    spec: PoolSpec, signals: Signals, memory: LlmMemory, claim: Claim, peers: OnKeys
 ) -> LlmDecision | None:
-    """Return what the pool's only limit makes of it, beside the claims of the pools on its key.
+    """Return what the pool's only limit makes of it, beside the claims of the pools on its keys.
 
     None where it has none.
     """
@@ -53,10 +54,11 @@ def measure(
         if (found := need(unit, seen.use, basis.cost, terms[unit])) is not None
     }
     claim = replace(claim, needs=needs)
-    shares = {unit: sharing.entitlement(unit, claim, peers) for unit in terms}
+    shares = _shares(seen, tuple(terms))
+    entitlements = {unit: key_sharing.entitlement(unit, claim, peers, shares) for unit in terms}
     ceilings = {}
     for unit in terms:
-        if (entitled := shares[unit]) is not None:
+        if (entitled := entitlements[unit]) is not None:
             ceilings[unit] = ceiling(unit, needs[unit], entitled, terms[unit])
         elif unit is Unit.TOKENS or (unit in ALL_TOKENS and basis.cost.of(unit) != 0):
             ceilings[unit] = unknown(unit, seen.use, current)
@@ -78,9 +80,21 @@ def measure(
         replace(claim, is_idle=basis.level.decides and _is_idle(signals)),
         basis.level,
         binding,
-        _tightest(shares),
+        _tightest(entitlements),
         basis.days,
+        shares=shares,
+        keys=memory.keys,
     )
+
+
+def _shares(seen: LlmSignals, units: tuple[Unit, ...]) -> Shares:
+    """Return the share of the limit in each unit that each key is."""
+    by_unit = {unit: seen.shares(unit) for unit in units}
+    names = dict.fromkeys(name for shares in by_unit.values() for name in shares)
+    return {
+        name: {unit: shares[name] for unit, shares in by_unit.items() if name in shares}
+        for name in names
+    }
 
 
 def _is_idle(signals: Signals) -> bool:
@@ -153,7 +167,7 @@ def smallest(ceilings: Mapping[Unit, Ceiling], units: tuple[Unit, ...]) -> Unit 
     return min((unit for unit in units if unit in ceilings), key=allowed, default=None)
 
 
-def _tightest(shares: Mapping[Unit, Entitlement | None]) -> Entitlement | None:
+def _tightest(found: Mapping[Unit, Entitlement | None]) -> Entitlement | None:
     """Return how the limit on tokens that binds is shared: of all, of input or of output."""
-    known = [one for unit in ALL_TOKENS if (one := shares.get(unit)) is not None]
+    known = [one for unit in ALL_TOKENS if (one := found.get(unit)) is not None]
     return min(known, key=lambda one: one.fits, default=None)

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     LIMIT_UNKNOWN = "LimitUnknown"
     QUOTA_EXHAUSTED = "QuotaExhausted"
     QUOTA_RECOVERING = "QuotaRecovering"
+    KEY_QUOTA_EXHAUSTED = "KeyQuotaExhausted"
     # Prometheus.
     PROMETHEUS_UNREACHABLE = "PrometheusUnreachable"
     PROMETHEUS_QUERY_FAILED = "PrometheusQueryFailed"

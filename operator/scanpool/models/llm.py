@@ -1,5 +1,6 @@
 """The `llm` part of a spec: whose limits, and how near to them the pool may go."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -32,6 +33,8 @@ ONLY = ""
 """The name of a pool's limit where it has no other, and needs no name: `spec.llm`."""
 # More limits than any pool of the field has: a model each of a few providers.
 MAX_LIMITS = 10
+# More keys of one model than routers of the field spread their calls over.
+MAX_KEYS = 10
 LimitName = Annotated[
     str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1)
 ]
@@ -175,6 +178,10 @@ class Llm(Model):
     v1 API."""
     api_key_secret_ref: SecretKeyRef | None = None
     """The key that the workers burn; the probe uses it to read the limits."""
+    api_key_secret_refs: Annotated[tuple[SecretKeyRef, ...], Field(max_length=MAX_KEYS)] = ()
+    """Instead of apiKeySecretRef, the keys over which the workers spread their calls of the model.
+    Each needs a limit of its own: name keys of different projects or accounts. The limits add up,
+    those that the spec sets count for each key, and one that is not paid takes its part away."""
     tokens_per_minute: PerMinute | None = None
     """Token limit (TPM); of Gemini the one on input tokens, the only one that it has. If the probe
     sees the provider's too, the smaller counts."""
@@ -211,17 +218,41 @@ class Llm(Model):
         """The base URL of the API."""
         return self.base_url or BASE_URLS[self.provider]
 
+    @property
+    def key_refs(self) -> Mapping[str, SecretKeyRef]:
+        """The workers' keys, by what they are called: of several, Secret and key in it."""
+        if self.api_key_secret_ref is not None:
+            return {ONLY: self.api_key_secret_ref}
+        return {f"{ref.name}/{ref.key}": ref for ref in self.api_key_secret_refs}
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether the provider is asked for its limits with these keys."""
+        return bool(self.key_refs) and self.probe.enabled
+
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "has(self.tokensPerMinute) || has(self.admin) || "
-            "(has(self.apiKeySecretRef) && self.probe.enabled)",
+            "((has(self.apiKeySecretRef) || self.apiKeySecretRefs.size() > 0) && "
+            "self.probe.enabled)",
             "the token limit cannot be known: set tokensPerMinute, "
             "or apiKeySecretRef with the probe enabled",
-            lambda m: (
-                m.tokens_per_minute is not None
-                or m.admin is not None
-                or (m.api_key_secret_ref is not None and m.probe.enabled)
-            ),
+            lambda m: m.tokens_per_minute is not None or m.admin is not None or m.is_probed,
+        ),
+        Rule(
+            "!has(self.apiKeySecretRef) || self.apiKeySecretRefs.size() == 0",
+            "set apiKeySecretRef for one key or apiKeySecretRefs for several, not both",
+            lambda m: m.api_key_secret_ref is None or not m.api_key_secret_refs,
+        ),
+        Rule(
+            "self.apiKeySecretRefs.all(r, self.apiKeySecretRefs.exists_one(o, o == r))",
+            "apiKeySecretRefs names each key once",
+            lambda m: len(set(m.api_key_secret_refs)) == len(m.api_key_secret_refs),
+        ),
+        Rule(
+            "!has(self.admin) || self.apiKeySecretRefs.size() == 0",
+            "admin tells the limits of one project: leave it out beside apiKeySecretRefs",
+            lambda m: m.admin is None or not m.api_key_secret_refs,
         ),
         Rule(
             "self.provider != 'azure-openai' || has(self.baseUrl)",

@@ -217,6 +217,9 @@ class KeyUsage:
 class Observation:
     """Everything that is read for one tick. None: the pool does not ask for this reading.
 
+    `keys` is what the provider says with each of several keys, by their names, without those that
+    are another one's again; `provider` is its word with the only key, or what `keys` come to.
+
     Beside each of several limits there is an observation of its own (`by_limit`): rates are
     averages over its window. `queue_gaps` are the queues that are missing among `queues`, or may
     have more messages than shown: what they ask for beyond is unknown.
@@ -231,6 +234,7 @@ class Observation:
     configured: Reading[ConfiguredLimits] | None = None
     queue_gaps: tuple[Unavailable, ...] = ()
     by_limit: Mapping[str, "Observation"] = field(default_factory=dict)
+    keys: Reading[Mapping[str, Reading[ProviderState]]] | None = None
 
     def only(self, name: str) -> "Observation":
         """Return what is seen beside one limit."""
@@ -242,4 +246,4 @@ def of_limits(seen: Mapping[str, Observation]) -> Observation:
     first = next(iter(seen.values()))
     if len(seen) == 1:
         return first
-    return replace(first, provider=None, usage=None, configured=None, by_limit=seen)
+    return replace(first, provider=None, keys=None, usage=None, configured=None, by_limit=seen)

@@ -253,13 +253,15 @@ class PoolSpec(Model):
     def readings(self) -> frozenset[str]:
         """What the pool asks for, by the names that the readings have in an Observation.
 
-        Rates need the management API, the provider a key and its probe, use a Prometheus.
+        Rates need the management API, the provider a key and its probe, or several (`keys`), use a
+        Prometheus.
         """
         asked = {"queues": True, "nodes": self.memory.enabled}
         if (llm := self.llm) is not None:
             asked |= {
                 "rates": self.rabbitmq.management_url_secret_ref is not None,
-                "provider": llm.api_key_secret_ref is not None and llm.probe.enabled,
+                "provider": llm.is_probed and not llm.api_key_secret_refs,
+                "keys": llm.is_probed and bool(llm.api_key_secret_refs),
                 "configured": llm.admin is not None,
                 "usage": llm.usage.prometheus is not None,
             }

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.watched import Watched
 from scanpool.models.conditions import Reason
+from scanpool.models.fields import SecretKeyRef
 from scanpool.models.limit_names import limit_names
-from scanpool.models.llm import Llm
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
@@ -75,11 +76,11 @@ N = TypeVar("N", bound=_Named)
 
 
 class _Ask(NamedTuple):
-    """What a pool asks for: `probe_age` is how old the answer to a probe may be, in seconds."""
+    """What a pool asks for: `probe_ages` are how old answers to probes may be, in seconds."""
 
     namespace: str
     spec: PoolSpec
-    probe_age: float
+    probe_ages: Mapping[str, float]
 
     @property
     def age(self) -> float:
@@ -118,6 +119,7 @@ class Observer:
             "nodes": self._nodes,
             "rates": self._rates,
             "provider": self._provider,
+            "keys": self._keys,
             "configured": self._configured,
             "usage": self._usage,
         }
@@ -146,26 +148,23 @@ class Observer:
         """Take what was just written, until the watch tells it."""
         self._watched.scaled(namespace, name, replicas)
 
-    async def read_key(self, namespace: str, llm: Llm | None) -> str | None:
-        """Return the API key that a pool burns; None where it names none that can be read.
+    async def read_keys(self, namespace: str, llm: Llm) -> Mapping[str, str]:
+        """Return the API keys that a pool burns, each once, by its names for them.
 
-        That may be the probe's gap already. Peers then see the pool's use as that of others.
+        One that cannot be read is absent, and may be the probe's gap already. Peers then see the
+        pool's use of it as that of others.
         """
-        if llm is None or llm.api_key_secret_ref is None:
-            return None
-        try:
-            return await self._secrets.text(namespace, llm.api_key_secret_ref)
-        except SourceError:
-            return None
+        texts = await self._distinct_keys(namespace, llm)
+        return {name: text for name, text in texts.items() if text is not None}
 
     async def observe(
-        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: Mapping[str, float]
     ) -> Observation:
         """Read what `spec` names, all at once. What is not there in time is unavailable.
 
-        `probe_age` is how old the answer to a probe may be, in seconds.
+        `probe_ages` is how old the answers to probes may be, in seconds, by the key's name.
         """
-        ask = _Ask(namespace, spec, probe_age)
+        ask = _Ask(namespace, spec, probe_ages)
         reads = {name: self._reading(name, ask) for name in spec.readings}
         found = await _all_in_time(reads)
         return Observation(target=target, **found | _told_apart(found["queues"]))
@@ -212,12 +211,31 @@ class Observer:
         return Available(tuple(known), found.at, found.source)
 
     async def _provider(self, ask: _Ask) -> Reading[ProviderState]:
+        return await self._with_key(ask, ONLY)
+
+    async def _keys(self, ask: _Ask) -> Reading[Mapping[str, Reading[ProviderState]]]:
+        """Ask with each of several keys, at once. What is the same key again is left out."""
+        names = await self._distinct_keys(ask.namespace, _named(ask.spec.llm))
+        answers = await asyncio.gather(*(reading(self._with_key)(ask, name) for name in names))
+        found = {name: _of_key(name, one) for name, one in zip(names, answers, strict=True)}
+        return Available(found, self._clock(), probe.SOURCE)
+
+    async def _distinct_keys(self, namespace: str, llm: Llm) -> Mapping[str, str | None]:
+        """Return the keys, each under its first name; None for one that cannot be read."""
+        found: dict[str, str | None] = {}
+        for name, ref in llm.key_refs.items():
+            text = await _text(self._secrets, namespace, ref)
+            if text is None or text not in found.values():
+                found[name] = text
+        return found
+
+    async def _with_key(self, ask: _Ask, name: str) -> Reading[ProviderState]:
         llm = _named(ask.spec.llm)
-        ref = _named(llm.api_key_secret_ref)
+        ref = llm.key_refs[name]
         api_key, version = await self._secrets.read(ask.namespace, ref)
         client = self._http.get(None)
         asked = (client, llm.provider, llm.api_base, llm.api_version, api_key, llm.model)
-        found = await self._read(ask.probe_age, probe.probe, *asked)
+        found = await self._read(ask.probe_ages[name], probe.probe, *asked)
         written_at = self._secrets.written_at(ask.namespace, ref, version)
         if isinstance(found, Unavailable) or not found.value.refused_with:
             return found
@@ -281,6 +299,22 @@ class Observer:
         failure = found.reason if isinstance(found, Unavailable) else None
         self._note(kind, monotonic() - began, failure)
         return found
+
+
+async def _text(secrets: Secrets, namespace: str, ref: SecretKeyRef) -> str | None:
+    """Return a key without the white space around it; None if it cannot be read."""
+    try:
+        return (await secrets.text(namespace, ref)).strip()
+    except SourceError:
+        return None
+
+
+def _of_key(name: str, answer: Reading[ProviderState]) -> Reading[ProviderState]:
+    """Return the answer with one of several keys; why there is none names the key."""
+    if isinstance(answer, Available):
+        return answer
+    message = answer.message.replace("llm.apiKeySecretRef", "llm.apiKeySecretRefs")
+    return Unavailable(answer.reason, f"with the key {name}: {message}")
 
 
 def _named(part: T | None) -> T:

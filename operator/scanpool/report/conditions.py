@@ -15,6 +15,7 @@ from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.units import SECONDS_PER_MINUTE, timestamp
+from scanpool.report import unpaid_keys
 
 # Set back this often within ten minutes, replicas are fought over; once may be a person's hand.
 CONTESTED_REVERTS = 2
@@ -43,7 +44,8 @@ NOT_BY_THE_LADDER = frozenset(
 
 # Of several limits the first of these that any is in is told.
 QUOTA_STATES = (
-    Reason.QUOTA_EXHAUSTED, Reason.QUOTA_RECOVERING, Reason.NOT_MEASURED, Reason.QUOTA_AVAILABLE,
+    Reason.QUOTA_EXHAUSTED, Reason.QUOTA_RECOVERING, Reason.KEY_QUOTA_EXHAUSTED,
+    Reason.NOT_MEASURED, Reason.QUOTA_AVAILABLE,
 )  # fmt: skip
 
 
@@ -101,8 +103,10 @@ def of_shards(spec: PoolSpec, elsewhere: Mapping[str, Sequence[str]]) -> States:
 
 
 def _key(llm: Llm) -> str:
-    ref = llm.api_key_secret_ref
-    return "its key" if ref is None else f"the key {ref.key} of Secret {ref.name}"
+    refs = tuple(llm.key_refs.values())
+    if len(refs) > 1:
+        return f"one of the keys in Secrets {', '.join(sorted({ref.name for ref in refs}))}"
+    return f"the key {refs[0].key} of Secret {refs[0].name}" if refs else "its key"
 
 
 def of_failure(failure: Unavailable) -> States:
@@ -308,6 +312,8 @@ def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionSta
         or (verdict.cap is not None and verdict.cap.replicas < spec.max_replicas)
     ):
         return _false(Reason.QUOTA_RECOVERING, "the provider answers again; starting slowly")
+    if (told := unpaid_keys.words({} if decision.llm is None else decision.llm.keys)) is not None:
+        return _false(Reason.KEY_QUOTA_EXHAUSTED, told)
     if signals.llm is None or signals.llm.probed.at is None:
         return _unmeasured(
             "no probe was answered: it needs llm.apiKeySecretRef, llm.probe.enabled and a provider "

@@ -9,15 +9,15 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from scanpool.decide.decision import Decision, LlmDecision
-from scanpool.decide.limits import TOKEN_UNITS, Limit
-from scanpool.decide.llm_signals import LlmSignals
+from scanpool.decide.limits import PROBE, TOKEN_UNITS, Limit
+from scanpool.decide.llm_signals import KeySignals, LlmSignals
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.models.claims import Share, Unit
 from scanpool.models.figures import figures
 from scanpool.models.llm import ONLY
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, timestamp
-from scanpool.report.pool_status import FigureStatus, LimitStatus, LlmStatus
+from scanpool.report.pool_status import FigureStatus, KeyStatus, LimitStatus, LlmStatus
 from scanpool.report.zone import Zone, zone
 
 # Other claimants that a status names. A thousand pools that name each other are a million names.
@@ -48,6 +48,7 @@ def of_tick(decision: Decision, signals: Signals) -> LlmStatus | None:
             "quota": Told(quota, seen.probed.source, seen.probed.at),
             "quota_ends_at": Told(ends),
             "probe_tokens_per_minute": Told(_probing(decision, seen)),
+            "by_key": Told(_keys(found, seen)),
         }
     )
     sourced = [(figure.label, told[name]) for name, figure in figures(LlmStatus) if name in told]
@@ -107,6 +108,30 @@ def _days(found: LlmDecision, seen: LlmSignals) -> dict[str, Told]:
             source = seen.probed.source if unit in seen.probed.today else seen.use.source
             told[f"{name}_per_day_left"] = Told(int(left.amount), source, seen.use.at)
     return told | {"day_ends_at": Told(None if ends is None else timestamp(ends))}
+
+
+def _keys(found: LlmDecision, seen: LlmSignals) -> tuple[KeyStatus, ...] | None:
+    """Return what the status says of each of several keys, by its name; never the key."""
+    return (
+        tuple(
+            KeyStatus(
+                name=name,
+                part_tokens_per_minute=_part(one),
+                quota=None if name not in found.keys else found.keys[name].state,
+                quota_code=None if name not in found.keys else found.keys[name].code,
+            )
+            for name, one in seen.keys.items()
+        )
+        or None
+    )
+
+
+def _part(one: KeySignals) -> int | None:
+    """Return what a key adds to the limit on tokens: nothing while it does not count."""
+    if one.part is None:
+        return 0
+    most = shown_limit({unit: Limit(value, PROBE) for unit, value in one.part.items()})
+    return None if most is None else most.value
 
 
 def _probing(decision: Decision, seen: LlmSignals) -> float | None:

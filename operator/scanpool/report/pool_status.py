@@ -137,6 +137,19 @@ class BudgetStatus(Model):
     """The first of all pools on the key by name."""
 
 
+class KeyStatus(Model):
+    """One of several keys of a limit: what it adds, and whether it is paid."""
+
+    name: str
+    """The Secret, and the key in it."""
+    part_tokens_per_minute: Annotated[Tokens | None, Figure("tpm_key_part", by="name")] = None
+    """Tokens per minute that a key adds to the limit; 0 while the provider refuses it unpaid."""
+    quota: Quota | None = None
+    """Its breaker: Open while its calls are refused, HalfOpen until a second one is answered."""
+    quota_code: str | None = None
+    """The code that opened it."""
+
+
 class FigureStatus(Model):
     """Who told one of the numbers above, and when."""
 
@@ -232,6 +245,8 @@ class LlmStatus(Model):
     """When the day of these limits ends, or their bucket is full again."""
     quota_ends_at: str | None = figure("quota_ends_timestamp_seconds", NO_UNIT, "quotaEnds")
     """When the refusal that the breaker is open for ends, where that is known."""
+    by_key: tuple[KeyStatus, ...] | None = None
+    """Each of several keys, with what it adds to the limit."""
     observed_at: Annotated[str | None, Noise(NEVER)] = None
     """When these numbers were read; they are written only when they change."""
 

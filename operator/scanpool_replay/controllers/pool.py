@@ -69,8 +69,9 @@ class PoolScaler:
         signals = assess(self._spec, observation, memory, now)
         memory = learn(self._spec, signals, memory)
         decision = decide(self._spec, signals, memory, peers)
-        for claim in decision.claims.values():
-            self._operator.publish(claim, now)
+        for keys in decision.claims.values():
+            for claim in keys.values():
+                self._operator.publish(claim, now)
         if decision.desired != decision.current:
             memory = after_scaling(memory, decision.current, decision.desired, now)
             scale(pipeline, decision.desired)

@@ -66,16 +66,17 @@ class World:
         return seen(self.observation.target) if self.found is None else self.found
 
     async def observe(
-        self, namespace: str, spec: PoolSpec, target: Target, probe_age: float
+        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: dict[str, float]
     ) -> Observation:
         self.did.append(f"observe {namespace}")
-        self.probe_ages.append(probe_age)
+        self.probe_ages += probe_ages.values()
         assert target is self.observation.target
         assert isinstance(spec, PoolSpec)
         return self.observation
 
-    async def read_key(self, namespace: str, _: Llm | None) -> None:
+    async def read_keys(self, namespace: str, _: Llm) -> dict[str, str]:
         assert namespace == "scan"
+        return {}
 
     async def scale(
         self, namespace: str, name: str, current: int, desired: int

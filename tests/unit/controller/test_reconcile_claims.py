@@ -47,7 +47,7 @@ class Key:
 
     def add(self, name: str, replicas: int = 1, **changes: Any) -> None:
         ref = SecretKeyRef(name=name, key="OPENAI_API_KEY")
-        spec = spec_of(self.per_replica, api_key_secret_ref=ref, **changes)
+        spec = spec_of(self.per_replica, **{"api_key_secret_ref": ref, **changes})
         body = {
             "metadata": {"namespace": "scan", "name": name, "uid": name, "generation": 1},
             "spec": {
@@ -70,20 +70,19 @@ class Key:
             return Unavailable(Reason.TARGET_NOT_FOUND, "gone")
         return seen(replace(target(self.replicas[name]), uid=name))
 
-    async def observe(self, _: str, __: PoolSpec, there: Target, ___: float) -> Observation:
+    async def observe(self, _: str, __: PoolSpec, there: Target, ___: object) -> Observation:
         name = there.uid
         own = self.replicas[name] * self.per_replica
-        used = sum(self.replicas.values()) * self.per_replica
+        used = sum(self.on_keys_of(name, other) for other in self.pools) * self.per_replica
         return replace(
             observe(self.replicas[name], self.messages[name]),
             target=there,
             usage=seen(KeyUsage(used, None, 0.0, own), self.now),
         )
 
-    async def read_key(self, _: str, llm: Llm | None) -> str | None:
-        assert llm is not None
-        assert llm.api_key_secret_ref is not None
-        return self.secrets[llm.api_key_secret_ref.name]
+    async def read_keys(self, _: str, llm: Llm) -> dict[str, str]:
+        texts = {key: self.secrets[ref.name] for key, ref in llm.key_refs.items()}
+        return {key: text for key, text in texts.items() if text is not None}
 
     def scaled(self, *_: object) -> None:
         """Replicas are what `scale` made of them."""
@@ -98,6 +97,20 @@ class Key:
 
     async def emit_event(self, *_: Any, **__: Any) -> None:
         pass
+
+    def on_keys_of(self, name: str, other: str) -> float:
+        """Return how many replicas of a pool burn the keys of another, whose use its query tells.
+
+        Calls are spread evenly over a pool's keys.
+        """
+        mine, theirs = self.texts(name), self.texts(other)
+        return self.replicas[other] * sum(key in mine for key in theirs) / len(theirs)
+
+    def texts(self, name: str) -> list[str | None]:
+        spec = self.pools[name][0].spec
+        assert isinstance(spec, PoolSpec)
+        assert spec.llm is not None
+        return [self.secrets[ref.name] for ref in spec.llm.key_refs.values()]
 
     def budget(self, name: str) -> BudgetStatus | None:
         told = self.statuses[name]["llm"].get("budget")
@@ -206,3 +219,42 @@ async def test_a_pool_whose_loop_stands_still_loses_its_claim_in_the_end(key: Ke
         await key.tick("a")
 
     assert key.replicas["a"] == 6
+
+
+BOTH = tuple(SecretKeyRef(name=name, key="KEY") for name in ("first", "second"))
+
+
+def both_keys(key: Key, name: str) -> None:
+    """Add a pool that burns two keys, of which the first is that of the other pools."""
+    key.secrets |= {"first": "one-key", "second": "another-key"}
+    key.add(name, api_key_secret_ref=None, api_key_secret_refs=BOTH)
+
+
+async def test_pools_that_share_one_of_two_keys_share_that_one(key: Key) -> None:
+    """Each key's limit feeds six replicas; of the shared one, which the pools halve, three each.
+
+    So many replicas of the pool with both keys burn half of their tokens with it: six in all.
+    """
+    both_keys(key, "a")
+    key.add("b")
+
+    await settle(key)
+
+    assert key.replicas["b"] == 3
+    assert key.replicas["a"] >= 5
+    # Of the shared key, no more than there is; of both, no more than there is of both.
+    on_first = key.replicas["b"] + key.replicas["a"] / 2
+    assert on_first * key.per_replica <= 1_700_000
+
+
+async def test_pools_that_share_both_keys_share_their_sum(key: Key) -> None:
+    both_keys(key, "a")
+    both_keys(key, "b")
+
+    await settle(key)
+
+    # 85% of 4 M TPM are thirteen replicas of a quarter million.
+    assert sorted(key.replicas.values()) == [6, 7]
+    told = key.budget("a")
+    assert told is not None
+    assert told.tokens_per_minute == 3_400_000

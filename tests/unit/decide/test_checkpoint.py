@@ -143,6 +143,7 @@ SINCE = (
     "had_replicas",
     "had_at",
     "quota_until",
+    "by_key",
     "llms",
     "days",
 )

@@ -99,7 +99,7 @@ def test_of_a_limit_whose_cost_is_unknown_nothing_is_claimed() -> None:
     """Nobody knows how many requests go with tokens that no queue is said to cost."""
     unpriced = pool().rabbitmq.queues[0].model_copy(update={"tokens_per_message": 0})
     found = decided(pool(unpriced, llm=llm(requests_per_minute=500)), observe(1, 200))
-    assert set(found.claims[ONLY].needs) == {Unit.TOKENS}
+    assert set(found.claims[ONLY][ONLY].needs) == {Unit.TOKENS}
     assert LimitedBy.REQUESTS not in found.ceilings
 
     unlearned = claimed(1, 200, llm=llm(tokens_per_replica_minute=None))
@@ -188,11 +188,11 @@ def turn(me: Worker, pools: Sequence[Worker], messages: int, now: float) -> Deci
     peers = tuple(one.claim for one in pools if one is not me and one.claim is not None)
     signals = assess(me.spec, observation, me.memory, now)
     me.memory = learn(me.spec, signals, me.memory)
-    decision = decide(me.spec, signals, me.memory, Peers(me.name, {ONLY: peers}))
+    decision = decide(me.spec, signals, me.memory, Peers(me.name, {ONLY: {ONLY: peers}}))
     if decision.desired != decision.current:
         me.memory = after_scaling(me.memory, decision.current, decision.desired, now)
         me.replicas = decision.desired
-    me.claim = decision.claims.get(ONLY)
+    me.claim = decision.claims.get(ONLY, {}).get(ONLY)
     return decision
 
 

@@ -67,7 +67,9 @@ def test_a_number_is_kept_whatever_cannot_be_read(pause: Pause, desired: int) ->
 
 def test_what_a_pause_keeps_from_a_pool_is_for_others_on_the_key() -> None:
     spec, observation = pool(max_replicas=30, llm=llm(tokens_per_minute=9_000_000)), observe(2, 200)
-    claims = [decided(spec, observation, pause).claims[ONLY] for pause in (Pause(), OUT, at(3), IN)]
+    claims = [
+        decided(spec, observation, pause).claims[ONLY][ONLY] for pause in (Pause(), OUT, at(3), IN)
+    ]
     wanted = [claim.wanted for claim in claims]
     assert wanted == [6, 2, 3, 6]
 

@@ -14,7 +14,7 @@ from scanpool.decide.decision import Decision
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.mix import LEAST_TOKENS
 from scanpool.models.conditions import LimitedBy
-from scanpool.models.llm import Llm, NamedLlm, OnQuotaExhausted
+from scanpool.models.llm import ONLY, Llm, NamedLlm, OnQuotaExhausted
 from scanpool.models.observation import Observation, ProviderState, QueueDepth, of_limits
 from scanpool.models.reading import Reading
 from scanpool.models.spec import Cost, PoolSpec, Queue
@@ -128,7 +128,7 @@ def test_a_limit_that_nothing_uses_does_not_bind(
 def test_what_one_limit_takes_is_not_claimed_of_the_other() -> None:
     spec = several(named(GPT, tokens_per_minute=1_200_000), named(GEMINI))
     claims = after(spec, beside(2, WAITING)).claims
-    assert {name: claim.wanted for name, claim in claims.items()} == {GPT: 3, GEMINI: 2}
+    assert {name: of_keys[ONLY].wanted for name, of_keys in claims.items()} == {GPT: 3, GEMINI: 2}
 
 
 # --- The breaker of one of them ---

@@ -321,8 +321,8 @@ class Busy:
         )
         signals = assess(self.spec, observation, self.memory, now)
         self.memory = learn(self.spec, signals, self.memory)
-        decision = decide(self.spec, signals, self.memory, Peers(self.name, {ONLY: peers}))
-        self.claim = decision.claims.get(ONLY)
+        decision = decide(self.spec, signals, self.memory, Peers(self.name, {ONLY: {ONLY: peers}}))
+        self.claim = decision.claims.get(ONLY, {}).get(ONLY)
         if decision.desired != self.replicas:
             self.memory = after_scaling(self.memory, self.replicas, decision.desired, now)
             self.ready = (self.ready + [now + 30] * decision.desired)[: decision.desired]

@@ -134,6 +134,27 @@ def messages(error: ValidationError) -> list[str]:
         ),
         pytest.param({"llms": [GPT, GPT]}, "names of llms must be unique", id="a-limit-twice"),
         pytest.param(
+            {"llm": {**LLM, "apiKeySecretRef": REF, "apiKeySecretRefs": [REF]}},
+            "set apiKeySecretRef for one key or apiKeySecretRefs for several, not both",
+            id="one-key-beside-several",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "apiKeySecretRefs": [REF, {"name": "other", "key": "KEY"}, REF]}},
+            "apiKeySecretRefs names each key once",
+            id="a-key-twice",
+        ),
+        pytest.param(
+            {"llm": {**LLM, "apiKeySecretRefs": [REF], "admin": ADMIN}},
+            "admin tells the limits of one project: leave it out beside apiKeySecretRefs",
+            id="several-keys-of-one-project",
+        ),
+        pytest.param(
+            {"llm": {"model": "m", "apiKeySecretRefs": [REF], "probe": {"enabled": False}}},
+            "the token limit cannot be known: set tokensPerMinute, "
+            "or apiKeySecretRef with the probe enabled",
+            id="several-keys-without-a-probe",
+        ),
+        pytest.param(
             {"llms": [GPT], "rabbitmq": with_queue(tokens=[{"llm": "gtp", "perMessage": 1}])},
             "a queue's tokens name limits of llms: correct the name, or beside llm set "
             "tokensPerMessage",
@@ -276,6 +297,7 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"llms": [GPT, GEMINI], "rabbitmq": with_queue(tokens=[{"llm": "gpt", "perMessage": 1}])},
         {"llm": {"model": "gpt-5.2", "apiKeySecretRef": REF}},
         {"llm": {**LLM, "apiKeySecretRef": REF, "probe": {"enabled": False}}},
+        {"llm": {"model": "gpt-5.2", "apiKeySecretRefs": [REF, {**REF, "key": "OTHER"}]}},
         {"llm": {"model": "gpt-5.2", "admin": ADMIN}},
         {"llm": {**LLM, **AZURE}},
         {"llm": {**LLM, **AZURE, "apiVersion": "2024-10-21"}},
@@ -325,6 +347,7 @@ def objects(
 OF_LLM: dict[str, st.SearchStrategy[Any]] = {
     "tokensPerMinute": st.just(1),
     "apiKeySecretRef": refs,
+    "apiKeySecretRefs": st.lists(refs, max_size=2),
     "probe": objects({}, enabled=st.booleans(), intervalSeconds=st.sampled_from([30, 90])),
     "bucketReservePercent": st.sampled_from([1, 15, 100]),
     "provider": st.sampled_from([one.value for one in Provider]),

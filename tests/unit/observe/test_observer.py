@@ -15,7 +15,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.http_access import BasicAuth, Header
 from scanpool.models.limit_names import limit_names
-from scanpool.models.llm import Admin, Probe, Prometheus, Provider, Usage, UsagePreset
+from scanpool.models.llm import ONLY, Admin, Probe, Prometheus, Provider, Usage, UsagePreset
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
@@ -59,7 +59,7 @@ SECRETS: dict[SecretKeyRef, str] = {
     ADMIN_KEY: "sk-admin",
 }
 TARGET = target(2)
-PROBE_AGE = 60.0
+PROBE_AGE = {ONLY: 60.0}
 DEPTHS = {VISION: QueueDepth(VISION, 3, 4), "other": QueueDepth("other", 1, 1)}
 QUEUES = {name: QueueReport(name, one.ready, one.unacked) for name, one in DEPTHS.items()}
 RATES = {VISION: QueueRates(VISION, 2.0)}
@@ -270,18 +270,17 @@ async def test_the_key_that_a_pool_burns_is_read_once_with_its_probe(
     spec = full_pool()
     await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
-    assert await observer.read_key("scan", spec.llm) == "sk-test"
+    assert await observer.read_keys("scan", llm(api_key_secret_ref=API_KEY)) == {ONLY: "sk-test"}
     assert cluster.secret_reads.count(("scan", API_KEY)) == 1
 
 
 async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
     observer: Observer, cluster: FakeCluster
 ) -> None:
-    assert await observer.read_key("scan", None) is None
-    assert await observer.read_key("scan", llm()) is None
+    assert await observer.read_keys("scan", llm()) == {}
 
     cluster.secrets[API_KEY] = unseen(Reason.SECRET_NOT_FOUND)
-    assert await observer.read_key("scan", full_pool().llm) is None
+    assert await observer.read_keys("scan", llm(api_key_secret_ref=API_KEY)) == {}
     unread = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
     assert isinstance(unread.provider, Unavailable)
 
@@ -604,7 +603,7 @@ async def test_each_reading_is_renewed_at_its_own_pace(
         "management.read_queues": 61,
         "prometheus.read_usage": 61,
         "management.read_rates": 60 / STATISTICS_SECONDS + 1,
-        "probe.probe": 60 / PROBE_AGE + 1,
+        "probe.probe": 60 / PROBE_AGE[ONLY] + 1,
         "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
     }
     assert cluster.node_reads == 60 / NODES_SECONDS + 1
@@ -652,14 +651,14 @@ async def test_who_needs_a_newer_answer_gets_one(
     counts = []
     for second, age in ((0, 60.0), (5, 60.0), (10, 5.0), (15, 900.0)):
         clock.now = NOW + second
-        await observer.observe("scan", full_pool(), TARGET, age)
+        await observer.observe("scan", full_pool(), TARGET, {ONLY: age})
         counts.append(sources.count("probe.probe"))
 
     assert counts == [1, 1, 2, 2]
 
 
 REFUSED = ProviderState(billing_code="insufficient_quota")
-BACK_OFF = 900.0
+BACK_OFF = {ONLY: 900.0}
 
 
 @pytest.mark.parametrize(
@@ -773,3 +772,77 @@ async def test_a_credential_that_is_wrong_for_good_is_not_asked_for_all_the_time
         clock.now += 0.5
 
     assert len(cluster.secret_reads) <= 2 * 10 / DOUBT_SECONDS + 1
+
+
+ONE, OTHER = SecretKeyRef(name="one", key="KEY"), SecretKeyRef(name="other", key="KEY")
+SEVERAL = pool(llm=llm(api_key_secret_refs=(ONE, OTHER)))
+
+
+def keys_of(observation: Observation) -> Mapping[str, Reading[ProviderState]]:
+    assert isinstance(observation.keys, Available)
+    assert observation.provider is None
+    return observation.keys.value
+
+
+async def test_the_provider_is_asked_with_each_of_several_keys_in_its_own_time(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    cluster.write(ONE, "sk-one")
+    cluster.write(OTHER, "sk-other\n")
+    asked_with = []
+    for second in (0, 10, 20, 60):
+        clock.now = NOW + second
+        ages = {"one/KEY": 10.0, "other/KEY": 60.0}
+        found = keys_of(await observer.observe("scan", SEVERAL, TARGET, ages))
+        assert found.keys() == ages.keys()
+        asked_with.append([call["api_key"] for call in sources.calls.pop("probe.probe")])
+
+    assert asked_with == [
+        ["sk-one", "sk-other\n"],
+        ["sk-one"],
+        ["sk-one"],
+        ["sk-one", "sk-other\n"],
+    ]
+    assert SEVERAL.llm is not None
+    texts = await observer.read_keys("scan", SEVERAL.llm)
+    assert texts == {"one/KEY": "sk-one", "other/KEY": "sk-other"}
+
+
+async def test_the_same_key_under_two_names_is_one(
+    observer: Observer, sources: Sources, cluster: FakeCluster
+) -> None:
+    cluster.write(ONE, "sk-one")
+    cluster.write(OTHER, "sk-one\n")
+    found = await observer.observe("scan", SEVERAL, TARGET, {"one/KEY": 60.0, "other/KEY": 60.0})
+
+    assert keys_of(found).keys() == {"one/KEY"}
+    assert sources.count("probe.probe") == 1
+
+
+async def test_what_cannot_be_read_with_one_key_names_it_and_leaves_the_other(
+    observer: Observer, sources: Sources, cluster: FakeCluster
+) -> None:
+    gap = Unavailable(Reason.PROVIDER_ERROR, "correct the Secret of llm.apiKeySecretRef")
+    sources.answers["probe.probe"] = gap
+    cluster.write(ONE, "sk-one")
+    cluster.secrets[OTHER] = unseen(Reason.SECRET_NOT_FOUND)
+    ages = {"one/KEY": 60.0, "other/KEY": 60.0}
+    found = keys_of(await observer.observe("scan", SEVERAL, TARGET, ages))
+
+    missing = {
+        name: (one.reason, one.message)
+        for name, one in found.items()
+        if isinstance(one, Unavailable)
+    }
+    assert missing == {
+        "one/KEY": (
+            Reason.PROVIDER_ERROR,
+            "with the key one/KEY: correct the Secret of llm.apiKeySecretRefs",
+        ),
+        "other/KEY": (
+            Reason.SECRET_NOT_FOUND,
+            "with the key other/KEY: SecretNotFound: look there",
+        ),
+    }
+    assert SEVERAL.llm is not None
+    assert await observer.read_keys("scan", SEVERAL.llm) == {"one/KEY": "sk-one"}

@@ -1,13 +1,13 @@
 """What the readings say of a provider's limit: what it tells, who uses it, who is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scanpool.decide import belief, bucket, limits
-from scanpool.decide.assess import level, use
+from scanpool.decide.assess import keys, level, use
 from scanpool.decide.assess.gaps import awaits_first_call, bridged, own_unknown
 from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
-from scanpool.decide.llm_signals import LlmSignals, Probed, Ratio, Refused, UsedUp
+from scanpool.decide.llm_signals import KeySignals, LlmSignals, Probed, Ratio, Refused, UsedUp
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
 from scanpool.models.claims import Unit
@@ -15,8 +15,8 @@ from scanpool.models.conditions import Reason
 from scanpool.models.error_codes import SLOW_DOWN, is_billing, is_day_limit
 from scanpool.models.googles_day import day_quota, used_up_until
 from scanpool.models.llm import Llm
-from scanpool.models.observation import KeyUsage, Observation
-from scanpool.models.reading import Available, Unavailable
+from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec, Queue
 from scanpool.models.units import SECONDS_PER_MINUTE
 
@@ -33,13 +33,15 @@ def assess(
     llm, queues = spec.llm, spec.rabbitmq.queues
     if llm is None:
         raise ValueError("a pool without an llm has no provider to assess")
+    each, seen = _keys(llm, seen, memory)
     acked = use.acknowledged(queues, seen.rates)
     for_billing = _for_billing(seen)
     trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
     window = llm.usage.window_seconds
     measured = use.measure(_before_first_call(vetted), acked)
     limits_told = _told(seen)
-    believed = limits.step(memory.limits, llm, limits_told, now)
+    counted = sum(one.part is not None for one in each.values()) or 1
+    believed = replace(limits.step(memory.limits, llm, limits_told, now), keys=counted)
     seen_level = level.look(spec, seen, measured, replace(memory, limits=believed), workers, now)
     told = use.by_level(measured, seen_level)
     usage = vetted.usage
@@ -49,7 +51,7 @@ def assess(
             use=told,
             told=limits_told,
             limits=believed,
-            probed=_probed(seen),
+            probed=replace(_probed(seen.provider), calls=counted),
             refused=replace(_refused(vetted), for_billing=for_billing),
             # The rates are averages over the usage window, their newest sample is some seconds old,
             # and a pod that was starting spends only once it is ready.
@@ -66,6 +68,7 @@ def assess(
             bridged=bridged(vetted, memory.limits),
             own_unknown=own_unknown(spec, vetted, told),
             contradiction=bucket.contradiction(seen_level, measured.whole.tokens, now),
+            keys=each,
         ),
         vetted,
     )
@@ -124,8 +127,24 @@ def _told(seen: Observation) -> Told | None:
     return found
 
 
-def _probed(seen: Observation) -> Probed:
-    answer = seen.provider
+def _keys(
+    llm: Llm, seen: Observation, memory: LlmMemory
+) -> tuple[Mapping[str, KeySignals], Observation]:
+    """Return what is known of each of several keys, and the readings with what they come to."""
+    if not llm.api_key_secret_refs:
+        return {}, seen
+    if seen.keys is None:
+        parts = keys.unprobed(llm)
+        return {name: KeySignals(Probed(is_asked=False), one) for name, one in parts.items()}, seen
+    found = keys.together(llm, seen.keys, memory.keys)
+    each = {
+        name: KeySignals(_probed(answer), found.parts.get(name))
+        for name, answer in found.answers.items()
+    }
+    return each, replace(seen, provider=found.answer)
+
+
+def _probed(answer: Reading[ProviderState] | None) -> Probed:
     if not isinstance(answer, Available):
         return Probed(is_asked=answer is not None)
     return Probed(

@@ -134,6 +134,10 @@ def _llm(llm: LlmStatus) -> Iterator[str]:
         f"quota {llm.quota or UNKNOWN}"
         f"{'' if llm.quota_ends_at is None else f' until {llm.quota_ends_at}'}"
     )
+    for key in llm.by_key or ():
+        code = "" if key.quota_code is None else f", refused with {key.quota_code}"
+        part = _figure(key.part_tokens_per_minute)
+        yield f"  key          {key.name}: {part} TPM, quota {key.quota or UNKNOWN}{code}"
     if llm.bucket_tokens is not None:
         yield (
             f"  bucket       {llm.bucket_tokens:,} tokens ({llm.bucket_state}), marks at "
