@@ -15,6 +15,7 @@ from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import FALLS, State
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
+from scanpool.models.field_names import of_limit
 from scanpool.models.llm import ONLY
 from scanpool.models.spec import Mode, PoolSpec
 
@@ -145,7 +146,8 @@ def _smallest(llms: Mapping[str, LlmDecision], current: int) -> dict[LimitedBy, 
         if known:
             name = min(known, key=lambda name: _size(known[name], current))
             told = f"{name}: " if name != ONLY else ""
-            found[limit] = replace(known[name], reason=f"{told}{known[name].reason}")
+            reason = f"{told}{of_limit(known[name].reason, name)}"
+            found[limit] = replace(known[name], reason=reason)
     return found
 
 

@@ -1,6 +1,7 @@
 """The conditions of a pool, and when their transition time moves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
@@ -10,6 +11,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
+from scanpool.models.field_names import of_limit
 from scanpool.models.llm import ONLY, Llm
 from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
@@ -176,20 +178,26 @@ def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:
 
 def _measured(signals: Signals) -> ConditionState:
     """Tell of a reading that is missing or cannot be true, though nothing is held for it."""
-    silent = [one.bridged for one in signals.llms.values() if one.bridged is not None]
+    of_each = signals.llms.items()
+    silent = [_of(name, one.bridged) for name, one in of_each if one.bridged is not None]
     if silent:
         return _failed(silent, "decided by what it told last: ")
-    unknown = [one.own_unknown for one in signals.llms.values() if one.own_unknown is not None]
+    unknown = [_of(name, one.own_unknown) for name, one in of_each if one.own_unknown is not None]
     if unknown:
         return _failed(unknown, "no growth: ")
-    wrong = next((w for one in signals.llms.values() if (w := one.contradiction)), None)
-    if wrong is None:
-        return _EVERY_READING
-    return _false(
-        Reason.USAGE_IMPLAUSIBLE,
-        f"the measured use is {wrong}: it is left out; see whether an exporter's counters jump, or "
-        "two Prometheus servers or jobs scrape the same one (llm.usage.prometheus)",
-    )
+    for name, one in of_each:
+        if one.contradiction is not None:
+            told = (
+                f"the measured use is {one.contradiction}: it is left out; see whether an "
+                "exporter's counters jump, or two Prometheus servers or jobs scrape the same one "
+                "(llm.usage.prometheus)"
+            )
+            return _false(Reason.USAGE_IMPLAUSIBLE, of_limit(told, name))
+    return _EVERY_READING
+
+
+def _of(name: str, gap: Unavailable) -> Unavailable:
+    return replace(gap, message=of_limit(gap.message, name))
 
 
 def _ready(spec: PoolSpec, decision: Decision) -> ConditionState:
@@ -278,7 +286,9 @@ def _quota_of_all(spec: PoolSpec, signals: Signals, decision: Decision) -> Condi
     }
     worst = min(states.values(), key=lambda one: QUOTA_STATES.index(one.reason))
     told = [
-        f"{name}: {state.message}" for name, state in states.items() if state.reason is worst.reason
+        f"{name}: {of_limit(state.message, name)}"
+        for name, state in states.items()
+        if state.reason is worst.reason
     ]
     if worst.reason in (Reason.QUOTA_AVAILABLE, Reason.NOT_MEASURED):
         return worst._replace(message="; ".join(told))

@@ -1,23 +1,25 @@
 """What people see of a pool of several limits."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from builders import NOW, observe, rates, seen, settled, think
+from builders import API_KEY, NOW, WHOLE_KEY, observe, rates, seen, settled, think
 from builders import pool as pool_of
 from scanpool.decide import checkpoint
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.fields import SecretKeyRef
-from scanpool.models.llm import NamedLlm, OnQuotaExhausted
-from scanpool.models.observation import ProviderState, QueueDepth, of_limits
-from scanpool.models.reading import Available
+from scanpool.models.llm import NamedLlm, OnQuotaExhausted, Ramp
+from scanpool.models.observation import KeyUsage, ProviderState, QueueDepth, of_limits
+from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import Cost, PoolSpec, Queue
 from scanpool.report import status
 from scanpool.report.conditions import of_shards
 from scanpool.report.explain import explain
+from scanpool.report.explain.lift import lift
 from scanpool.report.metrics import Metrics
 from scanpool.report.news import is_news
 from scanpool.report.pool_status import PoolStatus
@@ -179,3 +181,90 @@ def test_a_key_that_another_shard_uses_is_named_among_several() -> None:
     assert whole.message == (
         "no other shard is known to use the key gpt of Secret keys or the key gemini of Secret keys"
     )
+
+
+UNKNOWN_COST = {"tokens_per_replica_minute": None}
+WITH_USE = {"usage": WHOLE_KEY}
+MISSING = Unavailable(Reason.MODEL_NOT_FOUND, "knows no model; correct llm.model or llm.baseUrl")
+FULL = ProviderState(tokens_per_minute=1_200_000, tokens_remaining=1_200_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "readings", "kind", "named"),
+    [
+        pytest.param(UNKNOWN_COST, {}, "ScalingLimited", ["tokensPerReplicaMinute"], id="cost"),
+        pytest.param({}, {"provider": MISSING}, "Ready", ["model", "baseUrl"], id="a-reading"),
+        pytest.param(
+            {"tokens_per_minute": None, "api_key_secret_ref": API_KEY},
+            {"provider": seen(ProviderState())},
+            "Ready",
+            ["tokensPerMinute"],
+            id="no-limit",
+        ),
+        pytest.param(
+            WITH_USE,
+            {"rates": None, "usage": seen(KeyUsage(1.0))},
+            "MetricsAvailable",
+            ["usage.prometheus.ownLabels"],
+            id="own-use",
+        ),
+        pytest.param(
+            WITH_USE,
+            {"usage": seen(KeyUsage(1.0))},
+            "MetricsAvailable",
+            ["usage.prometheus"],
+            id="frozen",
+        ),
+        pytest.param({}, {"provider": None}, "QuotaExhausted", ["apiKeySecretRef"], id="no-probe"),
+        pytest.param(
+            WITH_USE,
+            {"usage": seen(KeyUsage(9_000_000.0)), "provider": seen(FULL)},
+            "MetricsAvailable",
+            ["usage.prometheus"],
+            id="implausible",
+        ),
+    ],
+)
+def test_messages_name_the_fields_of_their_limit(
+    changes: dict[str, Any], readings: dict[str, Any], kind: str, named: list[str]
+) -> None:
+    pool = spec(**changes)
+    # What does not move for minutes, or contradicts the level for so long, is not believed.
+    ticks = 1 if "rates" in readings else 4
+    names = ("scan.vision", "chat.process")
+    whole = observe(
+        2,
+        queues=seen(tuple(QueueDepth(name, 100, 0) for name in names)),
+        rates=seen(tuple(rates(1.0, name) for name in names)),
+    )
+    seen_of = of_limits({GPT: replace(whole, **readings), GEMINI: replace(whole, provider=PAID)})
+    known = settled(2)
+    for seconds in (0, 60, 120, 180)[:ticks]:
+        signals, known, decision = think(pool, seen_of, known, NOW + seconds)
+    outcome = Outcome(signals, decision)
+    found = status.of_tick(Since(PoolStatus(), 1), pool, outcome, checkpoint(known))
+
+    _, _, message = condition(found, ConditionType(kind))
+    assert [field for field in named if f"llms[{GPT}].{field}" not in message] == []
+    told = [one.message for one in found.conditions] + [one.reason for one in found.steps]
+    assert [one for one in told if re.search(r"\bllm\.[a-z]", one)] == []
+    assert [one for one in told if f"llms[{GEMINI}]" in one] == []
+
+
+def test_what_would_lift_it_names_the_fields_of_the_limit_that_binds() -> None:
+    ramp = Ramp(above_tokens_per_minute=1)
+    pool = spec(tokens_per_minute=100_000_000, ramp=ramp)
+    known = settled(2)
+    depths = (QueueDepth("scan.vision", 900, 0), QueueDepth("chat.process", 0, 0))
+    acked = (rates(1.0, "scan.vision"), rates(0.0, "chat.process"))
+    whole = observe(2, queues=seen(depths), rates=seen(acked))
+    for seconds in (0, 60):
+        signals, known, decision = think(
+            pool, of_limits({GPT: whole, GEMINI: whole}), known, NOW + seconds
+        )
+    found = status.of_tick(
+        Since(PoolStatus(), 1), pool, Outcome(signals, decision), checkpoint(known)
+    )
+    told = lift(pool, found)
+    assert told is not None
+    assert "llms[gpt].ramp" in told

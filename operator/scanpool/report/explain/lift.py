@@ -10,7 +10,8 @@ from scanpool.decide.decision import Rung
 from scanpool.decide.watermarks import DECIDES
 from scanpool.models.claims import Unit
 from scanpool.models.conditions import LimitedBy, Reason
-from scanpool.models.llm import Llm
+from scanpool.models.field_names import of_limit
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.spec import PoolSpec
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, seconds
 from scanpool.report.pool_status import LlmStatus, PoolStatus
@@ -32,8 +33,10 @@ def lift(spec: PoolSpec, status: PoolStatus) -> str | None:
         # What is said of the limit is said of the one that binds.
         spec = spec.only(binding)
     if any(one.reason is Reason.FLOOR_ABOVE_CEILING for one in status.conditions):
-        return _instead_of_the_floor(spec, status, wanted)
-    return _of_the_rule(spec, status, demand, wanted)
+        told: str | None = _instead_of_the_floor(spec, status, wanted)
+    else:
+        told = _of_the_rule(spec, status, demand, wanted)
+    return told and of_limit(told, binding or ONLY)
 
 
 def _of_the_rule(spec: PoolSpec, status: PoolStatus, demand: int, wanted: int) -> str | None:
