@@ -42,6 +42,7 @@ PRINTER_COLUMNS = (
     ("Age", ".metadata.creationTimestamp", "date", 0),
     ("Min", ".spec.minReplicas", "integer", 1),
     ("Max", ".spec.maxReplicas", "integer", 1),
+    ("LLM", ".status.bindingLlm", "string", 1),
     ("Token-Ceiling", ".status.ceilings.tokens", "integer", 1),
     ("Request-Ceiling", ".status.ceilings.requests", "integer", 1),
     ("Memory-Ceiling", ".status.ceilings.memory", "integer", 1),

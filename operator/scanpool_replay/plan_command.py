@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from scanpool.models.llm import ONLY
 from scanpool.models.spec import PoolSpec
 from scanpool_replay.plan import Expected, Needed, expect, need, scenario_of
 from scanpool_replay.scenario import ScenarioError
@@ -86,7 +87,24 @@ def read_pool(path: Path) -> PoolSpec:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    pool = read_pool(options.file)
+    """Print the plan; of a pool with several limits one for each, as if it had no other.
+
+    Raises:
+        ScenarioError: if the file holds no pool, or if one limit is given for several.
+
+    """
+    pool, console = read_pool(options.file), Console()
+    if pool.llms and options.tokens_per_minute is not None:
+        raise ScenarioError(
+            "--tokens-per-minute is of one limit: set tokensPerMinute of each in spec.llms"
+        )
+    for name in pool.limits or (ONLY,):
+        if name != ONLY:
+            console.print(f"\nBy the limit {name} alone; the one with the fewest replicas binds:")
+        _plan_of(pool.only(name), options, console)
+
+
+def _plan_of(pool: PoolSpec, options: argparse.Namespace, console: Console) -> None:
     seconds = options.minutes * 60
     load: ClosedLoad | OpenLoad
     if options.vus is not None:
@@ -115,7 +133,6 @@ def _plan(options: argparse.Namespace) -> None:
         ),
         cpu_seconds=options.cpu_seconds,
     )
-    console = Console()
     console.print(_expectation(expect(scenario, options.seed)))
     if options.drain_seconds is not None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -8,6 +8,8 @@ from scanpool.models.conditions import ConditionType
 
 READY = str(ConditionType.READY)
 POOL, KEY = "{{namespace}}/{{pool}}", "{{key}}"
+OF_LIMIT = f"{POOL} {{{{llm}}}}"
+ONLY_SEVERAL = "Only of pools that have several limits."
 MEDIAN, MOST = 0.5, 0.99
 
 
@@ -133,6 +135,33 @@ ROWS = (
                 note="Only of pools that are not alone on their key.",
             ),
             _states("Zone", "zone"),
+        ),
+    ),
+    Row(
+        "Several limits of a pool",
+        (
+            Panel(
+                "Tokens per minute of each limit",
+                (
+                    Query(each("llm_tpm_used", "llm"), f"{OF_LIMIT} used"),
+                    Query(each("llm_tpm_limit", "llm"), f"{OF_LIMIT} limit", dashed=True),
+                ),
+                note=ONLY_SEVERAL,
+            ),
+            Panel(
+                "Ceilings of each limit, replicas",
+                (Query(each("llm_ceiling_replicas", "llm", "limit"), f"{OF_LIMIT} {{{{limit}}}}"),),
+                note="The smallest binds. Nothing while a limit is not used.",
+            ),
+            Panel(
+                "Refused unpaid, by limit",
+                (Query(each("llm_refused_unpaid", "llm"), OF_LIMIT),),
+                note=ONLY_SEVERAL,
+            ),
+            Panel(
+                "What each of several keys adds, tokens per minute",
+                (Query(each("tpm_key_part", "name"), f"{POOL} {{{{name}}}}"),),
+            ),
         ),
     ),
     Row(

@@ -39,6 +39,8 @@ class Row:
     headroom: int | None = None
     trouble: str = ""
     """The reason of Ready where it is not True, or why there is no figure."""
+    binding: str | None = None
+    """Which of several limits the tokens are of: the one with the smallest ceiling."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -66,6 +68,7 @@ def row(body: Mapping[str, Any]) -> Row:
         ready=status.ready_replicas,
         desired=status.desired_replicas,
         limited_by=status.limited_by,
+        binding=status.binding_llm,
         limit=llm.limit_tokens_per_minute,
         headroom=llm.headroom_tokens_per_minute,
         trouble=next(

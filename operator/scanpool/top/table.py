@@ -60,6 +60,8 @@ def _table(rows: Sequence[Row], history: History, caption: str) -> Table:
     found.add_column("", no_wrap=True, max_width=HISTORY_LENGTH)
     found.add_column("USED", justify="right", no_wrap=True)
     found.add_column("", no_wrap=True, max_width=HISTORY_LENGTH)
+    if any(one.binding for one in rows):
+        found.add_column("LLM", no_wrap=True)
     found.add_column("LIMIT", justify="right", no_wrap=True)
     found.add_column("HEADROOM", justify="right", no_wrap=True)
     found.add_column("TROUBLE", no_wrap=True)
@@ -75,6 +77,7 @@ def _table(rows: Sequence[Row], history: History, caption: str) -> Table:
             _line(samples, lambda sample: sample.backlog),
             Text(tokens(one.sample.used)),
             _line(samples, lambda sample: sample.used, one.limit),
+            *([Text(one.binding or UNKNOWN)] if any(each.binding for each in rows) else []),
             Text(tokens(one.limit)),
             Text(tokens(one.headroom)),
             Text(one.trouble, style="red"),

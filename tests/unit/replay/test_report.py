@@ -33,6 +33,20 @@ spec:
     queues: [{name: jobs, messagesPerReplica: 10, tokensPerMessage: 2000}]
   llm: {model: m, tokensPerMinute: 1000000, tokensPerReplicaMinute: 200000}
 """
+SEVERAL = """
+spec:
+  scaleTargetRef: {name: scan-worker}
+  minReplicas: 1
+  maxReplicas: 6
+  rabbitmq:
+    managementUrlSecretRef: {name: scan-secret, key: RABBITMQ_API_URL}
+    queues:
+    - name: scan.vision
+      tokens: [{llm: small, perMessage: 3000}, {llm: large, perMessage: 1000}]
+  llms:
+  - {name: small, model: gpt-5.2, tokensPerMinute: 400000, tokensPerReplicaMinute: 300000}
+  - {name: large, model: gpt-5.2-mini, tokensPerMinute: 9000000, tokensPerReplicaMinute: 300000}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +161,21 @@ def test_a_plan_names_the_limit_and_what_it_would_take(
     out = " ".join(capsys.readouterr().out.split())
     assert "Tokens, after" in out or "MaxReplicas, after" in out
     assert "token limit (TPM)" in out
+
+
+def test_a_pool_of_several_limits_is_planned_by_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = tmp_path / "pool.yaml"
+    pool.write_text(SEVERAL, "utf-8")
+    command = ["plan", "-f", str(pool), "--arrivals-per-minute", "300", "--minutes", "2"]
+    assert main([*command, "--tokens-per-minute", "1000000"]) == 2
+    assert "set tokensPerMinute of each in spec.llms" in capsys.readouterr().err
+
+    assert main(command) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    _, small, large = out.split("By the limit ")
+    assert small.startswith("small alone")
+    assert "Tokens, after" in small
+    assert large.startswith("large alone")
+    assert "Tokens, after" not in large

@@ -43,6 +43,11 @@ def test_a_row_has_the_figures_of_the_status() -> None:
     )  # fmt: skip
 
 
+def test_a_row_names_which_of_several_limits_binds() -> None:
+    assert row(body(bindingLlm="gpt", conditions=[ready()])).binding == "gpt"
+    assert row(body(conditions=[ready()])).binding is None
+
+
 @pytest.mark.parametrize(
     ("status", "trouble"),
     [

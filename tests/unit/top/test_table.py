@@ -1,6 +1,7 @@
 """The table as a terminal shows it."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -32,6 +33,15 @@ def test_every_pool_has_a_line_in_the_order_of_the_names() -> None:
     assert second.split() == [
         "scan", "worker", "3/4", "█", "Tokens", "812", "█", "1.7M", "▇", "2M", "300k",
     ]  # fmt: skip
+
+
+def test_of_several_limits_the_one_that_binds_is_named() -> None:
+    several = replace(ROWS[0], name="several", binding="gpt")
+    heading, other, first, second = printed([*ROWS, several], {})[:4]
+    assert heading.split()[-4:] == ["LLM", "LIMIT", "HEADROOM", "TROUBLE"]
+    assert first.split()[-3:] == ["gpt", "2M", "300k"]
+    assert second.split()[-3:] == ["-", "2M", "300k"]
+    assert other.split()[-4:] == ["-", "-", "-", "BrokerUnreachable"]
 
 
 def test_lines_show_how_it_went() -> None:
