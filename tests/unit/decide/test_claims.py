@@ -47,7 +47,11 @@ def claimed(
     replicas: int, messages: int, /, observed: dict[str, Any] | None = None, **changes: Any
 ) -> Claim:
     spec = pool(**{"min_replicas": 2, "llm": llm(weight=3), **changes})
-    found = decided(spec, observe(replicas, messages, **(observed or {}))).claims.get(ONLY)
+    found = (
+        decided(spec, observe(replicas, messages, **(observed or {})))
+        .claims.get(ONLY, {})
+        .get(ONLY)
+    )
     assert found is not None
     return found
 
