@@ -37,6 +37,10 @@ class Bounds(Part):
     most_scalings_in_ten_minutes: Count | None = None
     # What one replica is taken to use, off what it does use, as a share of that.
     most_cost_error: Annotated[float, Field(ge=0)] | None = None
+    # Of what the highest class of pools leaves of the limit, the share that lower ones get.
+    least_of_left: Share | None = None
+    # How long the highest class is kept at a token ceiling at most, without a break.
+    most_wait_seconds: Seconds | None = None
     # Over the whole run: scans that failed, and calls refused for billing reasons.
     most_failed: Count = 0
     most_quota_refusals: Count | None = None

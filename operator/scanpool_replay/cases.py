@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scanpool_replay import settled
+from scanpool_replay import classes, settled
 from scanpool_replay.bounds import Bounds
 from scanpool_replay.contenders import Controller, Fixed, Scanpool
 from scanpool_replay.events import RestartController
@@ -109,6 +109,7 @@ def play(scenario: Scenario, controller: Controller, seed: int = 1) -> Outcome:
         *_refused(scenario, seed, calm, pipelines),
         *(found for one in pipelines for found in _of_pipeline(bounds, one)),
         *(_use(bounds, one) for one in uses),
+        *_classes(scenario, result, steady),
         *_losses(bounds, result),
     )
     is_restarted = any(isinstance(one, RestartController) for one in scenario.events)
@@ -179,6 +180,22 @@ def _use(bounds: Bounds, use: Use) -> Verdict:
         use.share,
         use.share >= least,
     )
+
+
+def _classes(scenario: Scenario, result: Result, steady: Sequence[Phase]) -> Iterator[Verdict]:
+    bounds = bounds_of(scenario)
+    if (least := bounds.least_of_left) is not None:
+        for one in classes.left(scenario, result.tracks, steady):
+            yield Verdict(
+                f"lower classes get at least {least:.0%} of what is left, "
+                f"{one.phase.start:,.0f} to {one.phase.end:,.0f} s",
+                one.share,
+                one.share >= least,
+            )
+    if (most := bounds.most_wait_seconds) is not None:
+        waited = classes.longest_wait(scenario, result.tracks)
+        words = f"the highest class is kept at a ceiling for at most {most:,.0f} s"
+        yield Verdict(words, round(waited), waited <= most)
 
 
 def _losses(bounds: Bounds, result: Result) -> Iterator[Verdict]:

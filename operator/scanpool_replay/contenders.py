@@ -164,8 +164,9 @@ def adapted(controller: Controller, tenant: Tenant) -> Controller:
         case Fixed():
             return controller
         case Scanpool():
-            weight = {} if tenant.weight is None else {"llm": {"weight": tenant.weight}}
-            change = merged(controller.change, {**given, **weight})
+            told = {"weight": tenant.weight, "priority": tenant.priority}
+            llm = {name: value for name, value in told.items() if value is not None}
+            change = merged(controller.change, {**given, **({"llm": llm} if llm else {})})
             return controller.model_copy(update={"change": change})
         case Keda() | Formula():
             return controller.model_validate(

@@ -66,8 +66,10 @@ class Observer:
             cpu_request=worker.cpu_request_millicores,
             memory_limit=worker.memory_limit_mebibytes * MEBIBYTE,
         )
-        pods = tuple(_pod(pod) for pod in cluster.members())
-        return Target("uid", cluster.desired, "app=scan-worker", template, pods)
+        members = cluster.members()
+        draining = len(cluster.pods) - len(members)
+        pods = tuple(_pod(pod) for pod in members)
+        return Target("uid", cluster.desired, "app=scan-worker", template, pods, draining)
 
     def _depths(self) -> Reading[tuple[QueueDepth, ...]]:
         """Return the totals call's answer: it does not lag."""

@@ -70,12 +70,14 @@ class OpenLoad(Part):
 class Tenant(Part):
     """One of several pipelines on the provider's key, with a Deployment on nodes of its own.
 
-    What is left out is as the scenario, or its autoscaler, has it; `weight` is the pool's.
+    What is left out is as the scenario, or its autoscaler, has it; `weight` and `priority` are the
+    pool's.
     """
 
     name: Name | Literal[""]
     load: ClosedLoad | OpenLoad | None = None
     weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    priority: Annotated[int, Field(ge=-1_000, le=1_000)] | None = None
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] | None = None
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
 

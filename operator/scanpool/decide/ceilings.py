@@ -82,6 +82,8 @@ def measure(
             else current,
             held=current,
             needs={},
+            priority=llm.priority,
+            draining=signals.workers.draining,
         )
         made = provider_ceiling.measure(
             spec.only(name),

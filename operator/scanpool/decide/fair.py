@@ -6,10 +6,13 @@ in tokens (or requests) per minute, with the level at which the grants sum to wh
 the water filling of Bertsekas and Gallager, Data Networks (2nd ed., 1992), section 6.5.2, with
 weights and floors: everyone's grant rises with the level until the claim is met, and what one
 leaves is the others'. A grant cannot be raised without lowering one that is smaller for its weight.
+
+That holds within a class of one priority. Floors of all classes come first; beyond them a class has
+what the higher ones leave, as if it were all that there is.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import floor, fsum, inf
@@ -32,7 +35,7 @@ class Ask:
 
     `floor`, `claim` and `step` are in tokens per minute: what it gets before anyone gets more, all
     that it could use, and what one replica costs, which is above 0. `held` is in replicas. Names
-    differ, weights are above 0.
+    differ, weights are above 0. A higher priority comes first.
     """
 
     name: str
@@ -41,32 +44,41 @@ class Ask:
     claim: float
     step: float
     held: int
+    priority: int = 0
 
 
 def share(total: float, asks: Sequence[Ask]) -> dict[str, float]:
     """Return each one's weighted max-min fair grant of `total`, by name, in tokens per minute.
 
     They sum to the smaller of the total and all claims. Floors that do not fit are shared the same
-    way, as if they were the claims.
+    way, as if they were the claims, whatever the class.
     """
     floors = {ask.name: min(ask.floor, ask.claim) for ask in asks}
     if total <= 0:
         return dict.fromkeys(floors, 0.0)
-    if fsum(floors.values()) <= total:
-        ranges = [_Range(ask.weight, floors[ask.name], ask.claim) for ask in asks]
-    else:
-        ranges = [_Range(ask.weight, 0.0, floors[ask.name]) for ask in asks]
-    level = _level(total, ranges)
-    return {ask.name: one.at(level) for ask, one in zip(asks, ranges, strict=True)}
+    if fsum(floors.values()) > total:
+        return _filled(total, {ask.name: _Range(ask.weight, 0.0, floors[ask.name]) for ask in asks})
+    grants: dict[str, float] = {}
+    for priority in sorted({ask.priority for ask in asks}, reverse=True):
+        below = fsum(floors[ask.name] for ask in asks if ask.priority < priority)
+        grants |= _filled(
+            total - below - fsum(grants.values()),
+            {
+                ask.name: _Range(ask.weight, floors[ask.name], ask.claim)
+                for ask in asks
+                if ask.priority == priority
+            },
+        )
+    return grants
 
 
 def in_replicas(total: float, asks: Sequence[Ask]) -> dict[str, int]:
     """Return the grants of `total` tokens per minute in whole replicas, by name.
 
     Everyone gets the whole replicas of its share. The rest is given out one by one, as long as one
-    fits, to who claims more: first to who would have to give one back otherwise, then to whom the
-    largest part of a replica is missing. If no replica fits at all, the first of them gets the last
-    replica, and nobody else any.
+    fits, to who claims more: the highest class first; in it, first to who would have to give one
+    back otherwise, then to whom the largest part of a replica is missing. If no replica fits at
+    all, the first of them gets the last replica, and nobody else any.
     """
     shares = share(total, asks)
     parts = {ask.name: shares[ask.name] / ask.step for ask in asks}
@@ -110,6 +122,11 @@ class _Range(NamedTuple):
         return min(self.most, max(self.least, self.weight * level))
 
 
+def _filled(total: float, ranges: Mapping[str, _Range]) -> dict[str, float]:
+    level = _level(total, list(ranges.values()))
+    return {name: one.at(level) for name, one in ranges.items()}
+
+
 def _level(total: float, ranges: Sequence[_Range]) -> float:
     """Return the level at which the grants sum to `total`, infinite if they never reach it.
 
@@ -129,9 +146,10 @@ def _level(total: float, ranges: Sequence[_Range]) -> float:
     return low + (high - low) * ((total - granted(low)) / (granted(high) - granted(low)))
 
 
-def _turn(ask: Ask, part: float, given: int) -> tuple[bool, float, float, str]:
+def _turn(ask: Ask, part: float, given: int) -> tuple[int, bool, float, float, str]:
     """Return the key by which a further replica is due: the smallest comes first.
 
     What is missing is rounded, so that equal shares are a tie whatever the order of a sum was.
     """
-    return given >= ask.held, round(given - part, ROUNDING_DIGITS), -ask.weight, ask.name
+    missing = round(given - part, ROUNDING_DIGITS)
+    return -ask.priority, given >= ask.held, missing, -ask.weight, ask.name

@@ -29,6 +29,8 @@ from scanpool.models.conditions import LimitedBy
 from scanpool.models.pause import NO_PAUSE, Pause, Paused
 from scanpool.models.spec import Mode, PoolSpec
 
+# A pod's usual time to drain is 30 s (terminationGracePeriodSeconds), and a pool looks every ten.
+LATELY_SECONDS = 60.0
 NEAR_ENOUGH = "a deviation within the tolerance changes nothing"
 
 
@@ -67,9 +69,12 @@ def decide(
         for one in [memory.of(name)]
     }
     held = max(current, rungs[-1].replicas)
+    lately = pause.hold(paused, current, _wanted_lately(spec, signals, memory, met, wanted))
     llms = {
         name: replace(
-            _holding(spec, one, held), breaker=verdicts[name], next_probe_seconds=probes[name]
+            _holding(spec, one, held, lately),
+            breaker=verdicts[name],
+            next_probe_seconds=probes[name],
         )
         for name, one in met.llms.items()
     }
@@ -248,11 +253,22 @@ def _paused(paused: Pause, current: int, replicas: int) -> list[_Rung]:
     return [_Rung(Rung.PAUSE, held, pause.reason(paused), LimitedBy.PAUSED)]
 
 
-def _holding(spec: PoolSpec, llm: LlmDecision, replicas: int) -> LlmDecision:
-    """Let the claim say what the pool holds: what it is about to have, if it acts."""
+def _holding(spec: PoolSpec, llm: LlmDecision, replicas: int, lately: int) -> LlmDecision:
+    """Let the claim say what the pool holds, what it is about to have, and wanted, if it acts."""
     if spec.mode is not Mode.ENFORCE:
         return llm
-    return replace(llm, claim=replace(llm.claim, held=replicas))
+    return replace(llm, claim=replace(llm.claim, held=replicas, wanted_lately=lately))
+
+
+def _wanted_lately(
+    spec: PoolSpec, signals: Signals, memory: Memory, met: Ceilings, wanted: int
+) -> int:
+    """Return the most that the pool has wanted of late, below what it has for itself."""
+    since = signals.now - LATELY_SECONDS
+    asked = (one.replicas for one in memory.history.recommendations if one.at >= since)
+    own = [met.by_limit[limit] for limit, _ in ceilings.OWN if limit in met.by_limit]
+    allowed = (one.allows(signals.workers.replicas) for one in own)
+    return min([max([wanted, *asked]), spec.max_replicas, *allowed])
 
 
 def _steps(rungs: Sequence[_Rung], current: int) -> tuple[Step, ...]:

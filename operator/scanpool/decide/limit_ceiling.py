@@ -18,7 +18,7 @@ from scanpool.decide.day import Left
 from scanpool.decide.decision import Ceiling
 from scanpool.decide.llm_signals import Use
 from scanpool.decide.sharing import Entitlement
-from scanpool.decide.watermarks import NO_LEVEL, Allowance, Level, Replica, allowance
+from scanpool.decide.watermarks import NO_LEVEL, Allowance, Level, Replica, State, allowance
 from scanpool.models.claims import Need, Unit
 from scanpool.models.units import WHOLE_PERCENT
 
@@ -79,6 +79,7 @@ def need(unit: Unit, use: Use, cost: Cost, terms: Terms) -> Need | None:
         others,
         factor,
         min(terms.most, allowed.most),
+        is_full=terms.level.state is State.HIGH,
     )
 
 
@@ -112,7 +113,8 @@ def ceiling(unit: Unit, need: Need, found: Entitlement, terms: Terms) -> Ceiling
         )
     else:
         reason = f"{there_is} less {need.others:,.0f} used by others{backed_off}{cost}"
-    return Ceiling(found.fits, found.keeps, reason, is_gradual=terms.level.decides)
+    is_gradual = terms.level.decides and not found.owes
+    return Ceiling(found.fits, found.keeps, reason, is_gradual)
 
 
 def without_growth(ceiling: Ceiling, current: int) -> Ceiling:

@@ -25,7 +25,7 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import NO_LEVEL, Level, Replica
-from scanpool.models.claims import DAY_UNITS, Claim, Unit
+from scanpool.models.claims import DAY_UNITS, Claim, Need, Unit
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.llm import Llm
 from scanpool.models.spec import PoolSpec
@@ -49,7 +49,7 @@ def measure(
     basis = _basis(spec, llm, seen, memory, signals.now)
     terms = _terms(llm, seen, memory, basis, signals.now)
     needs = {
-        unit: found
+        unit: replace(found, spare=_spare(found, signals, seen))
         for unit in terms
         if (found := need(unit, seen.use, basis.cost, terms[unit])) is not None
     }
@@ -95,6 +95,17 @@ def _shares(seen: LlmSignals, units: tuple[Unit, ...]) -> Shares:
         name: {unit: shares[name] for unit, shares in by_unit.items() if name in shares}
         for name in names
     }
+
+
+def _spare(need: Need, signals: Signals, seen: LlmSignals) -> float:
+    """Return what the pool's replicas would use and do not, in units per minute.
+
+    As far as its use is told, and all of them have been ready for as long as that takes to show.
+    """
+    since = signals.workers.steady_since
+    if since is None or signals.now - since < seen.hold_seconds or not seen.use.own_is_told:
+        return 0.0
+    return max(signals.workers.replicas * need.per_replica - need.own, 0.0)
 
 
 def _is_idle(signals: Signals) -> bool:

@@ -18,7 +18,8 @@ class Entitlement:
     """What a pool may have of a limit that it shares.
 
     It may grow to `fits` replicas, and is left alone up to `keeps`. `total` is what there is for
-    all pools, `share` and `others` are how it is split, in tokens per minute.
+    all pools, `share` and `others` are how it is split, in tokens per minute. What it `owes` a
+    higher class that waits for it is given back at once.
     """
 
     fits: int
@@ -26,6 +27,7 @@ class Entitlement:
     total: float
     share: Share
     others: tuple[Share, ...]
+    owes: bool = False
 
 
 def free(total: float, others: float) -> float:
@@ -48,7 +50,10 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
         return None
     needs = {me.pool: mine}
     # What an idle one holds is not used, and it asks for nothing.
-    asking = [replace(one, floor=0, wanted=0, held=0) if one.is_idle else one for one in peers]
+    asking = [
+        replace(one, floor=0, wanted=0, held=0, wanted_lately=0) if one.is_idle else one
+        for one in peers
+    ]
     needs |= {one.pool: need for one in asking if (need := _need(unit, one)) is not None}
     others = sorted((one for one in asking if one.pool in needs), key=lambda one: one.pool)
     views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
@@ -56,10 +61,13 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     grow = min(view.grow for view in views)
     keep = min(view.keep for view in views)
 
-    asks = [_ask(one, needs[one.pool], max(one.wanted, one.floor)) for one in others]
+    lent = {one.pool: _lent(one, needs[one.pool], me, mine) for one in others}
+    asks = [_ask(one, needs[one.pool], _asked(one, me), lent[one.pool]) for one in others]
     greedy = [_ask(me, mine, MOST_REPLICAS), *asks]
     entitled = in_replicas(plan, greedy)[me.pool]
-    held = fsum(ask.held * ask.step for ask in asks)
+    held = fsum(
+        _there(one, me) * ask.step - lent[one.pool] for one, ask in zip(others, asks, strict=True)
+    )
     room = whole(free(grow, held) / mine.per_replica)
     if grow > 0 and not held:
         room = max(room, LAST_REPLICA)
@@ -70,8 +78,38 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     keeps = entitled
     if not any(_is_worse_off(ask, actual[0], granted[ask.name]) for ask in asks):
         keeps = max(entitled, whole(free(keep, held) / mine.per_replica))
+    owes = any(ask.priority > me.priority and ask.held < granted[ask.name] for ask in asks)
     own, *theirs = _shares(plan, actual, granted)
-    return Entitlement(fits, keeps, plan, own, tuple(theirs))
+    return Entitlement(fits, keeps, plan, own, tuple(theirs), owes)
+
+
+def _lent(peer: Claim, need: Need, me: Claim, mine: Need) -> float:
+    """Return what a peer of a higher class leaves of what it has, in tokens per minute.
+
+    Only while the bucket is full: it carries what the peer takes back at once, until I have given
+    it back. One that waits for more leaves nothing.
+    """
+    is_calm = peer.priority > me.priority and max(peer.wanted, peer.wanted_lately) <= peer.held
+    return need.spare if is_calm and mine.is_full else 0.0
+
+
+def _asked(peer: Claim, me: Claim) -> int:
+    """Return the replicas that I have to reckon with a peer wanting.
+
+    What one of a higher class wanted a moment ago is kept for it: a want that comes and goes with
+    every message would else move mine to and fro, and never find it free.
+    """
+    lately = peer.wanted_lately if peer.priority > me.priority else 0
+    return max(peer.wanted, peer.floor, lately)
+
+
+def _there(peer: Claim, me: Claim) -> int:
+    """Return the replicas of a peer that are in my way.
+
+    Those of a lower class until they have drained: they go on with what they have in hand. Between
+    equals both sides come and go, and the bucket carries what overlaps.
+    """
+    return peer.held + (peer.draining if peer.priority < me.priority else 0)
 
 
 class _View(NamedTuple):
@@ -107,12 +145,17 @@ def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:
     """Tell whether a replica of mine is more fairly the peer's.
 
     It is if, for its weight, the peer then still has less than I have left, and clearly so: where
-    the two only change places, another reading would change them back.
+    the two only change places, another reading would change them back. A higher class comes first
+    at once, and a lower one only up to its floor.
     """
     if peer.held >= granted:
         return False
+    if peer.priority > mine.priority:
+        return True
     if peer.held * peer.step < min(peer.floor, peer.claim) and mine.held * mine.step > mine.floor:
         return True
+    if peer.priority < mine.priority:
+        return False
     left = (mine.held - 1) * mine.step / mine.weight
     return left > (1 + CLEARLY) * peer.held * peer.step / peer.weight
 
@@ -123,9 +166,17 @@ def _need(unit: Unit, claim: Claim) -> Need | None:
     return need if need is not None and need.per_replica > 0 else None
 
 
-def _ask(claim: Claim, need: Need, wanted: int) -> Ask:
+def _ask(claim: Claim, need: Need, wanted: int, lent: float = 0.0) -> Ask:
     step = need.per_replica
-    return Ask(claim.pool, claim.weight, claim.floor * step, wanted * step, step, claim.held)
+    return Ask(
+        claim.pool,
+        claim.weight,
+        min(claim.floor * step, max(wanted * step - lent, 0.0)),
+        max(wanted * step - lent, 0.0),
+        step,
+        claim.held,
+        claim.priority,
+    )
 
 
 def _shares(total: float, asks: Sequence[Ask], granted: Mapping[str, int]) -> list[Share]:

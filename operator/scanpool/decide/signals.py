@@ -89,8 +89,9 @@ class Expiry(NamedTuple):
 class Workers:
     """The target as it stands: `replicas` it asks for, and its `pods` that are not going away.
 
-    `steady_since` is since when as many as it asks for have all been ready; None: they are not.
-    `start_seconds` is how long the slowest took from its creation until ready.
+    `draining` are those that are going away, or are about to. `steady_since` is since when as many
+    as it asks for have all been ready; None: they are not. `start_seconds` is how
+    long the slowest took from its creation until ready.
     """
 
     replicas: int
@@ -99,6 +100,7 @@ class Workers:
     steady_since: float | None
     start_seconds: float
     selector: str = ""
+    draining: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,16 +87,21 @@ class Pods:
         """Let go of one that is gone."""
         self._forget(at(obj))
 
-    def of(self, target: Workload) -> Iterator[Pod]:
+    def of(self, target: Workload) -> tuple[Pod, ...]:
         """Return the pods that a Deployment selects and that stay."""
+        return tuple(one.pod for one in self._selected(target) if one.stays)
+
+    def draining(self, target: Workload) -> int:
+        """Return how many of the pods that a Deployment selects are going away."""
+        return sum(one.drains for one in self._selected(target))
+
+    def _selected(self, target: Workload) -> Iterator[Placed]:
         for key in sorted(self._candidates(target)):
             pod = self._kept[key]
-            if (
-                pod.stays
-                and all(pod.labels.get(label) == value for label, value in target.must)
-                and all(rule.holds(pod.labels) for rule in target.rules)
+            if all(pod.labels.get(label) == value for label, value in target.must) and all(
+                rule.holds(pod.labels) for rule in target.rules
             ):
-                yield pod.pod
+                yield pod
 
     def _candidates(self, target: Workload) -> set[At]:
         """Return the smallest set in the index that holds all pods of a Deployment."""

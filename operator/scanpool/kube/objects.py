@@ -72,14 +72,16 @@ class Workload:
 class Placed:
     """What is kept of a pod: as a replica, and as what takes room on a node.
 
-    A pod that `stays` counts as a replica: it is neither finished nor going away. One that holds
-    `room` is on a node and not finished; requests are in bytes and millicores.
+    A pod that `stays` counts as a replica: it is neither finished nor going away. One that `drains`
+    is going away and not finished. One that holds `room` is on a node and not finished; requests
+    are in bytes and millicores.
     """
 
     namespace: str
     pod: Pod
     labels: Mapping[str, str]
     stays: bool
+    drains: bool
     room: bool
     memory_requested: int
     cpu_requested: int
@@ -109,12 +111,14 @@ def placed(pod: Json) -> Placed:
     """Return what is kept of a pod."""
     metadata = pod["metadata"]
     is_finished = pod.get("status", {}).get("phase") in FINISHED
+    is_leaving = "deletionTimestamp" in metadata
     return Placed(
         namespace=metadata["namespace"],
         pod=_pod(pod),
         # The same few words in thousands of pods.
         labels={intern(key): intern(value) for key, value in metadata.get("labels", {}).items()},
-        stays="deletionTimestamp" not in metadata and not is_finished,
+        stays=not is_leaving and not is_finished,
+        drains=is_leaving and not is_finished,
         room=bool(pod["spec"].get("nodeName")) and not is_finished,
         memory_requested=_requested(pod["spec"], "memory"),
         cpu_requested=_requested(pod["spec"], "cpu"),

@@ -71,8 +71,16 @@ class Watched:
                 f"Deployment {namespace}/{name} does not exist: create it, or correct "
                 "spec.scaleTargetRef.name",
             )
-        pods = tuple(self._pods.of(found))
-        return self._seen(Target(found.uid, found.replicas, found.selector, found.template, pods))
+        return self._seen(
+            Target(
+                uid=found.uid,
+                replicas=found.replicas,
+                selector=found.selector,
+                template=found.template,
+                pods=self._pods.of(found),
+                draining=self._pods.draining(found),
+            )
+        )
 
     async def read_nodes(self) -> Reading[tuple[Node, ...]]:
         """Return all nodes, with what the pods on them request."""

@@ -32,7 +32,8 @@ class Need:
 
     `plan` is what it finds for everyone on the key, the back-off `factor` in it: the target share
     of the limit. `keep` is the same up to the edge beyond which replicas are given back. `others`
-    use some of it, the other pools among them; all together may not grow beyond `most`.
+    use some of it, the other pools among them; all together may not grow beyond `most`. `spare` is
+    what its replicas would use and have not for a while; `is_full`: it sees the bucket full.
     """
 
     per_replica: float
@@ -42,6 +43,8 @@ class Need:
     others: float = 0.0
     factor: float = 1.0
     most: float = inf
+    spare: float = 0.0
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class Claim:
 
     `floor` is its minReplicas, `wanted` what it would have without the limits that are shared, and
     `held` what it has or is about to have. One that `is_idle` uses nothing of what it holds, and
-    the others may: the bucket lasts until they have given it back.
+    the others may: the bucket lasts until they have given it back. A higher `priority` comes first;
+    `draining` are replicas beyond those held that are not gone yet, and `wanted_lately` is the most
+    that it wanted within a minute.
     """
 
     pool: str
@@ -60,6 +65,9 @@ class Claim:
     held: int
     needs: Mapping[Unit, Need]
     is_idle: bool = False
+    priority: int = 0
+    draining: int = 0
+    wanted_lately: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,10 @@ class Llm(Model):
     tokens_per_replica_minute: PerMinute | None = None
     """Tokens per minute that one busy replica uses, until the pool has learned it."""
     weight: Annotated[int, whole(1, 1000)] = 1
-    """Share of the limit beside other pools of the same key and model."""
+    """Share of the limit beside other pools of the same key, model and priority."""
+    priority: Annotated[int, whole(-1000, 1000)] = 0
+    """Class of the pool beside others of the same key and model: above the floors of all, a lower
+    one has what higher ones leave. Interactive at 0 and batch at -10, say."""
     ramp: Ramp | None = None
     """Limit the growth of use. Unset: only a slow_down of the provider does."""
     admin: Admin | None = None

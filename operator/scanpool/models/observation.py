@@ -64,13 +64,14 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The Deployment, as it stands."""
+    """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet."""
 
     uid: str
     replicas: int
     selector: str
     template: PodTemplate
     pods: tuple[Pod, ...]
+    draining: int = 0
 
     @property
     def ready_replicas(self) -> int:

@@ -524,3 +524,15 @@ def test_a_node_for_a_thousand_pods_says_so_in_canonical_form() -> None:
 )
 def test_times_are_read_in_every_form_of_rfc_3339(timestamp: str, at: float) -> None:
     assert epoch(timestamp) == pytest.approx(at, abs=1e-6)
+
+
+def test_pods_that_go_away_drain_until_they_are_finished_or_gone() -> None:
+    gone = {"deletionTimestamp": "2026-01-28T08:21:00Z"}
+    there = (
+        pod("stays", status=running(READY)),
+        pod("terminating", metadata=gone, status=running(READY)),
+        pod("through", metadata=gone, status={"phase": "Succeeded"}),
+        pod("never-started", metadata=gone, status={"phase": "Pending"}),
+    )
+
+    assert [objects.placed(one).drains for one in there] == [False, True, False, True]

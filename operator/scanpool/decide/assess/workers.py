@@ -22,6 +22,8 @@ def workers(target: Target, scaled_at: float) -> Workers:
         steady_since=max([scaled_at, *ready_at]) if are_all_ready else None,
         start_seconds=start_seconds(target),
         selector=target.selector,
+        # Those that are too many are told to go in a moment.
+        draining=target.draining + max(len(pods) - target.replicas, 0),
     )
 
 
