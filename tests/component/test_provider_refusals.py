@@ -115,6 +115,12 @@ GOOGLE_REASON = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": 
         ),
         (429, [error("Your project has exceeded its monthly spending cap.", code=429)]),
         (403, "Insufficient balance"),
+        (403, error("Workspace has exhausted its prepaid credits")),
+        (403, error("Your account has been suspended due to an unpaid invoice.")),
+        (429, error("Your trial has expired. Upgrade to a paid plan.")),
+        (403, error(code="subscription_expired")),
+        (403, error(kind="prepayment_required")),
+        (429, error(code="payment_method_required")),
         # Google's project without billing.
         (403, error(code=403, status="PERMISSION_DENIED", details=[GOOGLE_REASON])),
         (403, error("This API method requires billing to be enabled.", code=403)),

@@ -44,7 +44,9 @@ limit."""
 
 # Codes that are not listed are told by the words that they are made of.
 DEBT: Final = frozenset({"arrearage", "arrears", "overdue"})
-PAYING: Final = frozenset({"billing", "payment"})
+PAYING: Final = frozenset({"billing", "payment", "prepayment"})
+PAID_UNTIL: Final = frozenset({"subscription", "trial"})
+ENDED: Final = frozenset({"expired", "ended", "inactive", "canceled", "cancelled"})
 MONEY: Final = frozenset(
     {"credit", "credits", "balance", "fund", "funds", "budget", "spend", "spending"}
 )
@@ -147,4 +149,7 @@ def _means_money(token: str) -> bool:
         or ("quota" in words and bool(words & {"insufficient", "current"}))
         # Alone, it is a word of a sentence or of a link.
         or (len(words) > 1 and bool(words & PAYING) and not words & NO_REFUSAL)
+        # `payment_method` points somewhere, `payment_method_required` refuses.
+        or (bool(words & PAYING) and "required" in words)
+        or bool(words & PAID_UNTIL and words & ENDED)
     )

@@ -34,7 +34,7 @@ SENTENCES: Final = {
             r"|used (?:up )?all (?:of )?(?:your |the |its )?(?:\w+ )?credits"
             r"|(?:out of|requires more|not enough|ha(?:ve|s) no|n.t have any) credits\b"
             r"|credit limit (?:has been |is |was )?(?:exceeded|reached)"
-            r"|(?:exceeded|depleted) your (?:\w+ )*credits"
+            r"|(?:exceeded|depleted|exhausted) (?:your|its|the) (?:\w+ )*credits"
             r"|free tier of the model has been exhausted"
             r"|欠费|余额不足|额度不足"
         ),
@@ -51,7 +51,8 @@ SENTENCES: Final = {
         "billing_not_active": (
             r"account is not active|overdue (?:balance|account|payment|invoice)"
             r"|account is in (?:good standing|arrears)|failure to pay|payment (?:is )?required"
-            r"|issue with your (?:payment|billing)"
+            r"|issue with your (?:payment|billing)|unpaid (?:invoice|bill|balance)"
+            r"|(?:trial|subscription) (?:has |is )?(?:expired|ended|over|inactive|cancel+ed)"
         ),
         # Google.
         "billing_disabled": (
