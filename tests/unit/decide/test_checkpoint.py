@@ -146,6 +146,8 @@ SINCE = (
     "by_key",
     "llms",
     "days",
+    "would_have",
+    "would_have_changed",
 )
 """What it did not keep."""
 
