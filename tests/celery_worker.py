@@ -1,4 +1,4 @@
-"""The real scan worker, as a process of a test, and what a test asks of it and of its broker."""
+"""The real workers, as processes of a test, and what a test asks of it and of its broker."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pika
 
 from scanpool_sandbox.openai_provider import OpenAISettings, Provider
 from scanpool_sandbox.openai_server import OpenAIServer
-from scanpool_sandbox.pipeline import DEAD_LETTER_QUEUE, RESULTS_QUEUE, STEPS
+from scanpool_sandbox.pipeline import DEAD_LETTER_QUEUE, RESULTS_QUEUE, SCANS, STEPS, Pipeline
 from scanpool_sandbox.processes import ChildProcess
 
 DONE_SECONDS = 60
@@ -37,13 +37,15 @@ class StartWorker:
         server: OpenAIServer,
         *,
         concurrency: int = CONCURRENCY,
+        pipeline: Pipeline = SCANS,
         **environment: str,
     ) -> ChildProcess:
         """Start one, without waiting for it."""
         name = f"worker-{self._started}"
         self._started += 1
         command = [
-            sys.executable, "-m", "celery", "--app=scanpool_sandbox.workers.scan", "worker",
+            sys.executable, "-m", "celery",
+            f"--app=scanpool_sandbox.workers.{pipeline.name}", "worker",
             "--pool=gevent", f"--concurrency={concurrency}", f"--hostname={name}",
             "--loglevel=INFO", "--without-gossip", "--without-mingle",
         ]  # fmt: skip

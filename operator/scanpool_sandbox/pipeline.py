@@ -1,4 +1,4 @@
-"""The scan pipeline: four queues, what a task of each costs, and where its outcome goes."""
+"""Scans and chats: their queues, what a task of each costs, and where its outcome goes."""
 
 import json
 from dataclasses import dataclass
@@ -26,15 +26,45 @@ REWARD = Step("scan.reward", HOUR_MS, 0)
 STEPS = (VISION, RULE, ANSWER, REWARD)
 TOKENS_PER_SCAN = sum(step.tokens for step in STEPS)
 
-RESULTS_QUEUE = "scan.results"
-DEAD_LETTER_EXCHANGE = "scan.dlx"
-DEAD_LETTER_QUEUE = "scan.dead"
-"""Where messages go that waited longer than their queue's TTL."""
+CHAT = Step("chat.process", HOUR_MS, 2_500)
+"""What a message costs is assumed: an answer in words, with the conversation before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Steps of which each hands on to the next, on queues that all begin with its name.
+
+    `consumer` is what its workers call themselves where the provider counts.
+    """
+
+    name: str
+    consumer: str
+    steps: tuple[Step, ...]
+
+    @property
+    def results(self) -> str:
+        """The queue of the outcomes."""
+        return f"{self.name}.results"
+
+    @property
+    def dead_letter_exchange(self) -> str:
+        """Where messages go that waited longer than their queue's TTL."""
+        return f"{self.name}.dlx"
+
+    @property
+    def dead_letters(self) -> str:
+        """The queue in which they end."""
+        return f"{self.name}.dead"
+
+
+SCANS = Pipeline("scan", CONSUMER, STEPS)
+CHATS = Pipeline("chat", "chat-worker", (CHAT,))
+RESULTS_QUEUE, DEAD_LETTER_QUEUE = SCANS.results, SCANS.dead_letters
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of a scan; `reason` says why it failed, as `step: error code`."""
+    """The outcome of a scan or a chat; `reason` says why it failed, as `step: error code`."""
 
     scan_id: str
     status: Literal["completed", "failed"]

@@ -1,4 +1,4 @@
-"""The outcomes of scans, consumed in a thread of their own: kombu waits where it reads."""
+"""The outcomes of a pipeline, consumed in a thread of their own: kombu waits where it reads."""
 
 import asyncio
 import threading
@@ -10,8 +10,8 @@ from typing import Any
 
 from celery import Celery
 
-from scanpool_sandbox.pipeline import Result
-from scanpool_sandbox.workers.scan_app import RESULTS, declare
+from scanpool_sandbox.pipeline import Pipeline, Result
+from scanpool_sandbox.workers.app import declare, results
 
 PREFETCH = 200
 LOOK_SECONDS = 0.2
@@ -24,12 +24,16 @@ class Results:
 
     Args:
         app: leads to the broker.
+        pipeline: whose outcomes.
         on_result: an outcome that is acknowledged once this returns.
 
     """
 
-    def __init__(self, app: Celery, on_result: Callable[[Result], None]) -> None:
+    def __init__(
+        self, app: Celery, pipeline: Pipeline, on_result: Callable[[Result], None]
+    ) -> None:
         self._app = app
+        self._pipeline = pipeline
         self._on_result = on_result
         self._stopping = threading.Event()
         self._ready: Future[None] = Future()
@@ -63,14 +67,15 @@ class Results:
             connection = self._app.connection_for_read()
             try:
                 with connection:
-                    declare(self._app, connection)
+                    declare(self._app, self._pipeline, connection)
                     self._listen(connection)
             except connection.connection_errors + connection.channel_errors:
                 self._stopping.wait(RETRY_SECONDS)
 
     def _listen(self, connection: Any) -> None:
+        queue = results(self._pipeline)
         with connection.Consumer(
-            RESULTS, on_message=self._take, accept=["json"], prefetch_count=PREFETCH
+            queue, on_message=self._take, accept=["json"], prefetch_count=PREFETCH
         ):
             if not self._ready.done():
                 self._ready.set_result(None)

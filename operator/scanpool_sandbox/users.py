@@ -1,4 +1,4 @@
-"""Users of the scan pipeline: they submit scans and count what comes back.
+"""Users of a pipeline: they submit scans, or chats, and count what comes back.
 
 Results are told apart by the scan's id: a task that was redelivered may end twice, and counts as a
 duplicate then, not as a second completion.
@@ -17,9 +17,9 @@ from typing import Self
 
 from kombu.exceptions import OperationalError
 
-from scanpool_sandbox.pipeline import Result
+from scanpool_sandbox.pipeline import SCANS, Pipeline, Result
 from scanpool_sandbox.results import Results
-from scanpool_sandbox.workers.scan_app import new_scan_app, scan
+from scanpool_sandbox.workers.app import new_pipeline_app, task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,10 @@ class LoadProfile:
 class Users:
     """Submits scans and consumes their results. Use as an async context manager."""
 
-    def __init__(self, broker_url: str) -> None:
-        self._app = new_scan_app(broker_url)
-        self._results = Results(self._app, self._count)
+    def __init__(self, broker_url: str, pipeline: Pipeline = SCANS) -> None:
+        self._pipeline = pipeline
+        self._app = new_pipeline_app(pipeline, broker_url)
+        self._results = Results(self._app, pipeline, self._count)
         # Celery publishes in the thread that asks: one, and in the order of asking.
         self._publishing = ThreadPoolExecutor(max_workers=1)
         self._prefix = secrets.token_hex(4)
@@ -161,7 +162,7 @@ class Users:
         for scan_id in scan_ids:
             while not self._results.closed:
                 try:
-                    scan(self._app, scan_id).apply_async()
+                    task(self._app, self._pipeline, scan_id).apply_async()
                 except OperationalError:
                     continue
                 break

@@ -25,14 +25,14 @@ from celery_worker import (
 )
 from scanpool_sandbox.openai_provider import Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
-from scanpool_sandbox.pipeline import CONSUMER, TOKENS_PER_SCAN
+from scanpool_sandbox.pipeline import CONSUMER, SCANS, TOKENS_PER_SCAN
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 from scanpool_sandbox.users import Users
-from scanpool_sandbox.workers.scan_app import new_scan_app
+from scanpool_sandbox.workers.app import new_pipeline_app
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SCANS = 40
+FORTY = 40
 QUICK = OpenAISettings(latency=Latency(median_seconds=0.2))
 ENDLESS = OpenAISettings(latency=Latency(median_seconds=3_600))
 
@@ -56,12 +56,12 @@ async def test_a_worker_that_is_killed_among_forty_scans_loses_none(
     victim = start_worker(at_work.amqp_url, server)
     async with Users(at_work.amqp_url) as users:
         await said(victim, READY)
-        await users.submit(SCANS)
+        await users.submit(FORTY)
         await until(lambda: server.provider.state()["accepted"] > 2 * CONCURRENCY)
         assert victim.kill() == -signal.SIGKILL
         counts = await users.wait_all(DONE_SECONDS)
 
-    assert (counts.completed, counts.failed) == (SCANS, 0)
+    assert (counts.completed, counts.failed) == (FORTY, 0)
     assert set(depths(at_work.amqp_url).values()) == {0}
 
 
@@ -73,16 +73,16 @@ async def test_a_worker_that_stops_among_forty_scans_loses_none_and_does_none_tw
     leaves = start_worker(at_work.amqp_url, server)
     async with Users(at_work.amqp_url) as users:
         await said(leaves, READY)
-        await users.submit(SCANS)
+        await users.submit(FORTY)
         await until(lambda: server.provider.state()["accepted"] > 2 * CONCURRENCY)
         leaves.terminate()
         assert await asyncio.to_thread(leaves.wait, DONE_SECONDS) == 0
         counts = await users.wait_all(DONE_SECONDS)
 
-    assert (counts.completed, counts.failed, counts.duplicates) == (SCANS, 0, 0)
+    assert (counts.completed, counts.failed, counts.duplicates) == (FORTY, 0, 0)
     done = [provider.state()["consumers"][CONSUMER] for provider in (stays, server.provider)]
-    assert sum(each["calls"] for each in done) == 2 * SCANS
-    assert sum(each["tokens"] for each in done) == SCANS * TOKENS_PER_SCAN
+    assert sum(each["calls"] for each in done) == 2 * FORTY
+    assert sum(each["tokens"] for each in done) == FORTY * TOKENS_PER_SCAN
     assert set(depths(at_work.amqp_url).values()) == {0}
 
 
@@ -93,7 +93,7 @@ async def test_what_it_cannot_finish_in_the_grace_goes_back_to_its_queue(
     stuck = start_worker(vhost.amqp_url, server)
     async with Users(vhost.amqp_url) as users:
         await users.submit(10)
-        app = new_scan_app(vhost.amqp_url)
+        app = new_pipeline_app(SCANS, vhost.amqp_url)
         for _ in range(10):
             app.send_task("scan.answer", ("of nobody",))
         app.close()
@@ -132,14 +132,14 @@ async def test_worker_and_users_outlive_a_restart_of_the_broker(
     try:
         worker = start_worker(broker.amqp_url(), server)
         async with Users(broker.amqp_url()) as users:
-            await users.submit(SCANS)
+            await users.submit(FORTY)
             await until(lambda: users.counts().completed >= 5)
 
             await asyncio.to_thread(broker.restart)
             await users.submit(1)
             counts = await users.wait_all(DONE_SECONDS)
 
-        assert (counts.completed, counts.reasons) == (SCANS + 1, {})
+        assert (counts.completed, counts.reasons) == (FORTY + 1, {})
         assert worker.exit_code is None
     finally:
         broker.kill()

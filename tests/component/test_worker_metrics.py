@@ -9,6 +9,7 @@ from celery_worker import DONE_SECONDS, POLL_SECONDS, StartWorker
 from scanpool.models.error_codes import is_rate_limit
 from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus
+from scanpool.models.observation import KeyUsage
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.sources.prometheus import read_usage
 from scanpool.sources.prometheus_session import Credentials
@@ -31,6 +32,12 @@ async def read(url: str) -> Reading:
     )
 
 
+def sees_both_calls(use: KeyUsage) -> bool:
+    """Half of a scan's calls see, half answer: whether a window has as many of both."""
+    tokens, requests = use.tokens_per_minute, use.requests_per_minute
+    return bool(requests) and tokens / requests == pytest.approx(TOKENS_PER_SCAN / 2, rel=0.1)
+
+
 async def test_the_use_of_a_worker_is_what_the_provider_charges(
     vhost, openai_server, prometheus, start_worker: StartWorker
 ) -> None:
@@ -48,15 +55,12 @@ async def test_the_use_of_a_worker_is_what_the_provider_charges(
                 await users.submit(1)
                 await users.wait_all(DONE_SECONDS)
                 reading = await read(server.url)
-                if isinstance(reading, Available) and reading.value.tokens_per_minute > 0:
+                if isinstance(reading, Available) and sees_both_calls(reading.value):
                     break
         use = reading.value
-        # Half of a scan's calls see, half answer; and all that is measured is the pool's own.
-        for tokens, requests in (
-            (use.tokens_per_minute, use.requests_per_minute),
-            (use.own_tokens_per_minute, use.own_requests_per_minute),
-        ):
-            assert tokens / requests == pytest.approx(TOKENS_PER_SCAN / 2, rel=0.25)
+        # All that is measured is the pool's own; a scrape may come between the two queries.
+        assert use.own_tokens_per_minute == pytest.approx(use.tokens_per_minute, rel=0.2)
+        assert use.own_requests_per_minute == pytest.approx(use.requests_per_minute, rel=0.2)
 
         # It counts what the SDK gave up, with the name of its error: what a retry mended, and how
         # often it tried, only the provider knows. The name does not tell a bill from a limit.

@@ -27,7 +27,7 @@ BASE, SAMPLES, MONITORING = MANIFESTS / "base", MANIFESTS / "samples", MANIFESTS
 KIND = MANIFESTS / "overlays" / "kind"
 KUSTOMIZATIONS = (BASE, SAMPLES, MONITORING, KIND)
 
-NOT_KUSTOMIZED = {SAMPLES / "pool-minimal.yaml", KIND / "users.yaml"}
+NOT_KUSTOMIZED = {SAMPLES / "pool-minimal.yaml", SAMPLES / "chat.yaml", KIND / "users.yaml"}
 """Applied one at a time, by their names."""
 
 GRANTED = {
@@ -191,7 +191,11 @@ def test_sample_deployment_leaves_replicas_to_the_pool() -> None:
 
 
 def test_secret_has_the_keys_that_are_asked_for() -> None:
-    secret = only("Secret", SAMPLES / "secret.yaml")
+    secrets = {
+        document["metadata"]["name"]: document["stringData"].keys()
+        for _, document in OBJECTS
+        if document["kind"] == "Secret"
+    }
     asked = [
         reference
         for _, document in OBJECTS
@@ -200,8 +204,8 @@ def test_secret_has_the_keys_that_are_asked_for() -> None:
         for reference in every(name, document)
     ]
     assert asked
-    assert {reference["name"] for reference in asked} == {secret["metadata"]["name"]}
-    assert {reference["key"] for reference in asked} <= secret["stringData"].keys()
+    assert {reference["name"] for reference in asked} == secrets.keys()
+    assert all(reference["key"] in secrets[reference["name"]] for reference in asked)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,27 +1,23 @@
 """The story that the demo tells, and the claims that it makes."""
 
-import json
 import time
-from collections.abc import Callable
 from math import ceil, floor
-from typing import Any
 
+from scanpool_sandbox.demo import second_pool
 from scanpool_sandbox.demo.backlog import Backlog
+from scanpool_sandbox.demo.hands import POLLING_SECONDS, Hands
 from scanpool_sandbox.demo.screen import Claim, Screen
 from scanpool_sandbox.demo.watch import POOL, TARGET, Watch
 from scanpool_sandbox.demo.world import API_KEY, MODEL, NAMESPACE, START_LIMIT, World
 from scanpool_sandbox.neighbor import Neighbor
 
-POLLING_SECONDS = 2
 BURST = 300
 """Scans; 30 replicas' worth."""
-BACKLOG = 200
+BACKLOG = 160
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = 3_500_000
 """With the pool's own use it would empty the bucket of the raised limit in a good minute."""
-GRACE_SECONDS = 6
-"""For tasks in hand, calls of a second or two with one retry."""
 SEEN = 0.5
 """Share of the neighbor's use that the pool has to see. Only the level of the bucket tells it, and
 what busy replicas cost: on a busy machine they use less than they did when that was learned."""
@@ -39,11 +35,12 @@ spec:
 
 
 class Story:
-    """Eight steps. `tell` returns whether every claim held."""
+    """Nine steps. `tell` returns whether every claim held."""
 
     def __init__(self, world: World, screen: Screen) -> None:
         self._world = world
         self._screen = screen
+        self._hands = Hands(world, screen)
         self._watch = Watch(world, screen)
         self._claims: list[Claim] = []
 
@@ -60,7 +57,10 @@ class Story:
         await self._burst()
         async with Backlog(self._world.users, BACKLOG):
             await self._token_ceiling()
-            await self._tier_upgrade()
+            async with Backlog(self._world.chats, second_pool.IN_FLIGHT):
+                await self._second_pool()
+            await self._memory_ceiling()
+            await self._free_nodes()
             async with Neighbor(
                 self._world.openai.base_url,
                 API_KEY,
@@ -68,8 +68,6 @@ class Story:
                 tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
             ):
                 await self._noisy_neighbor()
-                await self._press_on_nodes()
-            await self._memory_ceiling()
         await self._quota()
         await self._drain()
 
@@ -78,23 +76,15 @@ class Story:
             1, "Apply", "The files that a cluster gets, pointed at this machine's servers and with "
             "shorter intervals."
         )  # fmt: skip
-        world = self._world
-        await self._kubectl("apply", "-f", "crds/scanworkerpools.yaml")
-        await self._kubectl("apply", "-f", "manifests/samples/namespace.yaml")
-        await self._kubectl("apply", "-f", "manifests/samples/secret.yaml")
-        secret = {
-            "CELERY_BROKER_URL": world.rabbitmq.amqp_url(),
-            "RABBITMQ_API_URL": f"{world.rabbitmq.management_url}/eco2",
-            "OPENAI_API_KEY": API_KEY,
-            "OPENAI_BASE_URL": world.openai.base_url,
-        }
-        await self._patch("secret", "scan-secret", {"stringData": secret})
-        await self._kubectl("apply", "-f", "manifests/samples/deployment.yaml")
-        pod = {"terminationGracePeriodSeconds": GRACE_SECONDS}
-        await self._patch("deployment", TARGET, {"spec": {"template": {"spec": pod}}})
-        await self._kubectl("apply", "-f", "manifests/samples/pool.yaml")
-        await self._patch("scanworkerpool", POOL, self._pool_patch())
-        await self._kubectl("apply", "-k", "manifests/base")
+        await self._hands.kubectl("apply", "-f", "crds/scanworkerpools.yaml")
+        await self._hands.kubectl("apply", "-f", "manifests/samples/namespace.yaml")
+        await self._hands.kubectl("apply", "-f", "manifests/samples/secret.yaml")
+        await self._hands.point(NAMESPACE, "scan-secret")
+        await self._hands.kubectl("apply", "-f", "manifests/samples/deployment.yaml")
+        await self._hands.hasten_workers(NAMESPACE, TARGET)
+        await self._hands.kubectl("apply", "-f", "manifests/samples/pool.yaml")
+        await self._hands.hasten_pool(NAMESPACE, POOL)
+        await self._hands.kubectl("apply", "-k", "manifests/base")
         await self._watch.until(
             "the pool is ready", lambda: self._watch.condition("Ready") == "True"
         )
@@ -137,7 +127,7 @@ class Story:
         )
         await self._watch.settle()
         await self._get_swp()
-        await self._kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
+        await self._hands.kubectl("-n", NAMESPACE, "describe", "swp", POOL, show=_events_of)
         status = self._watch.status
         fed = START_LIMIT / (self._watch.llm("tokensPerReplicaMinute") or START_LIMIT)
         self._claim(
@@ -148,13 +138,59 @@ class Story:
         )
         self._claim_few_refusals("429s in steps 2 and 3")
 
-    async def _tier_upgrade(self) -> None:
+    async def _second_pool(self) -> None:
         self._screen.step(
-            4, "The limit is raised", f"The account moves up a tier, to {UPGRADED_LIMIT:,} tokens "
-            "per minute. Nobody tells the pool."
+            4, "A second pool on the key", "Chats come in a namespace of their own, with workers "
+            "and a pool of their own, and the same key. Each pool tells the other what it asks "
+            "for, so they share the limit, and nobody configures that."
+        )  # fmt: skip
+        await self._hands.kubectl("apply", "-f", second_pool.MANIFEST)
+        await self._hands.point(second_pool.NAMESPACE, second_pool.SECRET)
+        await self._hands.hasten_workers(second_pool.NAMESPACE, second_pool.TARGET)
+        await self._hands.hasten_pool(second_pool.NAMESPACE, second_pool.POOL)
+        await self._watch.until(
+            "both pools work and know of each other",
+            lambda: second_pool.shares(self._watch, self._world),
+        )
+        await self._hands.kubectl("get", "swp", "-A")
+        granted = second_pool.grants(self._watch)
+        first, second, whole = granted or (0, 0, 0)
+        self._claim(
+            "two pools on one key share its limit",
+            min(first, second) > 0 and first + second <= second_pool.ROUNDING * whole,
+            f"{first:,} TPM for scans and {second:,} for chats of {whole:,}, "
+            f"{self._world.chats.counts().completed} chats answered",
+        )
+        self._claim_few_refusals("429s with both pools")
+
+    async def _memory_ceiling(self) -> None:
+        self._screen.step(
+            5, "The nodes are full", "node-b reports memory pressure, and another team's batch job "
+            f"lands on node-a. Then the account moves up a tier, to {UPGRADED_LIMIT:,} tokens per "
+            "minute: tokens are free, and memory is not."
+        )  # fmt: skip
+        await self._hands.kubectl("apply", "-f", "-", stdin=BATCH)
+        await self._hands.press_memory("node-b", "True")
+        self._world.openai.provider.set_limits(tokens_per_minute=UPGRADED_LIMIT)
+        await self._watch.until(
+            "LIMITED-BY is Memory", lambda: self._watch.status["limitedBy"] == "Memory"
+        )
+        await self._get_swp("-o", "wide")
+        ceilings = self._watch.status["ceilings"]
+        self._claim(
+            "the memory ceiling binds where the token ceiling would allow more",
+            ceilings["memory"] < ceilings["tokens"],
+            f"memory {ceilings['memory']}, tokens {ceilings['tokens']}",
+        )
+
+    async def _free_nodes(self) -> None:
+        self._screen.step(
+            6, "The nodes are free again", "Replicas follow the raised limit. Nobody told the "
+            "pool of it: its probe saw it."
         )  # fmt: skip
         before = self._watch.status["replicas"]
-        self._world.openai.provider.set_limits(tokens_per_minute=UPGRADED_LIMIT)
+        await self._hands.press_memory("node-b", "False")
+        await self._hands.kubectl("-n", NAMESPACE, "delete", "pod", "batch", "--wait=false")
         await self._watch.until(
             "the ceiling follows",
             lambda: (
@@ -172,7 +208,7 @@ class Story:
 
     async def _noisy_neighbor(self) -> None:
         self._screen.step(
-            5, "Someone else burns the key", f"{NEIGHBOR_TOKENS_PER_MINUTE:,} tokens per minute of "
+            7, "Someone else burns the key", f"{NEIGHBOR_TOKENS_PER_MINUTE:,} tokens per minute of "
             "the same limit go to another consumer. The bucket falls, which tells the pool how "
             "much, and at a low level replicas go."
         )  # fmt: skip
@@ -194,31 +230,9 @@ class Story:
             f"{self._watch.llm('othersTokensPerMinute'):,} TPM",
         )
 
-    async def _press_on_nodes(self) -> None:
-        self._screen.step(
-            6, "The nodes fill up", "node-b reports memory pressure, and another team's batch job "
-            "lands on node-a. Then the noisy neighbor stops, and tokens are free again."
-        )  # fmt: skip
-        await self._kubectl("apply", "-f", "-", stdin=BATCH)
-        await self._set_memory_pressure("True")
-
-    async def _memory_ceiling(self) -> None:
-        await self._watch.until(
-            "LIMITED-BY is Memory", lambda: self._watch.status["limitedBy"] == "Memory"
-        )
-        await self._get_swp("-o", "wide")
-        ceilings = self._watch.status["ceilings"]
-        self._claim(
-            "the memory ceiling binds where the token ceiling would allow more",
-            ceilings["memory"] < ceilings["tokens"],
-            f"memory {ceilings['memory']}, tokens {ceilings['tokens']}",
-        )
-        await self._set_memory_pressure("False")
-        await self._kubectl("-n", NAMESPACE, "delete", "pod", "batch", "--wait=false")
-
     async def _quota(self) -> None:
         self._screen.step(
-            7, "The prepaid quota runs out", "Every call is now refused, at once and for good. The "
+            8, "The prepaid quota runs out", "Every call is now refused, at once and for good. The "
             "breaker takes the workers away, so that messages wait instead of failing."
         )  # fmt: skip
         failed = self._world.users.counts().failed
@@ -251,11 +265,14 @@ class Story:
 
     async def _drain(self) -> None:
         self._screen.step(
-            8, "The queues drain", "Workers come back slowly, twice as many every 30 s. Once "
+            9, "The queues drain", "Workers come back slowly, twice as many every 30 s. Once "
             "nothing is left to do, replicas come down to the minimum."
         )  # fmt: skip
         await self._watch.until(
-            "every scan has ended", lambda: self._world.users.counts().in_flight == 0
+            "every scan has ended",
+            lambda: (
+                self._world.users.counts().in_flight == self._world.chats.counts().in_flight == 0
+            ),
         )
         await self._watch.until(
             "replicas are at the minimum",
@@ -267,19 +284,22 @@ class Story:
         counts, tally = self._world.users.counts(), self._world.openai.provider.ledger.total
         calls, refused = self._watch.calls()
         self._claim_few_refusals("429s of the whole story that name a rate limit")
-        lost = counts.in_flight
+        chats = self._world.chats.counts()
+        lost = counts.in_flight + chats.in_flight
         left = await self._world.messages_left()
         self._claim(
-            "no scan is lost",
+            "no scan and no chat is lost",
             lost == 0 and left == 0,
-            f"{counts.submitted} submitted, {lost} lost, {left} messages left in the queues",
+            f"{counts.submitted} scans and {chats.submitted} chats submitted, {lost} lost, "
+            f"{left} messages left in the queues",
         )
         self._screen.summary(
             (
                 ("scans submitted", f"{counts.submitted:,}"),
                 ("scans completed", f"{counts.completed:,}"),
                 ("scans failed", f"{counts.failed:,}"),
-                ("scans lost", f"{lost:,}"),
+                ("chats completed", f"{chats.completed:,}"),
+                ("scans and chats lost", f"{lost:,}"),
                 ("LLM calls by the workers", f"{calls:,}"),
                 ("  refused: rate limit (429)", f"{refused:,}"),
                 ("  refused: quota (429)", f"{tally.error_codes['insufficient_quota']:,}"),
@@ -291,24 +311,6 @@ class Story:
         for claim in self._claims:
             self._screen.claim(claim)
         return all(claim.held for claim in self._claims)
-
-    def _pool_patch(self) -> dict[str, Any]:
-        prometheus = {
-            "url": self._world.prometheus.url,
-            "ownLabels": [{"name": "namespace", "value": NAMESPACE}],
-        }
-        return {
-            "spec": {
-                "minReplicas": 1,
-                "pollingIntervalSeconds": POLLING_SECONDS,
-                "llm": {
-                    "baseUrl": self._world.openai.base_url,
-                    "probe": {"intervalSeconds": POLLING_SECONDS},
-                    "usage": {"windowSeconds": 15, "prometheus": prometheus},
-                },
-                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
-            }
-        }
 
     def _claim_few_refusals(self, what: str) -> None:
         calls, refused = self._watch.calls()
@@ -323,29 +325,8 @@ class Story:
         self._claims.append(claim)
         self._screen.claim(claim)
 
-    async def _set_memory_pressure(self, status: str) -> None:
-        condition = {"type": "MemoryPressure", "status": status, "reason": "Demo"}
-        await self._world.patch_status("/api/v1/nodes/node-b", {"conditions": [condition]})
-
     async def _get_swp(self, *options: str) -> None:
-        await self._kubectl("-n", NAMESPACE, "get", "swp", *options)
-
-    async def _patch(self, kind: str, name: str, patch: dict[str, Any]) -> None:
-        """Merge-patch an object; what a Secret gets is not shown."""
-        document = json.dumps(patch)
-        arguments = ("-n", NAMESPACE, "patch", kind, name, "--type", "merge", "-p")
-        output = await self._world.kubectl(*arguments, document)
-        shown = "'...'" if kind == "secret" else f"'{document}'"
-        self._screen.command(f"kubectl {' '.join(arguments)} {shown}", output)
-
-    async def _kubectl(
-        self,
-        *arguments: str,
-        stdin: str | None = None,
-        show: Callable[[str], str] = lambda output: output,
-    ) -> None:
-        output = await self._world.kubectl(*arguments, stdin=stdin)
-        self._screen.command(f"kubectl {' '.join(arguments)}", show(output))
+        await self._hands.kubectl("-n", NAMESPACE, "get", "swp", *options)
 
 
 def _events_of(described: str) -> str:

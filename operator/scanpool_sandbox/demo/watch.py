@@ -7,11 +7,13 @@ from typing import Any
 
 from scanpool_sandbox.demo.screen import Sample, Screen
 from scanpool_sandbox.demo.world import NAMESPACE, World
-from scanpool_sandbox.pipeline import CONSUMER
+from scanpool_sandbox.pipeline import CHATS, SCANS
 
 POOL, TARGET = "scan-worker", "scan-worker"
-POOL_PATH = f"/apis/scan.eco2.io/v1alpha1/namespaces/{NAMESPACE}/scanworkerpools/{POOL}"
+POOLS_PATH = "/apis/scan.eco2.io/v1alpha1/scanworkerpools"
+"""All of the demo's; a pool that is not there yet is none of them."""
 TARGET_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{TARGET}"
+WORKERS = (SCANS.consumer, CHATS.consumer)
 OPERATOR_USER = "system:serviceaccount:scanpool-system:scanpool"
 
 SAMPLE_SECONDS = 0.5
@@ -30,7 +32,7 @@ class Watch:
         self._world = world
         self._screen = screen
         self._started = time.monotonic()
-        self._pool: dict[str, Any] = {}
+        self._pools: dict[str, dict[str, Any]] = {}
         self.peak_replicas = 0
 
     @property
@@ -41,13 +43,21 @@ class Watch:
     @property
     def status(self) -> dict[str, Any]:
         """The pool's status when it was last looked at."""
-        status: dict[str, Any] = self._pool.get("status", {})
+        return self._status_of(POOL)
+
+    @property
+    def second(self) -> dict[str, Any]:
+        """The second pool's status when it was last looked at."""
+        return self._status_of(CHATS.consumer)
+
+    def _status_of(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self._pools.get(name, {}).get("status", {})
         return status
 
     @property
     def spec(self) -> dict[str, Any]:
         """The pool's spec when it was last looked at."""
-        spec: dict[str, Any] = self._pool["spec"]
+        spec: dict[str, Any] = self._pools[POOL]["spec"]
         return spec
 
     @property
@@ -68,8 +78,12 @@ class Watch:
 
     def calls(self) -> tuple[int, int]:
         """Return the workers' calls and how many hit a rate limit, as the provider counts them."""
-        tally = self._world.openai.provider.ledger.consumers.get(CONSUMER)
-        return (0, 0) if tally is None else (tally.calls, tally.rate_limited.total())
+        consumers = self._world.openai.provider.ledger.consumers
+        tallies = [consumers[name] for name in WORKERS if name in consumers]
+        return (
+            sum(tally.calls for tally in tallies),
+            sum(tally.rate_limited.total() for tally in tallies),
+        )
 
     async def until(self, what: str, holds: Callable[[], bool]) -> None:
         """Watch until something holds.
@@ -113,7 +127,8 @@ class Watch:
         return min(writes, default=None)
 
     async def _look(self) -> None:
-        self._pool = await self._world.get(POOL_PATH)
+        listed = await self._world.get(POOLS_PATH)
+        self._pools = {pool["metadata"]["name"]: pool for pool in listed["items"]}
         target = await self._world.get(TARGET_PATH)
         replicas = target["spec"]["replicas"]
         self.peak_replicas = max(self.peak_replicas, replicas)

@@ -13,6 +13,7 @@ import httpx
 
 from scanpool_sandbox.openai_provider import Latency, OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
+from scanpool_sandbox.pipeline import CHATS
 from scanpool_sandbox.processes import ChildProcess, free_port
 from scanpool_sandbox.prometheus_server import PrometheusServer
 from scanpool_sandbox.rabbitmq_server import VHOST, RabbitMQServer
@@ -26,7 +27,7 @@ MODEL = "gpt-5.2"
 START_LIMIT = 2_000_000
 """Tokens per minute: the limit that the published load test ran into."""
 LATENCY = Latency(median_seconds=0.85, sigma=0.25)
-"""A tenth of the real one, so that the story fits into four minutes: with four calls at once, a
+"""A tenth of the real one, so that the story fits into some minutes: with four calls at once, a
 worker then uses some 0.55 M tokens per minute, as a real one with a hundred does."""
 NODES = ("name=node-a,cpu=2,memory=3826Mi", "name=node-b,cpu=2,memory=3826Mi")
 """The nodes of the published load test."""
@@ -69,7 +70,9 @@ class World:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.openai)
             await asyncio.gather(self._start(stack, self.rabbitmq), self._start_watched(stack))
-            self.users = await stack.enter_async_context(Users(self.rabbitmq.amqp_url()))
+            broker_url = self.rabbitmq.amqp_url()
+            self.users = await stack.enter_async_context(Users(broker_url))
+            self.chats = await stack.enter_async_context(Users(broker_url, CHATS))
             self._http = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=self._api_url(), timeout=REQUEST_SECONDS)
             )

@@ -6,34 +6,24 @@ OPENAI_MODEL, and for metrics OTEL_EXPORTER_PROMETHEUS_PORT.
 
 import time
 from functools import cache
-from typing import Any
 
 from celery.signals import worker_ready
 
-from scanpool_sandbox.pipeline import (
-    ANSWER,
-    CONSUMER,
-    RESULTS_QUEUE,
-    REWARD,
-    RULE,
-    VISION,
-    Result,
-)
+from scanpool_sandbox.pipeline import ANSWER, CONSUMER, REWARD, RULE, SCANS, VISION, Result
 from scanpool_sandbox.workers import metrics  # noqa: F401 - it listens for the worker's start
+from scanpool_sandbox.workers.app import declare_all, new_pipeline_app
 from scanpool_sandbox.workers.calls import Calls
-from scanpool_sandbox.workers.scan_app import declare, new_scan_app
 from scanpool_sandbox.workers.task import CallingTask
 
 OWN_WORK_SECONDS = 0.05
 """Of the steps that call no LLM; measured are 0.03 to 0.5 s."""
 
-app = new_scan_app()
+app = new_pipeline_app(SCANS)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _declare(**_: object) -> None:
-    with app.connection_for_write() as connection:
-        declare(app, connection)
+    declare_all(app, SCANS)
 
 
 @cache
@@ -43,15 +33,9 @@ def _calls() -> Calls:
 
 
 class ScanTask(CallingTask):
-    """A step of a scan. One that fails for good is reported: no scan is lost."""
+    """A step of a scan."""
 
-    def on_failure(
-        self, exc: Exception, task_id: str, args: tuple[str], kwargs: dict[str, Any], einfo: object
-    ) -> None:
-        """Report the scan as failed, with the step and the provider's code."""
-        del task_id, kwargs, einfo
-        reason = f"{self.name}: {exc}"
-        self.publish(RESULTS_QUEUE, Result(args[0], "failed", reason).encode())
+    pipeline = SCANS
 
 
 @app.task(name=VISION.queue, base=ScanTask, bind=True)  # type: ignore[untyped-decorator]
@@ -79,4 +63,4 @@ def answer(self: ScanTask, scan_id: str) -> None:
 def reward(self: ScanTask, scan_id: str) -> None:
     """Credit the user, and report the scan as completed."""
     time.sleep(OWN_WORK_SECONDS)
-    self.publish(RESULTS_QUEUE, Result(scan_id, "completed").encode())
+    self.report(Result(scan_id, "completed"))

@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
+from scanpool_sandbox.pipeline import Pipeline, Result
 from scanpool_sandbox.workers.calls import code_of
 
 RETRIES = 2
@@ -32,8 +33,12 @@ class CallFailedError(Exception):
 
 
 class CallingTask(Task):  # type: ignore[misc]
-    """Tries up to three times. One that fails while the worker stops goes back to its queue."""
+    """Tries up to three times. One that fails while the worker stops goes back to its queue.
 
+    One that fails for good is reported: nothing is lost. `pipeline` is whose task it is.
+    """
+
+    pipeline: Pipeline
     autoretry_for = (CallFailedError,)
     max_retries = RETRIES
     retry_backoff = FIRST_DELAY_SECONDS
@@ -56,8 +61,15 @@ class CallingTask(Task):  # type: ignore[misc]
                 raise Reject(str(error), requeue=True) from error
             raise CallFailedError(code_of(error)) from error
 
-    def publish(self, queue: str, body: bytes) -> None:
-        """Publish a message that is no task; the broker has it when this returns.
+    def on_failure(
+        self, exc: Exception, task_id: str, args: tuple[str], kwargs: dict[str, Any], einfo: object
+    ) -> None:
+        """Report a failure, with the step and the provider's code."""
+        del task_id, kwargs, einfo
+        self.report(Result(args[0], "failed", f"{self.name}: {exc}"))
+
+    def report(self, result: Result) -> None:
+        """Publish an outcome; the broker has it when this returns.
 
         Raises:
             Reject: if the broker stays away: the task has not failed, and is done again.
@@ -66,9 +78,9 @@ class CallingTask(Task):  # type: ignore[misc]
         try:
             with self.app.producer_or_acquire() as producer:
                 producer.publish(
-                    body,
+                    result.encode(),
                     exchange="",
-                    routing_key=queue,
+                    routing_key=self.pipeline.results,
                     content_type="application/json",
                     content_encoding="utf-8",
                     delivery_mode="persistent",
