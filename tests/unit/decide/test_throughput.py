@@ -1,5 +1,8 @@
 """Whether more workers bring more: what is measured, and where growing further stops."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,42 +108,37 @@ def test_after_an_hour_more_are_tried_again() -> None:
     assert think(SPEC, busy(5, 379, later), memory, later).decision.desired > 5
 
 
-WAITING_FOR_NOBODY = busy(5, 379, NOW, waiting=4)
-UNREADY = busy(5, 379, NOW)
-STARTING = Observation(
-    target(5, (*pods(4), *pods(1, ready=False, ready_at=None))), UNREADY.queues, UNREADY.rates
-)
+SOME_STARTING = target(5, (*pods(4), *pods(1, ready=False, ready_at=None)))
 
 
 @pytest.mark.parametrize(
-    "teacher",
+    ("change", "learned"),
     [
-        pytest.param(WAITING_FOR_NOBODY, id="some-are-idle"),
-        pytest.param(STARTING, id="one-is-starting"),
-        pytest.param(observe(5, queues=UNREADY.queues, rates=unseen()), id="no-rates"),
-        pytest.param(observe(5, queues=UNREADY.queues, rates=seen(())), id="no-rate-of-the-queue"),
-        pytest.param(observe(5, rates=UNREADY.rates), id="no-depth"),
+        pytest.param({}, [3, 5], id="all-are-busy"),
+        pytest.param({"queues": seen((depth(ready=4, unacked=20),))}, [3], id="some-are-idle"),
+        pytest.param({"target": SOME_STARTING}, [3], id="one-is-starting"),
+        pytest.param({"rates": unseen()}, [3], id="no-rates"),
+        pytest.param({"rates": seen(())}, [3], id="no-rate-of-the-queue"),
+        pytest.param({"queues": unseen()}, [3], id="no-depth"),
     ],
 )
-def test_only_busy_workers_teach(teacher: Observation) -> None:
+def test_only_busy_workers_teach(change: dict[str, Any], learned: list[int]) -> None:
     memory, now = after((3, 373))
     for at in range(int(now), int(now) + 300, TICK):
+        teacher = replace(busy(5, 379, at), **change)
         memory = think(SPEC, teacher, memory, float(at)).memory
-    assert [one.replicas for one in memory.throughput.measured] == [3]
+    assert [one.replicas for one in memory.throughput.measured] == learned
 
 
-def test_calls_that_are_refused_are_the_providers_matter() -> None:
+@pytest.mark.parametrize(("refused", "learned"), [(0.0, [3, 5]), (5.0, [3])])
+def test_calls_that_are_refused_are_the_providers_matter(
+    refused: float, learned: list[int]
+) -> None:
     memory, now = after((3, 373))
-    usage = seen(KeyUsage(1_000_000, 500, rate_limited_per_minute=5.0), now)
     for at in range(int(now), int(now) + 300, TICK):
-        refused = observe(
-            5,
-            queues=seen((depth(ready=500, unacked=20),)),
-            rates=seen((rates(379 / MINUTES),), at),
-            usage=usage,
-        )
-        memory = think(SPEC, refused, memory, float(at)).memory
-    assert [one.replicas for one in memory.throughput.measured] == [3]
+        usage = seen(KeyUsage(1_000_000, 500, rate_limited_per_minute=refused), at)
+        memory = think(SPEC, replace(busy(5, 379, at), usage=usage), memory, float(at)).memory
+    assert [one.replicas for one in memory.throughput.measured] == learned
 
 
 def measured(replicas: int, per_minute: float) -> Measured:
