@@ -36,7 +36,8 @@ def step(history: History, state: BrokerState, now: float) -> History:
     uptimes = {node.name: node.uptime for node in nodes if node.uptime is not None}
     is_first = history.calm_since is None
     is_told = bool(running) and running <= uptimes.keys()
-    known_before = NEVER if history.calm_since is None else history.calm_since
+    # Where the clock was set back, what it said before is yet to come, and counts from now.
+    known_before = NEVER if history.calm_since is None else min(history.calm_since, now)
     if (
         is_told
         and not _is_disturbed(history, running, uptimes)
@@ -99,11 +100,8 @@ def follow(leaders: Leaders, seen: Iterable[QueueReport], now: float) -> Leaders
     """Return the leaders after another look at some queues."""
     found = dict(leaders.since)
     for queue in seen:
-        before = found.get(queue.name)
-        if before is None:
-            found[queue.name] = (queue.node, NEVER)
-        elif before[0] != queue.node:
-            found[queue.name] = (queue.node, now)
+        node, changed_at = found.get(queue.name, (queue.node, NEVER))
+        found[queue.name] = (queue.node, min(changed_at, now) if node == queue.node else now)
     return Leaders(found)
 
 
@@ -133,5 +131,5 @@ def count(counts: Counts, seen: Iterable[RateReport], now: float) -> Counts:
     for queue in seen:
         acked = queue.acked or 0
         before, fell_at = found.get(queue.name, (0, NEVER))
-        found[queue.name] = (acked, now if acked < before else fell_at)
+        found[queue.name] = (acked, now if acked < before else min(fell_at, now))
     return Counts(found)

@@ -63,7 +63,9 @@ class SharedReads:
             or entry.task.exception() is not None
             or isinstance(entry.task.result(), Unavailable)
         )
-        return now - entry.started_at >= (min(max_age, RETRY_SECONDS) if failed else max_age)
+        age = now - entry.started_at
+        # Of the future: the clock was set back, and nothing tells how old it is.
+        return age < 0 or age >= (min(max_age, RETRY_SECONDS) if failed else max_age)
 
     def _forget_unwanted(self, now: float) -> None:
         self._entries = {

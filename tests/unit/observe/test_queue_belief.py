@@ -201,3 +201,16 @@ def test_a_count_that_falls_is_no_rate_until_the_window_has_passed() -> None:
 def test_the_time_to_live_comes_with_the_rate() -> None:
     found = rate(replace(COUNTED, message_ttl_seconds=300.0), UP)
     assert found == QueueRates("q", 2.0, message_ttl_seconds=300.0)
+
+
+def test_a_clock_that_is_set_back_costs_the_usual_wait_and_no_hour() -> None:
+    """Whatever was seen to change is then yet to come, and counts from now."""
+    ahead = NOW + 3_600
+    elsewhere, fewer = replace(QUORUM, node=TWO), replace(COUNTED, acked=1)
+    restarted = step(step(History(), UP, ahead), broker(1.0), ahead)
+    leaders = follow(follow(Leaders(), [QUORUM], ahead), [elsewhere], ahead)
+    counts = count(count(Counts(), [COUNTED], ahead), [fewer], ahead)
+
+    assert step(restarted, broker(2.0), NOW).calm_since == NOW
+    assert follow(leaders, [elsewhere], NOW).changed_at("q") == NOW
+    assert count(counts, [fewer], NOW).fell_at("q") == NOW

@@ -194,3 +194,14 @@ async def test_closing_ends_the_reads_that_are_under_way(clock: Clock, source: S
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert source.cancelled == 1
+
+
+async def test_a_reading_of_the_future_is_made_anew(clock: Clock, source: Source) -> None:
+    """Where the clock was set back by an hour, all readings would else be an hour old."""
+    shared = SharedReads(clock)
+    for value in (1, 2):
+        source.answer(value)
+        reading = await shared.get("depth", MAX_AGE, source.read)
+        assert isinstance(reading, Available)
+        assert reading.value == value
+        clock.now -= 3_600
