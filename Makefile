@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
 
-.PHONY: help demo replay bench test takeovers lint crd chart dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test takeovers faults lint crd chart reliability dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
@@ -16,9 +16,11 @@ help:
 	@echo "                     KUBECONFIG names, else on a stand-in"
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make takeovers       kill the operator that leads twenty times, with the default Lease"
+	@echo "make faults          the tests of tests/faults that take minutes"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
 	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
+	@echo "make reliability     write anew the table of docs/reliability.md from tests/faults"
 	@echo "make dashboard       write manifests/monitoring/dashboard.json anew from the metrics"
 	@echo "make dashboard-picture  run the demo, and draw its dashboard into docs/"
 	@echo "make kind-up         a kind cluster with the operator and the sample pool"
@@ -50,6 +52,10 @@ takeovers: $(INSTALLED)
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
 	SCANPOOL_KILLS=20 SCANPOOL_LEASE_SECONDS=15 $(BIN)/pytest tests/sandbox/test_operator_takeover.py
 
+faults: $(INSTALLED)
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
+	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile tests/faults
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,6 +68,9 @@ crd: $(INSTALLED)
 
 chart: $(INSTALLED)
 	$(BIN)/python scripts/chart.py
+
+reliability: $(INSTALLED)
+	$(BIN)/python tests/faults/table.py
 
 dashboard: $(INSTALLED)
 	$(BIN)/scanpool dashboard > manifests/monitoring/dashboard.json

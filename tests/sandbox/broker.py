@@ -53,6 +53,9 @@ class Queues:
             )
             self._channel.basic_ack(got.delivery_tag)
 
+    def delete(self, queue: str) -> None:
+        self._channel.queue_delete(queue)
+
     def purge(self, queue: str) -> None:
         self._channel.queue_purge(queue)
 

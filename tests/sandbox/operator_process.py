@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -16,9 +18,19 @@ KIBIBYTE = 1024
 
 
 class Operator:
-    """`python -m scanpool run`, which can be stopped, killed and started again."""
+    """`python -m scanpool run`, which can be stopped, killed and started again.
 
-    def __init__(self, directory: Path, kubeconfig: Path, *arguments: str) -> None:
+    `program` is what Python is given in the place of `-m scanpool`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        kubeconfig: Path,
+        *arguments: str,
+        program: Sequence[str] = ("-m", "scanpool"),
+    ) -> None:
+        self._program = program
         directory.mkdir(parents=True, exist_ok=True)
         self._log_path = directory / "operator.log"
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(directory)}
@@ -30,7 +42,7 @@ class Operator:
         """Start it; it answers on both ports when this returns."""
         self._process = ChildProcess(
             [
-                sys.executable, "-m", "scanpool", "run", "--host", "127.0.0.1",
+                sys.executable, *self._program, "run", "--host", "127.0.0.1",
                 "--health-port", str(self._health_port),
                 "--metrics-port", str(self._metrics_port), *self._arguments,
                 *arguments,
@@ -87,6 +99,20 @@ class Operator:
         """Wait for so many more ticks of all pools together."""
         goal = self.ticks() + count
         until(f"{count} more ticks have passed", lambda: self.ticks() >= goal, self.ticks)
+
+    def wait_quiet(self, seconds: float) -> None:
+        """Let so many seconds pass in which the process has to live."""
+        deadline = time.monotonic() + seconds
+        until(
+            f"{seconds:g} s have passed",
+            lambda: self.health() == httpx.codes.OK and time.monotonic() > deadline,
+            patience_seconds=2 * seconds,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        return self._running.pid
 
     def peak_memory_bytes(self) -> int:
         """The most resident memory that it ever had."""

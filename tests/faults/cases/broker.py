@@ -1,0 +1,83 @@
+"""Faults of RabbitMQ's management API, and of the queue: unknown is never zero."""
+
+from faults.case import Case
+from faults.gateway import Fault
+from faults.injected import (
+    answers,
+    cuts,
+    explodes,
+    floods,
+    is_late,
+    redirects,
+    rewrites,
+    trickles,
+)
+from faults.world import MESSAGES, Part, World
+from sandbox.scene import MANAGEMENT_URL
+from scanpool.models.conditions import Reason
+
+WRONG_PASSWORD = "wr0ng/pass word@%?#[]é"
+COUNTS = r'"(messages_ready|messages)":\d+'
+
+
+def case(name: str, injects: str, fault: Fault, reason: Reason) -> Case:
+    def inject(w: World, at: str) -> None:
+        w.inject(at, "broker", fault)
+
+    def mend(w: World, at: str) -> None:
+        w.mend(at, "broker")
+
+    return Case(f"broker-{name}", Part.BROKER, injects, inject, mend, 3, reason=str(reason))
+
+
+def has_wrong_password(w: World, name: str) -> None:
+    url = w.management_url(name, password=WRONG_PASSWORD)
+    w.scene.change_secret(name, **{MANAGEMENT_URL: url})
+
+
+def has_the_right_password(w: World, name: str) -> None:
+    w.scene.change_secret(name, **{MANAGEMENT_URL: w.management_url(name)})
+
+
+def said(status: int, reason: str) -> Fault:
+    return answers(status, {"error": "no", "reason": reason})
+
+
+UNREACHABLE, ERROR = Reason.BROKER_UNREACHABLE, Reason.BROKER_ERROR
+AUTHENTICATION = Reason.BROKER_AUTHENTICATION_FAILED
+
+CASES = (
+    Case(
+        "broker-wrong-password", Part.BROKER, "a wrong password in the Secret",
+        has_wrong_password, has_the_right_password, 3, reason=str(AUTHENTICATION),
+    ),
+    Case(
+        "broker-queue-gone", Part.BROKER, "the queue deleted, and declared anew",
+        lambda w, name: w.scene.queues.delete(name),
+        lambda w, name: w.scene.queues.publish(name, MESSAGES),
+        # It fills one message after the other.
+        3, reason=str(Reason.QUEUE_NOT_FOUND), is_known=True,
+    ),
+    case("login-failed", "status 401 to the right password", said(401, "Login failed"),
+         AUTHENTICATION),
+    case("forbidden", "status 401, not a management user", said(401, "Not management user"),
+         Reason.BROKER_FORBIDDEN),
+    case("plugin-off", "the management plugin off: 404 without a reason", answers(404), ERROR),
+    case("vhost-gone", "the virtual host deleted: 404 with a reason", said(404, "Not Found"),
+         Reason.VHOST_NOT_FOUND),
+    case("500", "status 500", answers(500), ERROR),
+    case("503", "status 503 with a page", answers(503, "<html>away</html>"), ERROR),
+    case("page", "200 with a page for a body", answers(200, "<html>log in</html>"), ERROR),
+    case("redirect", "a redirect to another server", redirects("http://127.0.0.1:9/"), ERROR),
+    case("slow", "an answer after 12 s", is_late(12.0), UNREACHABLE),
+    case("trickle", "an answer of a byte a second that never ends", trickles(), UNREACHABLE),
+    case("reset", "a reset in the middle of a body", cuts(), UNREACHABLE),
+    case("flood", "a body of 2 GB", floods(), UNREACHABLE),
+    case("bomb", "a body of 1 MB that unpacks to 1 GB", explodes(), UNREACHABLE),
+    case("empty", "200 with an empty list for everything", answers(200, []), ERROR),
+    case("counts-gone", "queues without counts",
+         rewrites(COUNTS, r'"\1_":0'), Reason.QUEUE_DOWN),
+    case("counts-negative", "counts below zero", rewrites(COUNTS, r'"\1":-1'), Reason.QUEUE_DOWN),
+    case("counts-text", "counts that are no numbers",
+         rewrites(COUNTS, r'"\1":"many"'), Reason.QUEUE_DOWN),
+)  # fmt: skip
