@@ -33,9 +33,11 @@ def look(
     else:
         idle = None if idle is None else min(idle, workers.ready * per_replica)
         busy = workers.ready if _is_busy(seen, workers) else 0
+    is_own_read = use.own_is_told or not isinstance(seen.rates, Unavailable)
     told = Measured(
         whole=use.whole.tokens if use.source is not None else None,
-        others=use.others.tokens if use.others_are_told else None,
+        # All that may be theirs while the own part is missing is not to be remembered as theirs.
+        others=use.others.tokens if use.others_are_told and is_own_read else None,
         per_replica=per_replica,
         steady_since=workers.steady_since,
     )
