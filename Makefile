@@ -16,7 +16,7 @@ help:
 	@echo "                     KUBECONFIG names, else on a stand-in"
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make takeovers       kill the operator that leads twenty times, with the default Lease"
-	@echo "make faults          the tests of tests/faults that take minutes"
+	@echo "make faults          the tests that take minutes each"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
 	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
@@ -54,7 +54,7 @@ takeovers: $(INSTALLED)
 
 faults: $(INSTALLED)
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
-	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile tests/faults
+	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
