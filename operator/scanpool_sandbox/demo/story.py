@@ -13,7 +13,7 @@ from scanpool_sandbox.neighbor import Neighbor
 
 BURST = 300
 """Scans; 30 replicas' worth."""
-BACKLOG = 160
+BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = 3_500_000
