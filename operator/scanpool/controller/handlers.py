@@ -26,7 +26,7 @@ from scanpool.controller.duty import Duty
 from scanpool.controller.loops import Loops
 from scanpool.controller.reconcile import Reconciler
 from scanpool.kube.accounts import Accounts
-from scanpool.kube.api import KubeApi
+from scanpool.kube.api import KubeApi, NoClusterError
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.fence import Fence
 from scanpool.kube.leases import Leases
@@ -84,7 +84,11 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     async def start(memo: kopf.Memo, **_: Any) -> None:
         _end_in_time()
         memo.parts = AsyncExitStack()
-        memo.loops = await memo.parts.enter_async_context(running(settings))
+        try:
+            memo.loops = await memo.parts.enter_async_context(running(settings))
+        except (NoClusterError, OSError) as error:
+            # No configuration, or a port that is taken: trying again in this process mends neither.
+            raise kopf.PermanentError(str(error)) from error
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(memo: kopf.Memo, **_: Any) -> None:

@@ -104,7 +104,7 @@ def _key(body: Json) -> Key:
 
 def _parsed(model: type[Parsed], body: Json, file: str) -> Parsed:
     try:
-        return model.model_validate(body)
+        return model.model_validate(_without_nulls(body))
     except ValidationError as error:
         namespace, name = _key(body)
         wrong = "; ".join(
@@ -113,6 +113,13 @@ def _parsed(model: type[Parsed], body: Json, file: str) -> Parsed:
         )
         told = f"{file}: {body.get('kind')} {namespace}/{name} is not valid: {wrong}"
         raise UnreadableError(told) from None
+
+
+def _without_nulls(body: Any) -> Any:
+    """Return an object without what is null: to the API server that is not there."""
+    if isinstance(body, Mapping):
+        return {name: _without_nulls(one) for name, one in body.items() if one is not None}
+    return [_without_nulls(one) for one in body] if isinstance(body, list) else body
 
 
 def _secret_texts(secret: Json) -> dict[str, str]:

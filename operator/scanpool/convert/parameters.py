@@ -98,10 +98,10 @@ def _variable(
         if one.get("name") != variable:
             continue
         secret = _at(one, "valueFrom", "secretKeyRef")
-        if secret:
+        if {"name", "key"} <= secret.keys():
             return _in_secret(namespace, secret["name"], secret["key"], given)
         plain = _at(one, "valueFrom", "configMapKeyRef")
-        if plain:
+        if {"name", "key"} <= plain.keys():
             texts = given.config_maps.get((namespace, plain["name"]), {})
             return None, texts.get(plain["key"])
         return None, None if one.get("value") is None else str(one["value"])

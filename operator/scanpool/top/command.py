@@ -153,7 +153,10 @@ def _none(namespace: str | None) -> str:
 
 
 def _interval(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds") from None
     if not LEAST_INTERVAL_SECONDS <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"it has to be {LEAST_INTERVAL_SECONDS:g} at least")
     return seconds

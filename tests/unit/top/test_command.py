@@ -120,9 +120,10 @@ def test_an_api_server_that_is_away(
 
 
 @pytest.mark.parametrize("interval", ["0", "0.5", "nan", "inf", "soon", "-1"])
-def test_an_interval_that_makes_no_sense(interval: str) -> None:
+def test_an_interval_that_makes_no_sense(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["top", "--interval", interval])
+    assert "_interval" not in capsys.readouterr().err
 
 
 class StoppedError(Exception):
