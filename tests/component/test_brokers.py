@@ -30,7 +30,7 @@ class Watch:
 
     def __init__(self, url: str) -> None:
         self._clients = HttpClients()
-        self._brokers = Brokers(self._clients, SharedReads(time.time), time.time)
+        self._brokers = Brokers(self._clients, SharedReads(time.time), lambda *_: None, time.time)
         self.access = Access(url, VHOST)
 
     async def depths(self, *names: str) -> Reading[SeenQueues]:

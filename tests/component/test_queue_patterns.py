@@ -55,7 +55,7 @@ async def clients() -> AsyncIterator[HttpClients]:
 
 @pytest.fixture
 def broker(vhost, clients) -> Any:
-    brokers = Brokers(clients, SharedReads(time.time), time.time)
+    brokers = Brokers(clients, SharedReads(time.time), lambda *_: None, time.time)
     return brokers.get(Access(vhost.management_url, vhost.name))
 
 

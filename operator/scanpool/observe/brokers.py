@@ -12,6 +12,7 @@ from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
 from scanpool.observe import broker_history, patterns, queue_belief
 from scanpool.observe.broker_history import Counts, History, Leaders
+from scanpool.observe.noted import Note, noted
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
 from scanpool.sources import broker_state, management, matching
@@ -36,11 +37,15 @@ class SeenQueues(NamedTuple):
 
 
 class Brokers:
-    """All of them, by how they are reached; forgotten when nobody has asked for them for long."""
+    """All of them, by how they are reached; forgotten when nobody has asked for them for long.
 
-    def __init__(self, http: HttpClients, shared: SharedReads, clock: Clock) -> None:
+    `note` is told of each read.
+    """
+
+    def __init__(self, http: HttpClients, shared: SharedReads, note: Note, clock: Clock) -> None:
         self._http = http
         self._shared = shared
+        self._note = note
         self._clock = clock
         self._brokers: dict[Access, tuple[Broker, float]] = {}
 
@@ -54,20 +59,24 @@ class Brokers:
         }
         place = access.place
         known = self._brokers.get(place)
-        broker = Broker(self._http, self._shared, place, self._clock) if known is None else known[0]
+        broker = self._new(place) if known is None else known[0]
         broker.ask_with(access.token)
         self._brokers[place] = (broker, now)
         return broker
+
+    def _new(self, place: Access) -> "Broker":
+        return Broker(self._http, self._shared, self._note, place, self._clock)
 
 
 class Broker:
     """A virtual host of a broker, as the management API shows it."""
 
     def __init__(
-        self, http: HttpClients, shared: SharedReads, access: Access, clock: Clock
+        self, http: HttpClients, shared: SharedReads, note: Note, access: Access, clock: Clock
     ) -> None:
         self._http = http.get(access.ca_pem, access.identity, access.server_name)
         self._shared = shared
+        self._note = note
         self._access = access
         self._hosts = list(hosts(access.url))
         self._clock = clock
@@ -247,7 +256,8 @@ class Broker:
         failures: list[Unavailable] = []
         for host in tuple(self._hosts):
             access = self._access.at(host)
-            found = await reading(read)(self._http, access, *asked, clock=self._clock)
+            ask = partial(reading(read), self._http, access, *asked, clock=self._clock)
+            found = await noted(self._note, management.SOURCE, ask)
             if isinstance(found, Available) or found.reason not in WORTH_ANOTHER_HOST:
                 self._hosts.remove(host)
                 self._hosts.insert(0, host)

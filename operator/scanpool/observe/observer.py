@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from scanpool.kube.cluster import Cluster
@@ -29,6 +28,7 @@ from scanpool.models.spec import PoolSpec
 from scanpool.models.units import Clock
 from scanpool.observe import queue_belief
 from scanpool.observe.brokers import Brokers, SeenQueues
+from scanpool.observe.noted import Note, noted
 from scanpool.observe.secrets import Secrets
 from scanpool.observe.shared_reads import SharedReads
 from scanpool.sources import amqp, openai_admin, probe, prometheus
@@ -63,8 +63,6 @@ REFUSED = frozenset(
         Reason.TLS_FAILED,
     }
 )
-
-Note = Callable[[str, float, str | None], None]
 
 
 class _Named(Protocol):
@@ -112,7 +110,7 @@ class Observer:
         self._clock = clock
         self._shared = SharedReads(clock)
         self._secrets = Secrets(cluster, self._shared, clock)
-        self._brokers = Brokers(http, self._shared, clock)
+        self._brokers = Brokers(http, self._shared, note, clock)
         # By the names of `PoolSpec.readings`, which are the fields of an Observation.
         self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
             "queues": self._depths,
@@ -282,23 +280,20 @@ class Observer:
     ) -> Reading[T]:
         """Read a source, unless it was asked the same less than `age` seconds ago."""
         read = partial(source, *asked, clock=self._clock)
-        return await self._shared.get((source, *asked), age, partial(self._noted, source, read))
+        note = partial(noted, self._note, _kind(source), read)
+        return await self._shared.get((source, *asked), age, note)
 
     async def _read_in_thread(
         self, age: float, source: Callable[..., Reading[T]], *asked: Hashable
     ) -> Reading[T]:
         read = partial(in_thread, self._executor, source, *asked, clock=self._clock)
-        return await self._shared.get((source, *asked), age, partial(self._noted, source, read))
+        note = partial(noted, self._note, _kind(source), read)
+        return await self._shared.get((source, *asked), age, note)
 
-    async def _noted(
-        self, source: Callable[..., Any], read: Callable[[], Awaitable[Reading[T]]]
-    ) -> Reading[T]:
-        began = monotonic()
-        found = await read()
-        kind = source.__module__.rpartition(".")[2]
-        failure = found.reason if isinstance(found, Unavailable) else None
-        self._note(kind, monotonic() - began, failure)
-        return found
+
+def _kind(source: Callable[..., Any]) -> str:
+    """Return what the metrics call a source: its module."""
+    return source.__module__.rpartition(".")[2]
 
 
 async def _text(secrets: Secrets, namespace: str, ref: SecretKeyRef) -> str | None:

@@ -167,7 +167,10 @@ class Sources:
             return answered
 
         is_async = inspect.iscoroutinefunction(real)
-        monkeypatch.setattr(f"scanpool.sources.{name}", answer_in_time if is_async else answer)
+        stand_in: Callable[..., Any] = answer_in_time if is_async else answer
+        # By its module a source is known in the metrics.
+        stand_in.__module__ = real.__module__
+        monkeypatch.setattr(f"scanpool.sources.{name}", stand_in)
 
     def count(self, name: str) -> int:
         return len(self.calls.get(name, []))
@@ -195,8 +198,18 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
+def notes() -> list[tuple[str, str | None]]:
+    """What was told of reads: the kind of each source, and the reason if it failed."""
+    return []
+
+
+@pytest.fixture
 async def observer(
-    cluster: FakeCluster, sources: Sources, executor: ThreadPoolExecutor, clock: Clock
+    cluster: FakeCluster,
+    sources: Sources,
+    executor: ThreadPoolExecutor,
+    notes: list[tuple[str, str | None]],
+    clock: Clock,
 ) -> Any:
     assert sources
     made = Observer(
@@ -204,7 +217,7 @@ async def observer(
         cast("Any", cluster),
         cast("Any", FakeHttpClients()),
         executor,
-        lambda *_: None,
+        lambda kind, _, reason: notes.append((kind, reason)),
         clock,
     )
     yield made
@@ -445,12 +458,31 @@ async def test_a_host_that_is_not_allowed_is_not_asked(
 ) -> None:
     http = FakeHttpClients()
     http.allowed = AllowedHosts((pattern,))
-    observer = Observer(cast("Any", cluster), cast("Any", http), executor, clock)
+    fake = cast("Any", cluster)
+    observer = Observer(fake, fake, cast("Any", http), executor, lambda *_: None, clock)
     observation = await observer.observe("scan", spec, TARGET, PROBE_AGE)
     await observer.close()
 
     assert getattr(observation, reading).reason is Reason.HOST_NOT_ALLOWED
     assert sources.count(source) == 0
+
+
+async def test_each_read_of_a_source_is_told_of(
+    observer: Observer, sources: Sources, notes: list[tuple[str, str | None]]
+) -> None:
+    sources.answers["management.read_queues"] = unseen(Reason.BROKER_UNREACHABLE)
+
+    await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+    await observer.observe("scan", pool(rabbitmq=by_amqp()), TARGET, PROBE_AGE)
+
+    told = {kind: {reason for of, reason in notes if of == kind} for kind, _ in notes}
+    assert told == {
+        "management": {None, Reason.BROKER_UNREACHABLE},
+        "amqp": {None},
+        "probe": {None},
+        "openai_admin": {None},
+        "prometheus": {None},
+    }
 
 
 async def test_amqp_never_stands_in_for_a_management_api_that_fails(
