@@ -46,15 +46,16 @@ def NEVER(_new: object, _old: object, _around: Around) -> bool:  # noqa: N802
 def OF_LIMIT(new: float | None, old: float | None, around: Around) -> bool:  # noqa: N802
     """Take for noise what is small beside the token limit."""
     llm = around.new_status.llm
-    return _are_near(new, old, RATE_SHARE * ((llm and llm.limit_tokens_per_minute) or 0))
+    return are_near(new, old, RATE_SHARE * ((llm and llm.limit_tokens_per_minute) or 0))
 
 
 def of_itself(share: float) -> Same:
     """Take for noise what is small beside the old value."""
-    return lambda new, old, _: _are_near(new, old, share * abs(old or 0))
+    return lambda new, old, _: are_near(new, old, share * abs(old or 0))
 
 
-def _are_near(new: float | None, old: float | None, distance: float) -> bool:
+def are_near(new: float | None, old: float | None, distance: float) -> bool:
+    """Tell whether two values are no further apart than that; one that is unknown is near none."""
     return new is old if new is None or old is None else abs(new - old) <= distance
 
 

@@ -22,9 +22,11 @@ from scanpool.models.figures import (
     NEVER,
     OF_ITSELF,
     OF_LIMIT,
+    RATE_SHARE,
     Around,
     Figure,
     Noise,
+    are_near,
     figure,
     of_itself,
     shown,
@@ -45,6 +47,8 @@ CALLS_SHARE = 0.25
 # Confidence grows by itself while a pool learns: a person cares for a guess, a first and a sure
 # figure.
 CONFIDENCE_STEP_PERCENT = 25
+# The most of one pool, every ten seconds. An idle key would else have another figure at each.
+PROBES_PER_MINUTE = 6
 RATE_CEILINGS = frozenset({"tokens", "requests"})
 
 
@@ -54,6 +58,12 @@ def _zone_is_same(new: Zone | None, old: Zone | None, around: Around) -> bool:
         return new is old
     used = (around.new.used_tokens_per_minute, around.old.used_tokens_per_minute)
     return new is old or OF_LIMIT(*used, around)
+
+
+def _requests_are_same(new: int | None, old: int | None, around: Around) -> bool:
+    """Leave what is small beside the limit, or no more than the operator's own probes make."""
+    noise = max(PROBES_PER_MINUTE, RATE_SHARE * (around.new.requests_per_minute_limit or 0))
+    return OF_ITSELF(new, old, around) or are_near(new, old, noise)
 
 
 def _backoff_is_same(new: int | None, old: int | None, around: Around) -> bool:
@@ -183,7 +193,7 @@ class LlmStatus(Model):
     tokens_per_replica_source: CostSource | None = None
     requests_per_minute_limit: Tokens | None = figure("rpm_limit", RPM, "requestLimit")
     """Request limit, per minute."""
-    requests_per_minute_used: Rate | None = figure("rpm_used", RPM, "requests", OF_ITSELF)
+    requests_per_minute_used: Rate | None = figure("rpm_used", RPM, "requests", _requests_are_same)
     """Requests made on the key, per minute."""
     rate_limited_per_minute: Rate | None = figure(
         "rate_limited_per_minute", PER_MINUTE, "rateLimited", OF_ITSELF

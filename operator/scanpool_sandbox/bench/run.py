@@ -15,8 +15,8 @@ from scanpool_sandbox.processes import ChildProcess
 
 START_SECONDS = 600.0
 """For all pods, and for all first decisions."""
-SETTLE_SECONDS = 60.0
-"""After the start: figures that are averaged over a minute come to rest."""
+SETTLE_SECONDS = 90.0
+"""After the start: figures that are averaged over a minute come to rest, some ticks after it."""
 IMAGE = "pause"
 WARM_SECONDS = 5.0
 

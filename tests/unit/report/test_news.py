@@ -157,7 +157,7 @@ def steps(demand: int, bounds: int = 3, *, reason: str = "words") -> tuple[StepS
             id="the-edge-of-a-zone",
         ),
         pytest.param({"llm": llm(tokens_per_replica_minute=540_000)}, id="cost-by-a-tenth"),
-        pytest.param({"llm": llm(requests_per_minute_used=460)}, id="requests-by-a-tenth"),
+        pytest.param({"llm": llm(requests_per_minute_used=700)}, id="requests-by-2%-of-the-limit"),
         pytest.param({"llm": llm(observed_at="2026-01-28T06:00:00Z")}, id="time-of-reading"),
         pytest.param(
             {"ceilings": {"tokens": 5, "requests": 19, "memory": 6}},
@@ -219,6 +219,25 @@ def test_noise_is_no_news(changes: dict[str, Any]) -> None:
     assert not is_news(status(), status(**changes))
 
 
+@pytest.mark.parametrize(
+    ("limit", "was", "now", "is_told"),
+    [
+        pytest.param(None, 500, 550, False, id="a-tenth"),
+        pytest.param(None, 500, 551, True, id="more-than-a-tenth"),
+        pytest.param(None, 0, 6, False, id="what-probes-make"),
+        pytest.param(None, 1, 0, False, id="a-probe-that-is-counted-no-more"),
+        pytest.param(None, 0, 7, True, id="more-than-probes-make"),
+        pytest.param(60, 0, 6, False, id="beside-a-small-limit"),
+    ],
+)
+def test_requests_that_are_no_news(limit: int | None, was: int, now: int, *, is_told: bool) -> None:
+    old, new = (
+        llm(requests_per_minute_limit=limit, requests_per_minute_used=used) for used in (was, now)
+    )
+
+    assert is_news(status(llm=old), status(llm=new)) == is_told
+
+
 def test_the_words_of_a_probe_are_noise_whatever_the_limit() -> None:
     was = llm(limit_tokens_per_minute=None, probe_tokens_per_minute=26)
     now = llm(limit_tokens_per_minute=None, probe_tokens_per_minute=19)
@@ -268,6 +287,8 @@ def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
         pytest.param({"llm": llm(backoff_percent=70)}, id="back-off"),
         pytest.param({"llm": llm(quota=Quota.OPEN)}, id="breaker"),
         pytest.param({"llm": llm(tokens_per_replica_minute=560_000)}, id="cost"),
+        pytest.param({"llm": llm(requests_per_minute_used=701)}, id="requests"),
+        pytest.param({"llm": llm(requests_per_minute_used=None)}, id="requests-unknown"),
         pytest.param({"llm": llm(tokens_per_replica_source=CostSource.SPEC)}, id="cost-source"),
         pytest.param({"ceilings": {"tokens": 2, "requests": 20, "memory": 6}}, id="ceiling"),
         pytest.param({"ceilings": {"requests": 20, "memory": 6}}, id="ceiling-unknown"),
