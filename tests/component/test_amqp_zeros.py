@@ -76,7 +76,8 @@ async def test_a_quorum_queue_without_its_majority_is_not_empty(tmp_path: Path) 
         )
 
         clients = HttpClients()
-        observer = Observer(cast("Any", Cluster(url)), clients, executor, time.time)
+        fake = cast("Any", Cluster(url))
+        observer = Observer(fake, fake, clients, executor, lambda *_: None, time.time)
         spec = pool(
             rabbitmq=RabbitMQ(url_secret_ref=BROKER, vhost=VHOST, queues=tuple(map(queue, KINDS))),
             behavior=Behavior(scale_down=ScalingRules(stabilization_window_seconds=0)),
@@ -93,7 +94,7 @@ async def test_a_quorum_queue_without_its_majority_is_not_empty(tmp_path: Path) 
                 assert told.reason is Reason.QUEUE_DOWN
                 assert name in told.message
 
-            observation = await observer.observe("scan", spec, target(REPLICAS), 60.0)
+            observation = await observer.observe("scan", spec, target(REPLICAS), {})
             assert isinstance(observation.queues, Unavailable)
             made = think(spec, follow(observation, REPLICAS), settled(REPLICAS), time.time())
             assert made.decision.desired == REPLICAS

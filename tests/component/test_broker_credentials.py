@@ -128,10 +128,11 @@ async def observing(texts: dict[str, str]) -> AsyncIterator[Any]:
     """Yield what reads the queues of a pool with these Secrets, as an operator does."""
     cluster, clients = Cluster(texts), HttpClients()
     with ThreadPoolExecutor(1) as executor:
-        observer = Observer(cast("Any", cluster), clients, executor, time.time)
+        fake = cast("Any", cluster)
+        observer = Observer(fake, fake, clients, executor, lambda *_: None, time.time)
 
         async def look(**rabbitmq: Any) -> Reading[Any]:
-            observation = await observer.observe("scan", spec(**rabbitmq), target(1), 60.0)
+            observation = await observer.observe("scan", spec(**rabbitmq), target(1), {})
             return observation.queues
 
         try:

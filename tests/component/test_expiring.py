@@ -94,11 +94,11 @@ async def test_a_backlog_is_told_of_before_the_shortest_time_to_live_takes_it(
     arguments = {} if argument is None else {"x-message-ttl": argument}
     with filled(vhost.amqp_url, arguments, waiting) as work, ThreadPoolExecutor(1) as executor:
         cluster = cast("Any", Cluster(vhost.management_url))
-        observer = Observer(cluster, clients, executor, time.time)
+        observer = Observer(cluster, cluster, clients, executor, lambda *_: None, time.time)
 
         async def told() -> ConditionState | None:
             work()
-            observation = await observer.observe("scan", spec, target(1), 60.0)
+            observation = await observer.observe("scan", spec, target(1), {})
             made = think(spec, observation, settled(1, time.time()), time.time())
             known = made.signals.expiries
             # The policy and the pace show some seconds later.

@@ -66,11 +66,12 @@ async def test_a_response_is_charged_its_text_and_images_where_that_is_more(open
 
     answer = await post(server, "/v1/responses", body)
 
-    assert answer.json()["usage"] == {
-        "input_tokens": 1_085,
-        "output_tokens": 0,
-        "total_tokens": 1_085,
-    }
+    usage = answer.json()["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (
+        1_085,
+        0,
+        1_085,
+    )
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer nope"}, {"Authorization": ""}])

@@ -210,10 +210,10 @@ async def test_tasks_that_wait_unacked_in_a_worker_count_once_or_not_at_all(
             work.basic_publish("", name, b"in an hour")
         work.connection.process_data_events()
         cluster = cast("Any", Cluster(vhost.management_url))
-        observer = Observer(cluster, clients, executor, time.time)
+        observer = Observer(cluster, cluster, clients, executor, lambda *_: None, time.time)
 
         async def held() -> Any:
-            observation = await observer.observe("scan", spec, target(1), 60.0)
+            observation = await observer.observe("scan", spec, target(1), {})
             found = backlog(spec, observation, 1)
             if found is None or observation.queue_gaps or found.queues[0].unacked != 40:
                 return None

@@ -31,14 +31,19 @@ def told() -> set[tuple[str, str, str]]:
     found = set()
     for group, resources, verbs, *_ in rows("What each right is for"):
         name = "" if group == CORE else CODE.findall(group)[0]
-        found |= set(product([name], CODE.findall(resources), verbs.split(", ")))
+        bare = re.sub(r" of `.*", "", verbs)
+        found |= set(product([name], CODE.findall(resources), re.split(r"[,;] ", bare)))
     return found
 
 
 def granted() -> set[tuple[str, str, str]]:
-    role: dict[str, Any] = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+    roles: list[dict[str, Any]] = [
+        yaml.safe_load((ROOT / "manifests/base" / name).read_text())
+        for name in ("clusterrole.yaml", "lease-role.yaml")
+    ]
     return {
         grant
+        for role in roles
         for rule in role["rules"]
         for grant in product(rule["apiGroups"], rule["resources"], rule["verbs"])
     }
