@@ -198,7 +198,16 @@ def _followed(scaled: ScaledObject, given: Given, notes: Notes) -> list[_Followe
 
 
 def _compare(trigger: Trigger, where: str, notes: Notes) -> None:
-    """Say what a trigger has that a queue of a pool has not."""
+    """Say what a trigger has that a queue of a pool has not.
+
+    Raises:
+        RefusedError: if KEDA refuses it, too.
+
+    """
+    if trigger.metric_type == "Utilization":
+        raise RefusedError(
+            f"{where} has metricType Utilization, which KEDA has for CPU and memory only"
+        )
     if trigger.metric_type == "Value":
         notes.warn(
             QUEUES,

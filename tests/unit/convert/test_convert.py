@@ -407,6 +407,10 @@ def test_what_a_person_has_to_do_is_asked_for(objects: tuple[Json, ...], words: 
             scaled_object(depth("orders", "10", protocol="stomp")), "neither http", id="stomp"
         ),
         pytest.param(
+            scaled_object({**PLAIN, "metricType": "Utilization"}), "metricType Utilization",
+            id="a share of nothing",
+        ),
+        pytest.param(
             scaled_object(PLAIN, minReplicaCount=5, maxReplicaCount=2),
             "minReplicas must not be larger", id="more at least than at most",
         ),
