@@ -1,5 +1,6 @@
 """Two processes on one pool: the one that leads acts, and the other knows all that it has to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
@@ -81,8 +82,10 @@ class Process:
     async def read_target(self, *_: str) -> Reading[Target]:
         return seen(target(self.world.replicas))
 
-    async def observe(self, _: str, spec: PoolSpec, there: Target, age: float) -> Observation:
-        self.probe_ages.append(age)
+    async def observe(
+        self, _: str, spec: PoolSpec, there: Target, ages: Mapping[str, float]
+    ) -> Observation:
+        self.probe_ages += ages.values()
         seen_now = replace(observe(there.replicas, self.world.messages), target=there)
         if spec.llm is None:
             return seen_now
@@ -93,8 +96,8 @@ class Process:
             provider=seen(self.provider, self.answered_at),
         )
 
-    async def read_key(self, _: str, __: Llm | None) -> str | None:
-        return None
+    async def read_keys(self, _: str, __: Llm) -> Mapping[str, str]:
+        return {}
 
     async def scale(self, _: str, __: str, current: int, desired: int) -> None:
         assert self.world.replicas == current

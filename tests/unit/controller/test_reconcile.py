@@ -30,7 +30,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.kube.cluster import Happening, Object
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.fallback import Fallback
-from scanpool.models.llm import Llm
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
@@ -528,11 +528,11 @@ async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
 async def test_a_key_that_another_shard_uses_is_named_and_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def read_key(*_: Any) -> str:
-        return "sk-the-key"
+    async def read_keys(*_: Any) -> dict[str, str]:
+        return {ONLY: "sk-the-key"}
 
     world = World(observe(2, 20, provider=seen(ProviderState())))
-    monkeypatch.setattr(world, "read_key", read_key)
+    monkeypatch.setattr(world, "read_keys", read_keys)
 
     shards = await ticked_in_a_shard(world, "scanpool-b", "scanpool-c")
 
@@ -551,11 +551,11 @@ async def test_a_key_that_another_shard_uses_is_named_and_never_shown(
 async def test_where_there_are_no_shards_there_is_no_condition_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def read_key(*_: Any) -> str:
-        return "sk-the-key"
+    async def read_keys(*_: Any) -> dict[str, str]:
+        return {ONLY: "sk-the-key"}
 
     world = World(observe(2, 20, provider=seen(ProviderState())))
-    monkeypatch.setattr(world, "read_key", read_key)
+    monkeypatch.setattr(world, "read_keys", read_keys)
     await ticked_in_a_shard(world, "scanpool-b")
     before = world.body["status"]
 

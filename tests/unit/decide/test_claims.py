@@ -57,10 +57,12 @@ def claimed(
 
 
 def test_a_claim_is_what_the_pool_would_have_without_the_limits_that_are_shared() -> None:
-    """20 by the queues, 5 by the policies: of these 3 fit, and it is about to have them."""
+    """20 by the queues, 10 at most, 5 by the policies: 3 fit, and it is about to have them."""
     found = claimed(1, 200)
 
-    assert replace(found, needs={}) == Claim("scan/pool", 3, 2, wanted=5, held=3, needs={})
+    assert replace(found, needs={}) == Claim(
+        "scan/pool", 3, 2, wanted=5, held=3, needs={}, wanted_lately=10
+    )
     assert set(found.needs) == {Unit.TOKENS}
     assert found.needs[Unit.TOKENS].per_replica == 500_000
     assert found.needs[Unit.TOKENS].plan == 1_700_000

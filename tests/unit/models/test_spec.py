@@ -626,7 +626,7 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
     """A newer CRD must not stop an older operator."""
     newer = deepcopy(FULL)
     newer["weight"] = 3
-    newer["rabbitmq"]["queues"][0]["operation"] = "sum"
+    newer["rabbitmq"]["queues"][0]["urgency"] = "high"
     newer["llm"]["usage"]["prometheus"]["headers"] = {"X-Scope-OrgID": "scan"}
 
     assert PoolSpec.model_validate(newer) == PoolSpec.model_validate(FULL)

@@ -4,6 +4,7 @@ import json
 import logging
 import ssl
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from pika.exceptions import (
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
 )
+from urllib3 import HTTPResponse
 
 from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import Prometheus, Provider
@@ -192,8 +194,8 @@ def test_in_what_prometheus_says(status: int, monkeypatch: pytest.MonkeyPatch) -
         assert request.headers["Authorization"] == f"Bearer {SECRET}"
         response = requests.Response()
         response.status_code = status
-        response._content = json.dumps({"error": f"bad {SECRET}"}).encode()
-        response._content_consumed = True
+        body = BytesIO(json.dumps({"error": f"bad {SECRET}"}).encode())
+        response.raw = HTTPResponse(body, status=status, preload_content=False)
         return requests.hooks.dispatch_hook("response", request.hooks, response)
 
     monkeypatch.setattr(requests.Session, "send", get)
