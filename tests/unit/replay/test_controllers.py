@@ -232,7 +232,7 @@ def test_an_operator_that_starts_again_knows_no_claims_and_probes_anew() -> None
     operator.probe(pipeline, 60.0)
     assert len(operator.peers("two", 0.0).claims) == 1
     operator.forget()
-    assert operator.peers("two", 0.0) == Peers("two", {ONLY: ()})
+    assert operator.peers("two", 0.0) == Peers("two", {ONLY: {ONLY: ()}})
     operator.probe(pipeline, 60.0)
     (probe,) = (one for one in pipeline.provider.accounts if one.caller is Caller.PROBE)
     assert probe.calls == 2
