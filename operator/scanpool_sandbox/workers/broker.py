@@ -9,9 +9,14 @@ from kombu import Exchange, Queue
 
 from scanpool_sandbox.workers.acknowledging import AcknowledgeAtOnce
 
-PUBLISH_RETRY = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.5, "interval_max": 2.0}
-"""Seconds. A broker that restarts is away for longer: a task that cannot publish goes back to its
-queue, by the end of its connection at the latest."""
+PUBLISH_RETRY = {
+    "max_retries": 60,
+    "interval_start": 0.1,
+    "interval_step": 0.5,
+    "interval_max": 2.0,
+}
+"""Seconds: two minutes in all, longer than a broker takes to restart. For Celery a step that is
+done and cannot publish the next one has failed, and the scan would end there."""
 
 
 @dataclass(frozen=True, slots=True)
