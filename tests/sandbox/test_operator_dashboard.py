@@ -10,7 +10,7 @@ import pytest
 
 from promql import alert_rules, without_comparison
 from sandbox.patience import until
-from sandbox.scene import KEY, MODEL, PROVIDER, Scene, llm, open_scene
+from sandbox.scene import API_KEY, KEY, MODEL, PROVIDER, Scene, llm, management, open_scene
 from scanpool.dashboard.grafana import dashboard
 from scanpool_sandbox.openai_provider import Latency
 from scanpool_sandbox.openai_server import OpenAIServer
@@ -21,7 +21,15 @@ FIRST, SECOND = "scan-worker", "chat-worker"
 SCRAPED_EVERY_SECOND = "10s"
 """What Grafana takes for $__rate_interval there, and more."""
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-QUICK = replace(PROVIDER, latency=Latency(median_seconds=0.01))
+OTHER_MODEL = "gpt-5.2-mini"
+OTHER_KEYS = ("sk-one", "sk-two")
+"""Of a pool of several limits, the first of which has two keys."""
+QUICK = replace(
+    PROVIDER,
+    latency=Latency(median_seconds=0.01),
+    api_keys=(*PROVIDER.api_keys, *OTHER_KEYS),
+    models=(MODEL, OTHER_MODEL),
+)
 SOME_TOKENS, ALL_TOKENS = 50_000, PROVIDER.tokens_per_minute
 """Those of a call that may go through, and those of one that is refused right after it: the bucket
 takes 1.5 s to fill again."""
@@ -34,6 +42,7 @@ class Watched:
         self, scene: Scene, server: OpenAIServer, prometheus_url: str, http: httpx.Client
     ) -> None:
         self._scene = scene
+        self.namespaces = [scene.namespace]
         self._server = server
         self._http = http
         self._url = prometheus_url
@@ -41,6 +50,10 @@ class Watched:
     @property
     def namespace(self) -> str:
         return self._scene.namespace
+
+    @property
+    def base_url(self) -> str:
+        return self._server.base_url
 
     def work(self) -> None:
         """Work off a message and call the provider for it; another call is refused."""
@@ -52,7 +65,7 @@ class Watched:
     def ask(self, expression: str) -> list[dict[str, str]]:
         """Return the labels of what a query finds."""
         values = {
-            "$namespace": self._scene.namespace,
+            "$namespace": "|".join(self.namespaces),
             "$pool": ".*",
             "$__rate_interval": SCRAPED_EVERY_SECOND,
         }
@@ -91,6 +104,31 @@ def watched(stage, rabbitmq, background, tmp_path_factory) -> Iterator[Watched]:
             yield Watched(scene, server, prometheus.url, http)
 
 
+@pytest.fixture
+def several(stage, rabbitmq, watched) -> Iterator[None]:
+    """A pool of two limits in a namespace of its own, as its keys are."""
+    url = watched.base_url
+    with open_scene(stage, rabbitmq) as scene:
+        refs = []
+        for text in OTHER_KEYS:
+            scene.create_secret(text, **{API_KEY: text})
+            refs.append({"name": text, "key": API_KEY})
+        keyed = {**llm(url), "name": "keyed", "apiKeySecretRefs": refs}
+        del keyed["apiKeySecretRef"]
+        plain = {**llm(url, model=OTHER_MODEL), "name": "plain"}
+        plain["apiKeySecretRef"] = refs[0]
+        costs = [{"llm": name, "perMessage": 1_000} for name in ("keyed", "plain")]
+        rabbitmq_of = management(FIRST)
+        del rabbitmq_of["queues"][0]["tokensPerMessage"]
+        rabbitmq_of["queues"][0]["tokens"] = costs
+        scene.queues.publish(FIRST, 10)
+        scene.create_deployment(FIRST)
+        scene.create_pool(FIRST, FIRST, rabbitmq=rabbitmq_of, llms=[keyed, plain])
+        watched.namespaces.append(scene.namespace)
+        yield
+        watched.namespaces.remove(scene.namespace)
+
+
 def dashboard_queries() -> Mapping[str, tuple[str, str]]:
     """Return every query with its legend, by its panel's title and its letter."""
     return {
@@ -115,7 +153,10 @@ def wait_for_data(watched: Watched, queries: Mapping[str, str]) -> dict[str, Any
     return found
 
 
-def test_every_query_of_the_dashboard_finds_data_and_what_its_legend_names(watched) -> None:
+def test_every_query_of_the_dashboard_finds_data_and_what_its_legend_names(
+    watched, several
+) -> None:
+    del several
     queries = dashboard_queries()
     found = wait_for_data(watched, {name: query for name, (query, _) in queries.items()})
     for name, (_, legend) in queries.items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -197,6 +198,16 @@ def test_kubectl_explains_the_spec(capped) -> None:
     assert "ScaleToZero keeps messages waiting in the queue" in explained
 
 
+def cells(head: str, row: str) -> dict[str, str]:
+    """Return what stands below each heading, also where that is nothing."""
+    starts = [found.start() for found in re.finditer(r"\S+", head)]
+    ends = [*starts[1:], None]
+    return {
+        head[start:end].strip(): row[start:end].strip()
+        for start, end in zip(starts, ends, strict=True)
+    }
+
+
 def test_kubectl_and_explain_tell_why(capped) -> None:
     scene, _ = capped
     scene.wait_condition(NAME, "Ready", "True")
@@ -215,7 +226,8 @@ def test_kubectl_and_explain_tell_why(capped) -> None:
     ]  # fmt: skip
 
     head, row = kubectl(*at, "get", "scanpool", NAME, "-o", "wide").splitlines()
-    wide = dict(zip(head.split(), row.split(), strict=True))
+    wide = cells(head, row)
+    assert wide["LLM"] == ""
     assert (wide["MIN"], wide["MAX"], wide["TOKEN-CEILING"]) == ("1", "10", "2")
     assert (wide["MEMORY"], wide["REASON"]) == ("64Mi", "Reconciled")
     assert int(wide["REQUEST-CEILING"]) > 2
