@@ -17,7 +17,7 @@ from itertools import groupby
 
 from scanpool.decide import sharing
 from scanpool.decide.sharing import Entitlement
-from scanpool.models.claims import Claim, Need, Unit
+from scanpool.models.claims import Claim, Unit
 
 Shares = Mapping[str, Mapping[Unit, float]]
 """By key, the share of the pool's limit in each unit that is this key's."""
@@ -50,7 +50,7 @@ def entitlement(unit: Unit, me: Claim, peers: OnKeys, shares: Shares) -> Entitle
 
 def of_key(claim: Claim, share: Mapping[Unit, float]) -> Claim:
     """Return what a pool claims of one of its keys."""
-    needs = {unit: _times(need, share[unit]) for unit, need in claim.needs.items() if unit in share}
+    needs = {unit: need.times(share[unit]) for unit, need in claim.needs.items() if unit in share}
     return replace(claim, needs=needs)
 
 
@@ -70,33 +70,9 @@ def _added(claims: Iterable[Claim]) -> Claim:
         lambda one, other: replace(
             one,
             needs={
-                unit: _plus(need, other.needs[unit]) if unit in other.needs else need
+                unit: need.plus(other.needs[unit]) if unit in other.needs else need
                 for unit, need in {**other.needs, **one.needs}.items()
             },
         ),
         claims,
-    )
-
-
-def _times(need: Need, share: float) -> Need:
-    return Need(
-        need.per_replica * share,
-        need.own * share,
-        need.plan * share,
-        need.keep * share,
-        need.others * share,
-        need.factor,
-        need.most * share,
-    )
-
-
-def _plus(one: Need, other: Need) -> Need:
-    return Need(
-        one.per_replica + other.per_replica,
-        one.own + other.own,
-        one.plan + other.plan,
-        one.keep + other.keep,
-        one.others + other.others,
-        min(one.factor, other.factor),
-        one.most + other.most,
     )

@@ -1,7 +1,7 @@
 """What pools on one key and model ask of the limit that they share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 
@@ -45,6 +45,34 @@ class Need:
     most: float = inf
     spare: float = 0.0
     is_full: bool = False
+
+    def times(self, share: float) -> "Need":
+        """Return what of it concerns a part of the limit."""
+        return replace(
+            self,
+            per_replica=self.per_replica * share,
+            own=self.own * share,
+            plan=self.plan * share,
+            keep=self.keep * share,
+            others=self.others * share,
+            most=self.most * share,
+            spare=self.spare * share,
+        )
+
+    def plus(self, other: "Need") -> "Need":
+        """Return what two parts of a limit come to together."""
+        return replace(
+            self,
+            per_replica=self.per_replica + other.per_replica,
+            own=self.own + other.own,
+            plan=self.plan + other.plan,
+            keep=self.keep + other.keep,
+            others=self.others + other.others,
+            factor=min(self.factor, other.factor),
+            most=self.most + other.most,
+            spare=self.spare + other.spare,
+            is_full=self.is_full and other.is_full,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Pools that share only some of the keys: no limit counts twice, and none is given up."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from math import fsum
 
 import pytest
@@ -32,6 +32,20 @@ BOTH, ONE = of({A: 0.5, B: 0.5}), of({A: 1.0})
 
 def on(key: str, whole: Claim, shares: dict[str, dict[Unit, float]]) -> Claim:
     return key_sharing.of_key(whole, shares[key])
+
+
+@given(
+    figures=st.tuples(*[st.floats(0, 1e9)] * 7), factor=st.floats(0.1, 1), is_full=st.booleans(),
+    share=st.floats(0, 1),
+)  # fmt: skip
+def test_the_parts_of_a_need_come_to_all_of_it(
+    figures: tuple[float, ...], factor: float, is_full: bool, share: float
+) -> None:
+    """Whatever it says: what a part forgot, pools of one key would forget of all."""
+    *five, most, spare = figures
+    whole = Need(*five, factor, most, spare, is_full)
+    found = whole.times(share).plus(whole.times(1 - share))
+    assert astuple(found) == pytest.approx(astuple(whole))
 
 
 def test_a_pool_with_keys_of_its_own_has_all_of_them() -> None:
