@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from scanpool.kube.objects import Json, Placed, Workload, node, placed, workload
-from scanpool.models.observation import Node, Pod
+from scanpool.models.observation import Node
 
 At = tuple[str, str]
 """Namespace and name."""
@@ -87,20 +87,11 @@ class Pods:
         """Let go of one that is gone."""
         self._forget(at(obj))
 
-    def of(self, target: Workload) -> tuple[Pod, ...]:
-        """Return the pods that a Deployment selects and that stay."""
-        return tuple(one.pod for one in self._selected(target) if one.stays)
-
-    def draining(self, target: Workload) -> int:
-        """Return how many of the pods that a Deployment selects are going away."""
-        return sum(one.drains for one in self._selected(target))
-
-    def _selected(self, target: Workload) -> Iterator[Placed]:
+    def of(self, target: Workload) -> Iterator[Placed]:
+        """Return the pods that a Deployment selects, those that go away among them."""
         for key in sorted(self._candidates(target)):
             pod = self._kept[key]
-            if all(pod.labels.get(label) == value for label, value in target.must) and all(
-                rule.holds(pod.labels) for rule in target.rules
-            ):
+            if target.rules.selects(pod.labels):
                 yield pod
 
     def _candidates(self, target: Workload) -> set[At]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from kubernetes.utils.quantity import parse_quantity
 
+from scanpool.models.label_selector import LabelSelector, equal, expression
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
 from scanpool.models.units import epoch
 
@@ -26,27 +27,6 @@ STOPPED_CODES = frozenset({0, 143, 137})
 OOM_KILLED = "OOMKilled"
 
 
-class Requirement(NamedTuple):
-    """One expression of a label selector."""
-
-    key: str
-    operator: str
-    values: frozenset[str]
-
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether labels meet it; one of an operator that is not known is met by none."""
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-        return False
-
-
 class SecretText(NamedTuple):
     """One key of a Secret; `version` is another one after every write of the Secret."""
 
@@ -56,7 +36,7 @@ class SecretText(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is kept of a Deployment. `must` are the labels that its pods have at least."""
+    """What is kept of a Deployment. Its pods have the labels `must`: by them they are found."""
 
     namespace: str
     name: str
@@ -64,7 +44,7 @@ class Workload:
     replicas: int
     selector: str
     must: tuple[tuple[str, str], ...]
-    rules: tuple[Requirement, ...]
+    rules: LabelSelector
     template: PodTemplate
 
 
@@ -91,7 +71,10 @@ def workload(deployment: Json) -> Workload:
     """Return what is kept of a Deployment."""
     metadata, spec = deployment["metadata"], deployment["spec"]
     labels = spec["selector"].get("matchLabels", {})
-    rules = spec["selector"].get("matchExpressions", [])
+    rules = [equal(*label) for label in labels.items()] + [
+        expression(one["key"], one["operator"], one.get("values", []))
+        for one in spec["selector"].get("matchExpressions", [])
+    ]
     return Workload(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -99,10 +82,7 @@ def workload(deployment: Json) -> Workload:
         replicas=spec.get("replicas", DEFAULT_REPLICAS),
         selector=selector(spec["selector"]),
         must=tuple(labels.items()),
-        rules=tuple(
-            Requirement(one["key"], one["operator"], frozenset(one.get("values", [])))
-            for one in rules
-        ),
+        rules=LabelSelector(tuple(rules)),
         template=_template(spec["template"]["spec"]),
     )
 

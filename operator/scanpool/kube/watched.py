@@ -71,14 +71,15 @@ class Watched:
                 f"Deployment {namespace}/{name} does not exist: create it, or correct "
                 "spec.scaleTargetRef.name",
             )
+        there = tuple(self._pods.of(found))
         return self._seen(
             Target(
                 uid=found.uid,
                 replicas=found.replicas,
                 selector=found.selector,
                 template=found.template,
-                pods=self._pods.of(found),
-                draining=self._pods.draining(found),
+                pods=tuple(one.pod for one in there if one.stays),
+                draining=sum(one.drains for one in there),
             )
         )
 

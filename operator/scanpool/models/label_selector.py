@@ -1,7 +1,7 @@
-"""Label selectors as people write them: `team=scan,stage in (prod, test),!canary`. Pure."""
+"""Label selectors, as people write them (`team=scan,stage in (prod, test),!canary`) and objects."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # A name of at most 63 characters, behind a domain and a slash where there is one; values likewise.
@@ -20,7 +20,7 @@ class SelectorError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Requirement:
+class Requirement:
     """A label's value has to be one of `values`, or must not; None stands for having no value."""
 
     key: str
@@ -28,6 +28,7 @@ class _Requirement:
     wanted: bool
 
     def holds(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels meet it."""
         if self.values is None:
             return (self.key in labels) is self.wanted
         # An object without the label is in no set: `notin` and `!=` hold for it, as in Kubernetes.
@@ -38,7 +39,7 @@ class _Requirement:
 class LabelSelector:
     """Requirements that all have to hold; none: everything is selected."""
 
-    requirements: tuple[_Requirement, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Tell whether an object with these labels is selected."""
@@ -57,18 +58,36 @@ def parse(text: str) -> LabelSelector:
     return LabelSelector(tuple(_requirement(part.strip()) for part in COMMA.split(text)))
 
 
-def _requirement(text: str) -> _Requirement:
+def equal(key: str, value: str) -> Requirement:
+    """Return what one of an object's matchLabels asks for."""
+    return Requirement(key, frozenset({value}), wanted=True)
+
+
+def expression(key: str, operator: str, values: Iterable[str]) -> Requirement:
+    """Return what one of an object's matchExpressions asks for.
+
+    One of an operator that is not known is met by nothing.
+    """
+    match operator:
+        case "In" | "NotIn":
+            return Requirement(key, frozenset(values), wanted=operator == "In")
+        case "Exists" | "DoesNotExist":
+            return Requirement(key, None, wanted=operator == "Exists")
+    return Requirement(key, frozenset(), wanted=True)
+
+
+def _requirement(text: str) -> Requirement:
     if found := IS.fullmatch(text):
         key, operator, value = found.groups()
-        return _Requirement(key, frozenset({value}), wanted=operator != "!=")
+        return Requirement(key, frozenset({value}), wanted=operator != "!=")
     if found := AMONG.fullmatch(text):
         key, operator, listed = found.groups()
         values = [value.strip() for value in listed.split(",")]
         if all(re.fullmatch(VALUE, value) for value in values):
-            return _Requirement(key, frozenset(values), wanted=operator == "in")
+            return Requirement(key, frozenset(values), wanted=operator == "in")
     if found := EXISTS.fullmatch(text):
         negation, key = found.groups()
-        return _Requirement(key, None, wanted=not negation)
+        return Requirement(key, None, wanted=not negation)
     raise SelectorError(
         f"{text!r} is no requirement on a label: write key=value, key!=value, key in (a,b), "
         "key notin (a,b), key or !key, with commas between"

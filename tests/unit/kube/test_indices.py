@@ -39,7 +39,7 @@ def deployment(name: str = "worker", namespace: str = "scan", **selector: Any) -
 
 
 def names(pods: Pods, of: dict[str, Any]) -> list[str]:
-    return [one.name for one in pods.of(workload(of))]
+    return [one.pod.name for one in pods.of(workload(of)) if one.stays]
 
 
 LABELLED = {
