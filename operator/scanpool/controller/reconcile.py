@@ -71,8 +71,8 @@ class Reconciler:
         Returns the pool with the status that it now has, and the memory for its next tick; None
         before the first decision of this process.
         """
-        pool = replace(pool, status=_previous(pool))
         since = Since(_previous(pool), pool.generation)
+        pool = replace(pool, status=since.status)
         if isinstance(pool.spec, Unavailable):
             return await self._give_up(pool, since, pool.spec), memory
         spec = schedules.under(pool.spec, schedules.in_force(pool.spec, self._clock()))

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from scanpool.kube.api import KubeApi
+from scanpool.kube.api import MERGE_PATCH, KubeApi
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
 
 NAME = "scanpool-shards"
-MERGE_PATCH = "application/merge-patch+json"
 
 
 class Accounts:

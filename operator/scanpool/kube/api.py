@@ -41,6 +41,7 @@ DEFAULT_NAMESPACE = "default"
 LIST_SECONDS = 30.0
 # What the methods of the clients begin with, where it is not the verb itself.
 VERBS = {"read": "get"}
+MERGE_PATCH = "application/merge-patch+json"
 NOT_LEADING = (
     "this process does not hold the Lease (any more), and leaves the write to whoever does: see "
     "scanpool_leading"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube import objects
-from scanpool.kube.api import Json, KubeApi
+from scanpool.kube.api import MERGE_PATCH, Json, KubeApi
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
@@ -18,7 +18,6 @@ METRICS = ("metrics.k8s.io", "v1beta1")
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
 FROM_CACHE = "0"
 COMPONENT = "scanpool"
-MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 

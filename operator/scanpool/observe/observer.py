@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.watched import Watched
@@ -36,7 +36,7 @@ from scanpool.sources.broker_access import hosts
 from scanpool.sources.failures import SourceError, reading
 from scanpool.sources.http import HttpClients
 from scanpool.sources.prometheus_session import FIELD
-from scanpool.sources.urls import HTTP_PORTS, parse_address
+from scanpool.sources.urls import HTTP_PORTS, Address, parse_address
 from scanpool.threads import in_thread
 
 T = TypeVar("T")
@@ -63,14 +63,6 @@ REFUSED = frozenset(
         Reason.TLS_FAILED,
     }
 )
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
 
 
 class _Ask(NamedTuple):
@@ -188,8 +180,7 @@ class Observer:
             return await self._brokers.get(access).depths(asked, ask.age)
         access = await self._secrets.of_amqp(ask.namespace, rabbitmq)
         for host in hosts(access.url):
-            address = parse_address(host, amqp.DEFAULT_PORTS, amqp.REMEDY)
-            self._http.allowed.check(address.host, address.port)
+            self._check(parse_address(host, amqp.DEFAULT_PORTS, amqp.REMEDY))
         return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, access, names))
 
     async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
@@ -254,8 +245,7 @@ class Observer:
     async def _usage(self, ask: _Ask) -> Reading[KeyUsage]:
         llm = _named(ask.spec.llm)
         config = _named(llm.usage.prometheus)
-        address = parse_address(config.url, HTTP_PORTS, f"{FIELD}.url")
-        self._http.allowed.check(address.host, address.port)
+        self._check(parse_address(config.url, HTTP_PORTS, f"{FIELD}.url"))
         credentials = await self._secrets.of_prometheus(ask.namespace, config)
         limit = limit_names(llm.provider, llm.model, llm.shared_with)
         asked = (config, limit, llm.usage.window_seconds, credentials)
@@ -274,6 +264,10 @@ class Observer:
             return found
         nodes = tuple(replace(one, memory_used=used.value.get(one.name)) for one in found.value)
         return replace(found, value=nodes)
+
+    def _check(self, address: Address) -> None:
+        """Refuse a host that clients other than httpx's would be sent to, if it is not allowed."""
+        self._http.allowed.check(address.host, address.port)
 
     async def _read(
         self, age: float, source: Callable[..., Awaitable[Reading[T]]], *asked: Hashable

@@ -1,7 +1,6 @@
 """The conditions of a pool, and when their transition time moves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
@@ -11,7 +10,7 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.signals import Signals
 from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reason
-from scanpool.models.field_names import of_limit
+from scanpool.models.field_names import gap_of_limit, of_limit
 from scanpool.models.llm import ONLY, Llm
 from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
@@ -179,10 +178,12 @@ def _failed(problems: Sequence[Unavailable], held: str = "") -> ConditionState:
 def _measured(signals: Signals) -> ConditionState:
     """Tell of a reading that is missing or cannot be true, though nothing is held for it."""
     of_each = signals.llms.items()
-    silent = [_of(name, one.bridged) for name, one in of_each if one.bridged is not None]
+    silent = [gap_of_limit(one.bridged, name) for name, one in of_each if one.bridged is not None]
     if silent:
         return _failed(silent, "decided by what it told last: ")
-    unknown = [_of(name, one.own_unknown) for name, one in of_each if one.own_unknown is not None]
+    unknown = [
+        gap_of_limit(one.own_unknown, name) for name, one in of_each if one.own_unknown is not None
+    ]
     if unknown:
         return _failed(unknown, "no growth: ")
     for name, one in of_each:
@@ -194,10 +195,6 @@ def _measured(signals: Signals) -> ConditionState:
             )
             return _false(Reason.USAGE_IMPLAUSIBLE, of_limit(told, name))
     return _EVERY_READING
-
-
-def _of(name: str, gap: Unavailable) -> Unavailable:
-    return replace(gap, message=of_limit(gap.message, name))
 
 
 def _ready(spec: PoolSpec, decision: Decision) -> ConditionState:

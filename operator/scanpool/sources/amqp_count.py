@@ -38,7 +38,6 @@ class ReplyCode(IntEnum):
     RESOURCE_LOCKED = 405  # a queue with a single active consumer, which it has told of itself
     NOT_ALLOWED = 530  # a vhost that is missing, or closed to the user
     NOT_IMPLEMENTED = 540  # a stream
-    INTERNAL_ERROR = 541  # a queue that does not answer
 
 
 def fits(name: str) -> bool:

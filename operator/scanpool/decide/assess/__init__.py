@@ -3,15 +3,12 @@
 The only room of `decide` that sees readings; what it makes of them is all that the others get.
 """
 
-from dataclasses import replace
-
 from scanpool.decide import fallback, working_sets
 from scanpool.decide.assess import gaps, provider, queues, room, workers
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
-from scanpool.models.field_names import of_limit
+from scanpool.models.field_names import gap_of_limit
 from scanpool.models.observation import Observation
-from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
 
 
@@ -29,7 +26,7 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         one, seen = spec.only(name), observation.only(name)
         llms[name], vetted = provider.assess(one, seen, memory.of(name), there, now)
         found = gaps.of_limit(one, vetted, llms[name])
-        of_limits[name] = tuple(_named(gap, name) for gap in found)
+        of_limits[name] = tuple(gap_of_limit(gap, name) for gap in found)
     missing = fallback.Missing(gaps.of(observation.queues), of_limits, gaps.of(observation.nodes))
     failures = fallback.step(memory.failures, missing)
     stood_in = fallback.stood_in(spec, failures, missing)
@@ -51,7 +48,3 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         failures=failures,
         stood_in=stood_in,
     )
-
-
-def _named(gap: Unavailable, name: str) -> Unavailable:
-    return replace(gap, message=of_limit(gap.message, name))
