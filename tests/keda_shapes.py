@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from scanpool.convert import Converted, convert, read
+
 Json = dict[str, Any]
 
 PASSWORD = "hidden-word"
@@ -293,3 +295,12 @@ SHAPES = (
         least=1,
     ),
 )  # fmt: skip
+
+
+def turned(*objects: Json, queue_names: list[str] | None = None) -> Converted:
+    """Convert one ScaledObject with what it needs, the usual authentication among it."""
+    kinds = {one["kind"] for one in objects}
+    usual = [] if "TriggerAuthentication" in kinds else [authentication("host")]
+    given = read([("file", yaml.safe_dump_all([*objects, *usual]))], queue_names)
+    (scaled,) = given.scaled_objects
+    return convert(scaled, given)

@@ -2,11 +2,11 @@
 
 from faults.case import Case
 from faults.held import Held
-from faults.shown import secrets_in, shown_of
 from faults.world import CEILING, World
 from sandbox.kube_client import Obj
 from sandbox.operator_process import Operator
 from sandbox.patience import until
+from sandbox.shown import secrets_in, shown_of
 
 
 class Acts:

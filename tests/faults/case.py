@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from faults.gateway import Fault
 from faults.world import CEILING, Part, World
+from scanpool.models.conditions import Reason
 
 Step = Callable[[World, str], object]
 """Does something to the world for the case of a name."""
@@ -35,3 +37,16 @@ class Case:
     is_known: bool = False
     most: int = CEILING
     note: str = ""
+
+
+def behind(part: Part, name: str, injects: str, fault: Fault, reason: Reason) -> Case:
+    """Return the case of a server of which the gateway makes something else."""
+    service = part.value.lower()
+
+    def inject(w: World, at: str) -> None:
+        w.inject(at, service, fault)
+
+    def mend(w: World, at: str) -> None:
+        w.mend(at, service)
+
+    return Case(f"{service}-{name}", part, injects, inject, mend, 3, reason=str(reason))

@@ -3,13 +3,11 @@
 All pools fail at once, beside each other, and each has a backlog that asks for three replicas.
 """
 
-import base64
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
 
@@ -26,6 +24,7 @@ from sandbox.scene import (
     management,
     open_scene,
 )
+from sandbox.shown import secrets_in, shown_of
 from sandbox.stage import Stage
 from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.processes import free_port
@@ -321,27 +320,7 @@ def test_it_heals_by_itself_once_the_cause_is_mended(mended, case) -> None:
 def test_no_secret_is_shown_anywhere(mended) -> None:
     scene, operator = mended.scene, mended.scene.stage.operator
     until("a healed pool is shown", lambda: f'pool="{MENDED[-1].name}"' in operator.metrics())
-    shown = {
-        "log": operator.log,
-        "events": json.dumps(scene.events(), ensure_ascii=False),
-        "pools": json.dumps(scene.kube.get(scene.pools), ensure_ascii=False),
-        "metrics": operator.metrics(),
-    }
+    shown = shown_of(scene)
     user = mended.rabbitmq.user
     for secret in (mended.rabbitmq.password, WRONG_PASSWORD, KEY, WRONG_KEY, BEARER_TOKEN):
-        for form in forms(secret, user):
-            assert [place for place, text in shown.items() if form in text] == [], form
-
-
-def forms(secret: str, user: str) -> set[str]:
-    """The ways in which a secret may be written: plain, percent-encoded, Base64, quoted."""
-    return {
-        secret,
-        quote(secret),
-        quote(secret, safe=""),
-        quote_plus(secret),
-        repr(secret)[1:-1],
-        json.dumps(secret)[1:-1],
-        base64.b64encode(secret.encode()).decode(),
-        base64.b64encode(f"{user}:{secret}".encode()).decode(),
-    }
+        assert secrets_in(shown, secret, user) == [], secret

@@ -1,6 +1,8 @@
 """Faults of RabbitMQ's management API, and of the queue: unknown is never zero."""
 
-from faults.case import Case
+from functools import partial
+
+from faults.case import Case, behind
 from faults.gateway import Fault
 from faults.injected import (
     answers,
@@ -16,18 +18,10 @@ from faults.world import MESSAGES, Part, World
 from sandbox.scene import MANAGEMENT_URL
 from scanpool.models.conditions import Reason
 
+case = partial(behind, Part.BROKER)
+
 WRONG_PASSWORD = "wr0ng/pass word@%?#[]é"
 COUNTS = r'"(messages_ready|messages)":\d+'
-
-
-def case(name: str, injects: str, fault: Fault, reason: Reason) -> Case:
-    def inject(w: World, at: str) -> None:
-        w.inject(at, "broker", fault)
-
-    def mend(w: World, at: str) -> None:
-        w.mend(at, "broker")
-
-    return Case(f"broker-{name}", Part.BROKER, injects, inject, mend, 3, reason=str(reason))
 
 
 def has_wrong_password(w: World, name: str) -> None:

@@ -1,10 +1,10 @@
 """Faults of the Prometheus that counts the use of the key: unknown use is no room."""
 
 import json
+from functools import partial
 from typing import Any
 
-from faults.case import Case
-from faults.gateway import Fault
+from faults.case import Case, behind
 from faults.injected import (
     answers,
     cuts,
@@ -18,20 +18,12 @@ from faults.injected import (
 from faults.world import Part, World
 from scanpool.models.conditions import Reason
 
+case = partial(behind, Part.PROMETHEUS)
+
 EMPTY = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}})
 TEXT = json.dumps({"status": "success", "data": {"resultType": "string", "result": [0, "zero"]}})
 VALUE = r'"0"\]'
 TIME = r'"value":\[[0-9.]+'
-
-
-def case(name: str, injects: str, fault: Fault, reason: Reason) -> Case:
-    def inject(w: World, at: str) -> None:
-        w.inject(at, "prometheus", fault)
-
-    def mend(w: World, at: str) -> None:
-        w.mend(at, "prometheus")
-
-    return Case(f"prometheus-{name}", Part.PROMETHEUS, injects, inject, mend, 3, reason=str(reason))
 
 
 def at_the_one_to_kill(w: World, name: str) -> dict[str, Any]:

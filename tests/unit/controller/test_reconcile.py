@@ -516,6 +516,17 @@ class Elsewhere:
         assert pool == "scan/pool"
 
 
+def burning(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose pool's key can be read."""
+
+    async def read_keys(*_: Any) -> dict[str, str]:
+        return {ONLY: "sk-the-key"}
+
+    world = World(observe(2, 20, provider=seen(ProviderState())))
+    monkeypatch.setattr(world, "read_keys", read_keys)
+    return world
+
+
 async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
     operator = started(Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY))), 2)
     shards, fake = Elsewhere(*elsewhere), cast("Any", world)
@@ -528,11 +539,7 @@ async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
 async def test_a_key_that_another_shard_uses_is_named_and_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def read_keys(*_: Any) -> dict[str, str]:
-        return {ONLY: "sk-the-key"}
-
-    world = World(observe(2, 20, provider=seen(ProviderState())))
-    monkeypatch.setattr(world, "read_keys", read_keys)
+    world = burning(monkeypatch)
 
     shards = await ticked_in_a_shard(world, "scanpool-b", "scanpool-c")
 
@@ -551,11 +558,7 @@ async def test_a_key_that_another_shard_uses_is_named_and_never_shown(
 async def test_where_there_are_no_shards_there_is_no_condition_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def read_keys(*_: Any) -> dict[str, str]:
-        return {ONLY: "sk-the-key"}
-
-    world = World(observe(2, 20, provider=seen(ProviderState())))
-    monkeypatch.setattr(world, "read_keys", read_keys)
+    world = burning(monkeypatch)
     await ticked_in_a_shard(world, "scanpool-b")
     before = world.body["status"]
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import yaml
 
 from keda_shapes import (
     AMQP_URL,
@@ -18,6 +17,7 @@ from keda_shapes import (
     scaled_object,
     secret,
     trigger,
+    turned,
 )
 from scanpool.convert import Converted, convert, read, render
 from scanpool.convert.notes import Effect
@@ -25,15 +25,6 @@ from scanpool.models.pause import Pause
 
 HTTP = {"protocol": "http"}
 PLAIN = depth("orders", "10", **HTTP)
-
-
-def turned(*objects: Json, queue_names: list[str] | None = None) -> Converted:
-    """Convert one ScaledObject with what it needs, the usual authentication among it."""
-    kinds = {one["kind"] for one in objects}
-    usual = [] if "TriggerAuthentication" in kinds else [authentication("host")]
-    given = read([("file", yaml.safe_dump_all([*objects, *usual]))], queue_names)
-    (scaled,) = given.scaled_objects
-    return convert(scaled, given)
 
 
 def spec(result: Converted) -> dict[str, Any]:

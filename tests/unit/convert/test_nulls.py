@@ -3,20 +3,10 @@
 from typing import Any
 
 import pytest
-import yaml
 
-from keda_shapes import Json, authentication, deployment, depth, scaled_object
-from scanpool.convert import Converted, convert, read
+from keda_shapes import Json, authentication, deployment, depth, scaled_object, turned
 
 PLAIN = depth("orders", "10", protocol="http")
-
-
-def turned(*objects: Json) -> Converted:
-    kinds = {one["kind"] for one in objects}
-    usual = [] if "TriggerAuthentication" in kinds else [authentication("host")]
-    given = read([("file", yaml.safe_dump_all([*objects, *usual]))], None)
-    (scaled,) = given.scaled_objects
-    return convert(scaled, given)
 
 
 def with_metadata(**parts: Any) -> Json:
