@@ -72,7 +72,10 @@ def world(
         }
         gateway = Gateway(upstreams)
         with background.running(gateway), open_scene(stage, rabbitmq) as scene:
-            yield World(scene, gateway, upstreams, rabbitmq, killable, background)
+            world = World(scene, gateway, upstreams, rabbitmq, killable, background)
+            yield world
+            for worker in world.workers:
+                worker.end()
             killable.stop()
 
 

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from faults.gateway import Fault, Gateway
 from sandbox.background import Background
-from sandbox.operator_process import Operator
 from sandbox.scene import API_KEY, MANAGEMENT_URL, PER_REPLICA, Scene, llm, management
 from scanpool_sandbox.prometheus_server import PrometheusServer
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
+from steady_worker import SteadyWorker
 
 ASKED = 5
 """Replicas that the queue of a pool asks for."""
@@ -57,12 +56,10 @@ class World:
     rabbitmq: RabbitMQServer
     killable: PrometheusServer
     background: Background
-    clock: Path = Path()
-    """What says how far the operator's clock is off, in seconds."""
-    others: list[Operator] = field(default_factory=list)
     published: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
+    workers: list[SteadyWorker] = field(default_factory=list)
 
     def start(
         self,
@@ -113,6 +110,12 @@ class World:
             "llm": llm(base, secret=case, usage={"prometheus": asked}),
             "pollingIntervalSeconds": POLLING_SECONDS,
         }
+
+    def work(self) -> None:
+        """Let a worker go on in a queue of its own, `steady_worker.QUEUE`, until the end."""
+        worker = SteadyWorker(self.rabbitmq.amqp_url(f"{self.scene.namespace}/eco2"))
+        worker.start()
+        self.workers.append(worker)
 
     def inject(self, case: str, service: str, fault: Fault) -> None:
         self.background.call(lambda: self.gateway.inject(case, service, fault))

@@ -1,6 +1,7 @@
 """Faults of the Prometheus that counts the use of the key: unknown use is no room."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from faults.injected import (
 )
 from faults.world import Part, World
 from scanpool.models.conditions import Reason
+from steady_worker import QUEUE
 
 case = partial(behind, Part.PROMETHEUS)
 
@@ -29,6 +31,12 @@ TIME = r'"value":\[[0-9.]+'
 def at_the_one_to_kill(w: World, name: str) -> dict[str, Any]:
     spec = w.spec(name)
     spec["llm"]["usage"]["prometheus"]["url"] = w.killable.url
+    return spec
+
+
+def with_work(w: World, name: str) -> dict[str, Any]:
+    spec = w.spec(name)
+    spec["rabbitmq"]["queues"].append({"name": QUEUE})
     return spec
 
 
@@ -57,7 +65,12 @@ CASES = (
     case("trickle", "an answer of a byte a second that never ends", trickles(), UNREACHABLE),
     case("flood", "a body of 2 GB", floods(), FAILED),
     case("bomb", "a body of 1 MB that unpacks to 1 GB", explodes(), FAILED),
-    case("empty", "an answer without any series", answers(200, EMPTY), Reason.USAGE_NOT_FOUND),
+    replace(
+        # Where nothing has been worked off there is nothing to miss.
+        case("empty", "an answer without any series, beside workers that work",
+             answers(200, EMPTY), Reason.USAGE_NOT_FOUND),
+        spec=with_work, prepare=lambda w, _: w.work(),
+    ),
     case("text", "an answer that is no number", answers(200, TEXT), IMPLAUSIBLE),
     case("nan", "NaN", rewrites(VALUE, '"NaN"]'), IMPLAUSIBLE),
     case("infinite", "+Inf", rewrites(VALUE, '"+Inf"]'), IMPLAUSIBLE),
