@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 import pika
+from pika.adapters.blocking_connection import BlockingChannel
 
 from sandbox.patience import until
 
@@ -35,23 +36,26 @@ class Queues:
             self._channel.queue_declare(queue, durable=True)
 
     def publish(self, queue: str, count: int) -> None:
-        """Declare a queue and put messages into it; the broker has them when this returns."""
+        """Declare a queue and put messages into it; the broker has them when this returns.
+
+        All at once: a broker that is asked meanwhile would tell of a part, and a pool scale to it.
+        """
         self.declare(queue)
-        for _ in range(count):
-            self._channel.basic_publish("", queue, b"scan")
+        with self._connection.channel() as channel:
+            channel.tx_select()
+            for _ in range(count):
+                channel.basic_publish("", queue, b"scan")
+            channel.tx_commit()
 
     def hold(self, queue: str, count: int) -> None:
         """Take messages and do not acknowledge them, as a worker that is at it."""
-        for _ in range(count):
-            until("there is a message", lambda: self._channel.basic_get(queue)[0], lambda: queue)
+        _take(self._channel, queue, count)
 
     def work_off(self, queue: str, count: int) -> None:
-        """Take messages and acknowledge them, as a worker that is done."""
-        for _ in range(count):
-            got = until(
-                "there is a message", lambda: self._channel.basic_get(queue)[0], lambda: queue
-            )
-            self._channel.basic_ack(got.delivery_tag)
+        """Take messages and acknowledge them all at once, as workers that are done."""
+        with self._connection.channel() as channel:
+            _take(channel, queue, count)
+            channel.basic_ack(multiple=True)
 
     def delete(self, queue: str) -> None:
         self._channel.queue_delete(queue)
@@ -62,3 +66,8 @@ class Queues:
     def ready(self, queue: str) -> int:
         """The messages that nobody holds."""
         return int(self._channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def _take(channel: BlockingChannel, queue: str, count: int) -> None:
+    for _ in range(count):
+        until("there is a message", lambda: channel.basic_get(queue)[0], lambda: queue)

@@ -23,14 +23,13 @@ def second(stage, tmp_path) -> Iterator[Operator]:
 
 def test_a_second_operator_changes_nothing(scene, second) -> None:
     first = scene.stage.operator
-    scene.queues.declare(QUEUE)
+    scene.queues.publish(QUEUE, 50)
     scene.create_deployment(NAME)
     scene.create_pool(NAME, QUEUE)
     expected = [1]
-    for messages, replicas in ((50, 5), (20, 2)):
-        scene.queues.purge(QUEUE)
-        scene.queues.publish(QUEUE, messages)
-        scene.wait_status(NAME, replicas=replicas, backlog=messages)
+    for done, backlog, replicas in ((0, 50, 5), (30, 20, 2)):
+        scene.queues.work_off(QUEUE, done)
+        scene.wait_status(NAME, replicas=replicas, backlog=backlog)
         for operator in (first, second):
             operator.wait_ticks(1)
         expected.append(replicas)
