@@ -37,10 +37,13 @@ async def read_broker(
     Only users with the tag 'monitoring' may see its nodes.
     """
     asked = api(access)
-    overview, nodes, alarms = await asyncio.gather(
-        get(http, asked, "overview", OVERVIEW), _nodes(http, asked), _alarms(http, asked)
-    )
-    told = mapping(overview)
+    overview = asyncio.ensure_future(get(http, asked, "overview", OVERVIEW))
+    listed = asyncio.ensure_future(_nodes(http, asked))
+    short = asyncio.ensure_future(_alarms(http, asked))
+    # The others are waited for where one fails: a request that is ended while it opens a TLS
+    # connection leaves the socket behind.
+    await asyncio.gather(overview, listed, short, return_exceptions=True)
+    told, nodes, alarms = mapping(overview.result()), listed.result(), short.result()
     if "rates_mode" not in told:
         raise SourceError(Reason.BROKER_ERROR, f"{asked.root} {NOT_IT}")
     is_without = NO_RATES in {told["rates_mode"], *(node.get("rates_mode") for node in nodes or ())}
