@@ -176,6 +176,15 @@ def test_every_value_is_described_and_every_description_has_a_value() -> None:
         ({"networkPolicy": {"egress": {"redis": {}}}}, "redis"),
         ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
         ({"env": [{"value": "1"}]}, "/env/0"),
+        (
+            {"podDisruptionBudget": {"maxUnavailable": "150%"}},
+            "/podDisruptionBudget/maxUnavailable",
+        ),
+        # Nothing of it is left to do without.
+        ({"image": None}, "'image'"),
+        ({"image": {"repository": None}}, "'repository'"),
+        ({"replicas": None}, "'replicas'"),
+        ({"podDisruptionBudget": {"maxUnavailable": None}}, "'maxUnavailable'"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(
@@ -210,6 +219,65 @@ def test_what_is_not_told_stays_as_in_the_base() -> None:
     (base,) = only("Deployment", documents_in(BASE))["spec"]["template"]["spec"]["containers"]
     assert made["resources"] == {**base["resources"], "limits": {"memory": "512Mi"}}
     assert {**base, **made} == made
+
+
+NEEDED = {"image", "replicas"}
+"""What a chart cannot do without."""
+INNER_NULLS: dict[str, Any] = {
+    "image": {"tag": None, "digest": None, "pullPolicy": None},
+    "rbac": {"nodes": None, "secretNames": None},
+    "crds": {"install": None},
+    "podDisruptionBudget": {"enabled": None},
+    "networkPolicy": {"enabled": True, "metricsFrom": None, "egress": {"dns": None}},
+    "serviceMonitor": {"enabled": True, "labels": None},
+    "prometheusRule": {"enabled": True, "labels": None},
+    "dashboard": {"enabled": True, "labels": None, "annotations": None},
+}
+
+
+@pytest.mark.parametrize("values", [dict.fromkeys(VALUES.keys() - NEEDED), INNER_NULLS])
+def test_a_null_takes_a_value_away_and_leaves_the_rest_whole(
+    values: Mapping[str, Any], tmp_path: Path
+) -> None:
+    made = of_file(values, tmp_path)
+    assert {"Deployment", "Service"} <= {each["kind"] for each in made}
+    for document in made:
+        check_against_openapi(document)
+        assert not nulls(document)
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (None, {"requests": {"cpu", "memory"}, "limits": {"memory"}}),
+        ({"limits": None}, {"requests": {"cpu", "memory"}}),
+        (
+            {"limits": {"memory": None, "cpu": 1}},
+            {"requests": {"cpu", "memory"}, "limits": {"cpu"}},
+        ),
+        ({"requests": {"cpu": None}}, {"requests": {"memory"}, "limits": {"memory"}}),
+    ],
+)
+def test_resources_can_be_taken_away(
+    resources: object, expected: Mapping[str, set[str]], tmp_path: Path
+) -> None:
+    made = container_of(of_file({"resources": resources}, tmp_path))["resources"]
+    assert {kind: set(amounts) for kind, amounts in made.items()} == expected
+
+
+def of_file(values: Mapping[str, Any], directory: Path) -> list[Document]:
+    """Return what Helm makes of a file of values: nulls count there."""
+    path = directory / "values.yaml"
+    path.write_text(yaml.safe_dump(dict(values)))
+    made = helm("template", "scanpool", CHART, "--values", path)
+    assert made.returncode == 0, made.stderr
+    return [document for document in yaml.safe_load_all(made.stdout) if document is not None]
+
+
+def nulls(found: object) -> bool:
+    if isinstance(found, dict):
+        return any(map(nulls, found.values()))
+    return any(map(nulls, found)) if isinstance(found, list) else found is None
 
 
 def test_common_labels_are_on_every_object_and_never_select() -> None:
@@ -341,10 +409,11 @@ def test_network_policy_lets_through_what_the_operator_needs_and_nothing_else() 
     }  # fmt: skip
 
 
-def test_a_disruption_budget_is_about_the_operator() -> None:
-    made = rendered({"podDisruptionBudget.maxUnavailable": 2})
+@pytest.mark.parametrize("most", [2, "50%"])
+def test_a_disruption_budget_is_about_the_operator(most: int | str) -> None:
+    made = rendered({"podDisruptionBudget.maxUnavailable": most})
     budget = only("PodDisruptionBudget", made)["spec"]
-    assert budget["maxUnavailable"] == 2
+    assert budget["maxUnavailable"] == most
     assert budget["selector"] == only("Deployment", made)["spec"]["selector"]
 
 

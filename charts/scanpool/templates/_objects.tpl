@@ -9,7 +9,7 @@ files/ holds what manifests/ and crds/ hold (`make chart`): an object is written
 {{- if hasKey $object.metadata "namespace" -}}
 {{- $_ := set $object.metadata "namespace" .root.Release.Namespace -}}
 {{- end -}}
-{{- with merge ($object.metadata.labels | default dict) .root.Values.commonLabels -}}
+{{- with merge ($object.metadata.labels | default dict) (.root.Values.commonLabels | default dict) -}}
 {{- $_ := set $object.metadata "labels" . -}}
 {{- end -}}
 {{- toYaml $object -}}
