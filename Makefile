@@ -6,8 +6,10 @@ INSTALLED := $(VENV)/.installed
 # Half of the tests wait for processes, the other half computes: two files at a time, on any machine.
 # In the order of their names the slow ones, tests/sandbox, do not come last.
 WORKERS := 2
+# How many sequences of faults and loads `make fuzz` tries: a quarter of an hour.
+SEQUENCES ?= 10000
 
-.PHONY: help demo replay bench test takeovers faults lint crd chart reliability dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
@@ -17,6 +19,7 @@ help:
 	@echo "make test            lint, types, import rules and all tests"
 	@echo "make takeovers       kill the operator that leads twenty times, with the default Lease"
 	@echo "make faults          the tests that take minutes each"
+	@echo "make fuzz [SEQUENCES=10000]  search sequences of faults and loads"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
 	@echo "make chart           write anew what charts/ takes from manifests/ and crds/"
@@ -55,6 +58,9 @@ takeovers: $(INSTALLED)
 faults: $(INSTALLED)
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
 	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
+
+fuzz: $(INSTALLED)
+	SCANPOOL_FUZZ=$(SEQUENCES) $(BIN)/pytest tests/unit/decide/test_sequences.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
