@@ -11,9 +11,11 @@ import logging
 import ssl
 import zlib
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -43,6 +45,11 @@ MOST_STALE_CONNECTIONS: Final = 4
 makes at once; the server closes them all at about the same time."""
 MAX_BODY_BYTES: Final = 16 * 2**20
 """The totals of some 50,000 queues, unpacked. More would fill the operator's memory."""
+LARGE_BODY_BYTES: Final = 2**20
+"""The totals of some 3,000 queues: more than nearly all answers have."""
+MOST_LARGE_BODIES: Final = 2
+"""As many are read at once, lest several servers that send without an end fill the memory
+together."""
 GZIP: Final = frozenset({"gzip", "x-gzip"})
 """The one packing that is asked for, by both of its names."""
 GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
@@ -206,21 +213,44 @@ async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened)
     async with http.stream(
         method, url, auth=auth, headers=headers, json=json, extensions=extensions
     ) as response:
-        is_packed = _is_packed(response, request)
-        body = bytearray()
-        async for chunk in response.aiter_raw() if is_packed else response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                break
-        else:
-            whole = _unpacked(body) if is_packed else bytes(body)
-            if len(whole) <= MAX_BODY_BYTES:
-                return Answer(response.status_code, response.headers, whole)
+        whole = await _body(response, is_packed=_is_packed(response, request))
+    if whole is not None:
+        return Answer(response.status_code, response.headers, whole)
     raise SourceError(
         unreachable,
         f"{origin} answered with more than {MAX_BODY_BYTES // 2**20} MiB; check that the URL is "
         "that of the right service",
     )
+
+
+async def _body(response: httpx.Response, *, is_packed: bool) -> bytes | None:
+    """Return a body, unpacked; None if that is more than counts."""
+    body = bytearray()
+    async with AsyncExitStack() as turn:
+        waits = True
+        async for chunk in response.aiter_raw() if is_packed else response.aiter_bytes():
+            if waits and len(body) + len(chunk) > LARGE_BODY_BYTES:
+                await turn.enter_async_context(_large_bodies())
+                waits = False
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return None
+        if not is_packed:
+            return bytes(body)
+        if waits:
+            # What is small may well unpack to a large one.
+            await turn.enter_async_context(_large_bodies())
+        whole = _unpacked(body)
+        return whole if len(whole) <= MAX_BODY_BYTES else None
+
+
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
+"""Who may read a large body: one semaphore for all of an operator, which has one event loop."""
+
+
+def _large_bodies() -> asyncio.Semaphore:
+    loop = asyncio.get_running_loop()
+    return _TURNS.setdefault(loop, asyncio.Semaphore(MOST_LARGE_BODIES))
 
 
 def _is_packed(response: httpx.Response, request: Request) -> bool:

@@ -144,6 +144,32 @@ async def test_a_small_answer_that_unpacks_to_a_large_one_costs_no_memory() -> N
     assert most < 4 * source.MAX_BODY_BYTES
 
 
+async def test_many_endless_answers_at_once_cost_no_more_memory_than_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most, servers = 8 * source.LARGE_BODY_BYTES, 12
+    monkeypatch.setattr(source, "MAX_BODY_BYTES", most)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(2**18)
+            await asyncio.sleep(0)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=endless()))
+    async with httpx.AsyncClient(transport=transport) as client:
+        tracemalloc.start()
+        try:
+            asked = [get(client) for _ in range(servers)]
+            failures = await asyncio.gather(*asked, return_exceptions=True)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert all(isinstance(failure, SourceError) for failure in failures)
+    # Each large one is copied once, at its end.
+    large = source.MOST_LARGE_BODIES * 3 * most
+    assert peak < large + servers * 2 * source.LARGE_BODY_BYTES < servers * most
+
+
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate", "br", "zstd"])
 async def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(SourceError, match="not asked for"):
