@@ -21,6 +21,7 @@ class Acts:
         if case.tells:
             kind, _, status = case.tells.partition("=")
             scene.wait_condition(case.name, kind, status, case.reason)
+        if case.tells and case.has_event:
             events = until("it is an Event", lambda: events_of(failing, case), scene.events)
             assert {event["type"] for event in events} == {"Warning"}
         if case.replicas:

@@ -31,6 +31,7 @@ class Case:
     replicas: int
     tells: str = "Ready=False"
     reason: str = ""
+    has_event: bool = True
     after: int = CEILING
     spec: Callable[[World, str], dict[str, Any]] | None = None
     prepare: Step | None = None

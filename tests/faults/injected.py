@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 
 from aiohttp import web
 
@@ -90,6 +91,7 @@ def trickles() -> Fault:
     return sends(b" ", int(FOREVER_SECONDS), 1.0)
 
 
+@cache
 def bomb(layers: int) -> bytes:
     """Return a GiB of spaces, packed so many times over."""
     packer = zlib.compressobj(9, wbits=31)
@@ -103,8 +105,12 @@ def bomb(layers: int) -> bytes:
 
 def explodes(layers: int = 1) -> Fault:
     """Send a small body that unpacks to a GiB."""
-    packed = bomb(layers)
-    return sends(packed, 1, Content_Encoding=", ".join(["gzip"] * layers))
+
+    async def fault(request: web.Request, pass_on: PassOn) -> web.StreamResponse:
+        encoding = ", ".join(["gzip"] * layers)
+        return await sends(bomb(layers), 1, Content_Encoding=encoding)(request, pass_on)
+
+    return fault
 
 
 def changes_headers(**headers: str | None) -> Fault:

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults.case import Case
-from faults.cases import broker, prometheus, secrets
+from faults.cases import broker, prometheus, provider, secrets
 from faults.world import CEILING, Part
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -16,9 +16,10 @@ BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
 CASES: Sequence[Case] = (
     *broker.CASES,
     *prometheus.CASES,
+    *provider.CASES,
     *secrets.CASES,
 )
-HEAD = ("fault", "meanwhile", "condition", "reason, and Event", "afterwards")
+HEAD = ("fault", "meanwhile", "condition", "reason", "Event", "afterwards")
 
 
 def table(cases: Iterable[Case] = CASES) -> str:
@@ -42,6 +43,7 @@ def _row(case: Case) -> tuple[str, ...]:
         _meanwhile(case.replicas) + note,
         f"{kind} {status}" if case.tells else "-",
         f"`{case.reason}`" if case.reason else "-",
+        "yes" if case.tells and case.has_event else "no",
         str(case.after),
     )
 
