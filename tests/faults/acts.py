@@ -8,6 +8,9 @@ from sandbox.operator_process import Operator
 from sandbox.patience import until
 from sandbox.shown import secrets_in, shown_of
 
+RECOVERY_SECONDS = 240.0
+"""The breaker asks again after a minute, and lets replicas back step by step."""
+
 
 class Acts:
     """The cases of a part, all at once in one operator; `case` is each of them."""
@@ -29,7 +32,12 @@ class Acts:
 
     def test_it_recovers_by_itself(self, mended: World, case: Case) -> None:
         mended.scene.wait_condition(case.name, "Ready", "True", "Reconciled")
-        mended.scene.wait_replicas(case.name, case.after)
+        until(
+            f"{case.name} has {case.after} replicas",
+            lambda: mended.scene.replicas(case.name) == case.after,
+            lambda: mended.scene.status(case.name),
+            RECOVERY_SECONDS,
+        )
 
     def test_an_unknown_lowered_nothing_and_no_ceiling_was_passed(
         self, mended: World, case: Case
