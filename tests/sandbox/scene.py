@@ -141,6 +141,15 @@ class Scene:
             lambda: self.status(name),
         )
 
+    def wait_ready(self, deployment: str) -> None:
+        """Wait until all of a Deployment's pods are ready."""
+
+        def ready() -> tuple[int, int]:
+            found = self.kube.get(f"{self.deployments}/{deployment}")
+            return found["spec"]["replicas"], found.get("status", {}).get("readyReplicas", 0)
+
+        until(f"the pods of {deployment} are ready", lambda: len(set(ready())) == 1, ready)
+
     def wait_condition(self, name: str, kind: str, status: str, reason: str = "") -> Obj:
         def holds() -> Obj | None:
             found = self.condition(name, kind)

@@ -84,7 +84,7 @@ def test_no_change_of_replicas_that_the_queues_do_not_ask_for(
             scene.create_deployment(name, REPLICAS)
         # Nor do few of the replicas pass for those that use all of it.
         for name in (BY_API, BY_AMQP):
-            until("all replicas are ready", lambda name=name: ready(scene, name) == REPLICAS)
+            scene.wait_ready(name)
         # A number that never moves would be taken for a gauge that nobody updates.
         query = f"vector({OWN_TOKENS + OTHERS_TOKENS}) + 100 * sin(vector(time()))"
         scene.create_pool(
@@ -132,11 +132,6 @@ def test_no_change_of_replicas_that_the_queues_do_not_ask_for(
             lambda name=name: scene.status(name),
             PATIENCE_SECONDS,
         )
-
-
-def ready(scene: Scene, name: str) -> int:
-    status = scene.kube.get(f"{scene.deployments}/{name}").get("status", {})
-    return int(status.get("readyReplicas", 0))
 
 
 def assert_unchanged(scene: Scene) -> None:

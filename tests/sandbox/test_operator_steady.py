@@ -40,7 +40,9 @@ def steady(stage, rabbitmq, background, prometheus_url) -> Iterator[Scene]:
         use = usage(prometheus_url, OTHERS_TOKENS_PER_MINUTE)
         scene.create_pool(BUSY, BUSY, llm=llm(server.base_url, usage=use))
         # Its queue is said to cost nothing, so nothing tells its own use from the key's: it keeps
-        # the replicas that it has, and learns what they cost.
+        # the replicas that it has, and learns what they cost. While none of them was ready, the
+        # use would be others', and the pool scale down.
+        scene.wait_ready(LEARNING)
         broker = management(LEARNING)
         broker["queues"][0]["tokensPerMessage"] = 0
         scene.create_pool(
