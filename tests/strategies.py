@@ -269,7 +269,6 @@ def memories(
         scalings=tuple(draw(st.lists(st.builds(Scaling, past, st.integers(-5, 5)), max_size=4))),
         failed_depth_readings=draw(st.integers(0, 2)),
         last_desired=draw(st.none() | replicas),
-        reverted_at=tuple(draw(st.lists(past, max_size=2))),
     )
     learned = Learned(busy_since=draw(st.none() | past), busy_replicas=draw(st.integers(0, 5)))
     if draw(st.booleans()):

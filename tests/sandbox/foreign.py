@@ -5,6 +5,10 @@ from sandbox.kube_client import Obj
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
+HPAS = "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"
+SCALED_OBJECTS = "keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"
+
+
 def definition(group: str, version: str, kind: str, plural: str) -> Obj:
     """A kind that the stand-in does not have, with any fields."""
     served = {

@@ -1,5 +1,6 @@
 """An API server and the operator on it, with a record of what the operator did there."""
 
+import json
 import sys
 import time
 from collections import defaultdict
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.background import Background
+from sandbox.foreign import HPAS, SCALED_OBJECTS, definition
 from sandbox.kube_client import KubeClient, Obj
 from sandbox.operator_process import Operator
 from scanpool_sandbox.kube import KubeEmulator, Node, Program, Simulated
@@ -55,6 +57,8 @@ class Stage:
         admin = self.emulator.write_kubeconfig(self._directory / "admin-kubeconfig")
         self.kube = KubeClient(self.emulator.url, admin)
         self.kube.kubectl("apply", *(part for path in (CRD, *BASE) for part in ("-f", path)))
+        for kind in (HPAS, SCALED_OBJECTS):
+            self.kube.kubectl("apply", "-f", "-", stdin=json.dumps(definition(*kind)))
         # An operator that is already there asks before it may: that is no lack of its rights.
         self.granted_at = time.time()
         token = self.emulator.token_for(HOME, "scanpool")

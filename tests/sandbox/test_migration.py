@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.foreign import definition
+from sandbox.foreign import HPAS, SCALED_OBJECTS, definition
 from sandbox.kube_client import KubeClient
 from sandbox.patience import until
 from sandbox.scene import Scene
@@ -25,9 +25,9 @@ WAITING, PER_REPLICA = 25, 10
 PAUSED, PAUSED_IN = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-scale-in"
 
 DEFINITIONS = (
-    definition("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+    definition(*SCALED_OBJECTS),
     definition("keda.sh", "v1alpha1", "TriggerAuthentication", "triggerauthentications"),
-    definition("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    definition(*HPAS),
 )
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from documents import CODE, ROOT
 from scanpool import cli
-from scanpool.observe import observer
+from scanpool.observe import in_time
 from scanpool.sources import http, probe, prometheus_session, text
 
 PAGE = ROOT / "docs" / "security.md"
@@ -73,5 +73,5 @@ def test_the_bounds_are_those_of_the_code() -> None:
     assert f"first {text.MAX_QUOTED_CHARACTERS} characters" in page
     assert f"at most {probe.MOST_TOKENS} by each probe" in page
     # One reading must not outlast what a tick waits for all of them.
-    assert http.EXCHANGE_SECONDS < observer.DEADLINE_SECONDS
+    assert http.EXCHANGE_SECONDS < in_time.DEADLINE_SECONDS
     assert re.search(r"\]\(\.\./SECURITY\.md\)", page)

@@ -83,7 +83,7 @@ class Reconciler:
         if memory is None:
             memory = restore(since.status.checkpoint, self._clock())
         ages = _probe_ages(since, spec, memory)
-        seen = await self._observe(pool.namespace, spec, target.value, ages)
+        seen = await self._observe(pool, spec, target.value, ages)
         keys = await self._keys(pool.namespace, spec)
         signals, memory, decision = self._think(pool, spec, seen, memory, keys)
         scaled, refusal = await self._act(pool, spec, decision)
@@ -117,7 +117,7 @@ class Reconciler:
             name: {key: max(age, FOLLOWING_PROBE_SECONDS) for key, age in those.items()}
             for name, those in _probe_ages(since, spec, memory).items()
         }
-        seen = await self._observe(pool.namespace, spec, target.value, ages)
+        seen = await self._observe(pool, spec, target.value, ages)
         keys = await self._keys(pool.namespace, spec)
         signals, memory, decision = self._think(pool, spec, seen, memory, keys)
         return _observed(spec, signals, memory, decision)
@@ -134,16 +134,18 @@ class Reconciler:
         self._claims.forget(f"{namespace}/{name}")
 
     async def _observe(
-        self, namespace: str, spec: PoolSpec, target: Target, probe_ages: ProbeAges
+        self, pool: Pool, spec: PoolSpec, target: Target, probe_ages: ProbeAges
     ) -> Observation:
         """Read what the pool asks for beside each of its limits, all at once."""
+        observe, namespace = self._observer.observe, pool.namespace
+        rivals = await self._observer.read_rivals(namespace, pool.name, spec.scale_target_ref)
         if not probe_ages:
-            return await self._observer.observe(namespace, spec, target, {})
+            return replace(await observe(namespace, spec, target, {}), rivals=rivals)
         reads = (
-            self._observer.observe(namespace, spec.only(name), target, ages)
-            for name, ages in probe_ages.items()
+            observe(namespace, spec.only(name), target, ages) for name, ages in probe_ages.items()
         )
-        return of_limits(dict(zip(probe_ages, await asyncio.gather(*reads), strict=True)))
+        seen = of_limits(dict(zip(probe_ages, await asyncio.gather(*reads), strict=True)))
+        return replace(seen, rivals=rivals)
 
     async def _keys(self, namespace: str, spec: PoolSpec) -> Keys:
         """Return the API keys that the pool burns, by its names for the limits and for the keys."""

@@ -8,6 +8,7 @@ from typing import Self
 
 from scanpool.decide import key_sharing
 from scanpool.decide.breaker import Verdict
+from scanpool.decide.contest import Contest
 from scanpool.decide.cost import Cost
 from scanpool.decide.day import Left
 from scanpool.decide.key_sharing import Shares
@@ -37,6 +38,7 @@ class Rung(StrEnum):
     FLOOR = "floor"
     BREAKER = "billing breaker"
     PAUSE = "pause"
+    CONTEST = "contest"
 
 
 # What others use is told with the help of what a replica costs, which may be a guess: half of the
@@ -122,11 +124,11 @@ class LlmDecision:
 class Decision:
     """The outcome of one tick.
 
-    `current` is what the Deployment asked for when it was observed, `reverts` how often someone
-    else has set it back lately, `restarts` are those of its workers of the last hour. `ceilings`
-    are those that apply, the smallest of each kind. `llms` is what was made of each of the
-    provider's limits, and `tightest` the name of the one with the smallest ceiling; `breaker` and
-    `next_probe_seconds` are what their breakers come to.
+    `current` is what the target asked for when it was observed, `contest` who else sets it, and
+    `restarts` are those of its workers of the last hour. `ceilings` are those that apply, the
+    smallest of each kind. `llms` is what was made of each of the provider's limits, and `tightest`
+    the name of the one with the smallest ceiling; `breaker` and `next_probe_seconds` are what their
+    breakers come to.
     """
 
     current: int
@@ -135,7 +137,7 @@ class Decision:
     limited_by: LimitedBy
     steps: tuple[Step, ...]
     ceilings: Mapping[LimitedBy, Ceiling]
-    reverts: int = 0
+    contest: Contest | None = None
     restarts: tuple[Restart, ...] = ()
     llms: Mapping[str, LlmDecision] = field(default_factory=dict)
     tightest: str = ONLY

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from scanpool.decide import behavior, fallback
+from scanpool.decide import behavior, contest, fallback
 from scanpool.decide.behavior import Recommendation, Scaling
+from scanpool.decide.contest import Revert
 from scanpool.decide.signals import Signals
 from scanpool.models.base import Model
 from scanpool.models.figures import NEVER, Noise
-from scanpool.models.spec import PoolSpec
+from scanpool.models.spec import Mode, PoolSpec
 
-# Replicas that someone else sets back within this time are contested, not adjusted.
-REVERT_WINDOW_SECONDS = 600
 # A pool that alternates around what its limit feeds has the larger number again within this time,
 # if the limit feeds a fifth of a replica beyond the smaller one; if less, waiting costs little.
 HAD_SECONDS = 900.0
@@ -32,7 +31,7 @@ class History:
     scalings: tuple[Scaling, ...] = ()
     failed_depth_readings: int = 0
     last_desired: int | None = None
-    reverted_at: tuple[float, ...] = ()
+    reverts: tuple[Revert, ...] = ()
     had: Recommendation | None = None
 
     @property
@@ -52,14 +51,16 @@ def step(history: History, spec: PoolSpec, signals: Signals) -> History:
     failures = 0 if signals.backlog else history.failed_depth_readings + 1
     instead = None if signals.is_first_look else fallback.asked(spec, failures, replicas)
     asked = signals.asked if instead is None else instead
-    reverts = tuple(at for at in history.reverted_at if at > now - REVERT_WINDOW_SECONDS)
-    is_set_back = history.last_desired not in (None, replicas)
+    # Whoever only looks has nothing to be set back.
+    acts = spec.mode is Mode.ENFORCE
+    reverts = contest.remembered(history.reverts, now) if acts else ()
+    is_set_back = acts and history.last_desired not in (None, replicas)
     return History(
         recommendations=behavior.recommend(history.recommendations, asked, spec.behavior, now),
         scalings=behavior.forget_scalings(history.scalings, now),
         failed_depth_readings=failures,
-        last_desired=None if is_set_back else history.last_desired,
-        reverted_at=(*reverts, now) if is_set_back else reverts,
+        last_desired=None if is_set_back or not acts else history.last_desired,
+        reverts=(*reverts, contest.set_back(signals.writers, now)) if is_set_back else reverts,
         had=_had(history.had, signals),
     )
 

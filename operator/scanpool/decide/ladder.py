@@ -2,7 +2,7 @@
 
 demand -> tolerance -> stabilization -> scaling policies -> activation -> [minReplicas, maxReplicas]
        -> ceilings: tokens, requests, memory, workers -> minReplicas as the floor
-       -> billing breaker -> pause
+       -> billing breaker -> pause -> what someone else contests
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
@@ -14,14 +14,26 @@ depth unavailable for too long     | closed  | the fallback as the demand, below
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
 any, with an annotation that pauses| any     | what the pause leaves of the above
+any, contested by someone else     | any     | what is there
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from scanpool.decide import activation, behavior, ceilings, fallback, pause, probing, served
+from scanpool.decide import (
+    activation,
+    behavior,
+    ceilings,
+    contest,
+    fallback,
+    pause,
+    probing,
+    served,
+)
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
+from scanpool.decide.contest import Contest
 from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Backlog, Signals
@@ -51,8 +63,10 @@ def decide(
     current, backlog = signals.workers.replicas, signals.backlog
     rungs = [] if signals.holds or backlog is None else _climb(spec, signals, memory, backlog)
     wanted = rungs[-1].replicas if rungs else _bounds(spec, current).replicas
-    # What a pause keeps from the pool is for others on the key.
-    claimed = pause.hold(paused, current, wanted)
+    contested = contest.judge(signals.rivals, memory.history.reverts)
+    # What a pause, or someone else, keeps from the pool is for others on the key.
+    may = partial(_left, paused, contested, signals)
+    claimed = may(wanted)
     met = ceilings.measure(spec, signals, memory, peers, claimed)
     if rungs:
         rungs += _below(spec, met.by_limit, current, wanted)
@@ -63,13 +77,14 @@ def decide(
     if verdict is not None:
         rungs += _breaker(verdict, rungs[-1].replicas)
     rungs += _paused(paused, current, rungs[-1].replicas)
+    rungs += _contested(contested, current, signals.now)
     probes = {
         name: min(probing.ages(one.probing, one.breaker, one.keys, llm).values())
         for name, llm in spec.limits.items()
         for one in [memory.of(name)]
     }
     held = max(current, rungs[-1].replicas)
-    lately = pause.hold(paused, current, _wanted_lately(spec, signals, memory, met, wanted))
+    lately = may(_wanted_lately(spec, signals, memory, met, wanted))
     llms = {
         name: replace(
             _holding(spec, one, held, lately),
@@ -85,7 +100,7 @@ def decide(
         limited_by=_limited_by(rungs, current, signals.asked),
         steps=_steps(rungs, current),
         ceilings=met.by_limit,
-        reverts=len(memory.history.reverted_at),
+        contest=contested,
         restarts=memory.restarts,
         llms=llms,
         tightest=met.tightest,
@@ -251,6 +266,19 @@ def _paused(paused: Pause, current: int, replicas: int) -> list[_Rung]:
         return []
     held = pause.hold(paused, current, replicas)
     return [_Rung(Rung.PAUSE, held, pause.reason(paused), LimitedBy.PAUSED)]
+
+
+def _contested(contested: Contest | None, current: int, now: float) -> list[_Rung]:
+    if contested is None or not contested.holds(now):
+        return []
+    return [_Rung(Rung.CONTEST, current, contest.reason(contested), LimitedBy.CONTESTED)]
+
+
+def _left(paused: Pause, contested: Contest | None, signals: Signals, replicas: int) -> int:
+    """Return what pauses and others leave of replicas."""
+    current = signals.workers.replicas
+    is_left_alone = contested is not None and contested.holds(signals.now)
+    return current if is_left_alone else pause.hold(paused, current, replicas)
 
 
 def _holding(spec: PoolSpec, llm: LlmDecision, replicas: int, lately: int) -> LlmDecision:

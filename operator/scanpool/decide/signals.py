@@ -13,6 +13,7 @@ from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.working_sets import WorkingSets
 from scanpool.models.llm import ONLY
 from scanpool.models.reading import Unavailable
+from scanpool.models.rivals import Rival, Writer
 
 
 class Demand(NamedTuple):
@@ -150,7 +151,8 @@ class Signals:
     the pool. `expiries` are those of the queues that let messages expire; None where the broker
     does not tell. `llms` are those of each limit, by name. `unseen` are queues that may ask for
     more than the backlog does: they keep the pool from shrinking, not from the growth that the
-    others ask for.
+    others ask for. `writers` own the replicas now, and `rivals` mean to set them, too; `rivals_gap`
+    is why those cannot be told.
     """
 
     now: float
@@ -167,6 +169,9 @@ class Signals:
     unseen: tuple[Unavailable, ...] = ()
     failures: Failures = field(default_factory=Failures)
     stood_in: StoodIn = field(default_factory=StoodIn)
+    writers: tuple[Writer, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    rivals_gap: Unavailable | None = None
 
     @property
     def llm(self) -> LlmSignals | None:

@@ -10,6 +10,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.rivals import FIELD_MANAGER
 from scanpool.models.units import Clock, timestamp
 
 T = TypeVar("T")
@@ -103,7 +104,9 @@ class Cluster:
         seen = {"resourceVersion": scale["metadata"]["resourceVersion"]}
         patch = {"metadata": seen, "spec": {"replicas": desired}}
         write = api.apps.patch_namespaced_deployment_scale
-        done = await api.write(write, name, namespace, patch, _content_type=MERGE_PATCH)
+        # So that managedFields tell whose they are.
+        named = {"field_manager": FIELD_MANAGER, "_content_type": MERGE_PATCH}
+        done = await api.write(write, name, namespace, patch, **named)
         return done if isinstance(done, Unavailable) else None
 
     async def write_status(

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from kubernetes.utils.quantity import parse_quantity
 
+from scanpool.kube.managers import writers
 from scanpool.models.label_selector import LabelSelector, equal, expression
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
+from scanpool.models.rivals import Writer
 from scanpool.models.units import epoch
 
 Json = Mapping[str, Any]
@@ -46,6 +48,7 @@ class Workload:
     must: tuple[tuple[str, str], ...]
     rules: LabelSelector
     template: PodTemplate
+    writers: tuple[Writer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def workload(deployment: Json) -> Workload:
         must=tuple(labels.items()),
         rules=LabelSelector(tuple(rules)),
         template=_template(spec["template"]["spec"]),
+        writers=writers(deployment),
     )
 
 

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
 
 from scanpool.kube.api import Json, KubeApi
 from scanpool.models.conditions import Reason
@@ -20,6 +21,8 @@ WATCH_SECONDS = 30
 SILENCE_SECONDS = 45.0
 # Between two tries. Everything else that asks this server waits as long or longer.
 RETRY_SECONDS = 1.0
+# What the cluster need not have, or not let us see, is looked for as often as a watch is renewed.
+MISSING_SECONDS = 30.0
 # Objects in one answer: a cluster's pods in one would be some hundred megabytes.
 PAGE = 500
 # What the server says of a version that it has forgotten: begin anew.
@@ -41,23 +44,62 @@ class Index(Protocol):
         """Let go of one that is gone."""
 
 
-class Watch:
-    """Keeps an index up to date with the objects at a path of the API.
+class Both:
+    """Hands what a watch hears to two indices, one after the other."""
 
-    `resource` is what they are called in messages; `restarted` is called with it each time the
-    watch has to begin anew.
+    def __init__(self, first: Index, second: Index) -> None:
+        self._first, self._second = first, second
+
+    async def replace(self, namespace: str, objects: Iterable[Json]) -> None:
+        """Take what there is in a namespace, in all of them if it is empty."""
+        there = list(objects)
+        await self._first.replace(namespace, there)
+        await self._second.replace(namespace, there)
+
+    async def put(self, obj: Json) -> None:
+        """Take one that is new or has changed."""
+        await self._first.put(obj)
+        await self._second.put(obj)
+
+    async def drop(self, obj: Json) -> None:
+        """Let go of one that is gone."""
+        await self._first.drop(obj)
+        await self._second.drop(obj)
+
+
+class Kind(NamedTuple):
+    """A kind of object: `group` is the path of its API.
+
+    One that `may_be_missing` is asked for seldom where it is not served, or not for us to see: for
+    so long there is none.
+    """
+
+    group: str
+    plural: str
+    may_be_missing: bool = False
+
+    def path(self, namespace: str) -> str:
+        """Return where its objects in a namespace are, in all of them if it is empty."""
+        where = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return f"{self.group}{where}/{self.plural}"
+
+
+class Watch:
+    """Keeps an index up to date with the objects of a kind.
+
+    `restarted` is called with what they are called each time the watch has to begin anew.
     """
 
     def __init__(
         self,
         api: KubeApi,
-        path: str,
+        kind: Kind,
         namespace: str,
         index: Index,
         restarted: Callable[[str], None],
     ) -> None:
-        self._api, self._path, self._namespace, self._index = api, path, namespace, index
-        self.resource = path.rpartition("/")[2]
+        self._api, self._kind, self._namespace, self._index = api, kind, namespace, index
+        self._path = kind.path(namespace)
         self._restarted = restarted
         self._version: str | None = None
         self._trouble: Unavailable | None = None
@@ -79,17 +121,19 @@ class Watch:
                     logger.exception("the watch of %s failed", self._path)
                 failure = Unavailable(
                     Reason.KUBERNETES_UNAVAILABLE,
-                    f"the watch of {self.resource} failed; see the operator's log",
+                    f"the watch of {self._kind.plural} failed; see the operator's log",
                 )
             if failure is None:
                 continue
             if self._trouble is None:
                 logger.warning("lost sight of %s: %s", self._path, failure.message)
-            self._restarted(self.resource)
+            self._restarted(self._kind.plural)
             # What was missed meanwhile is found by reading all of it again.
             self._trouble, self._version = failure, None
             self._answered.set()
-            await asyncio.sleep(RETRY_SECONDS)
+            is_refused = failure.reason is Reason.KUBERNETES_FORBIDDEN
+            can_wait = self._kind.may_be_missing and is_refused
+            await asyncio.sleep(MISSING_SECONDS if can_wait else RETRY_SECONDS)
 
     async def _list(self) -> Unavailable | None:
         """Read all objects, page by page, and hand them over at once."""
@@ -98,10 +142,7 @@ class Watch:
         while True:
             page = await self._api.page(self._path, query)
             if isinstance(page, Unavailable):
-                if page.reason is Reason.NOT_FOUND:
-                    # The API server knows no such kind: there are none.
-                    await self._index.replace(self._namespace, [])
-                return _unheard(self.resource, page)
+                return await self._missing(page)
             objects += page["items"]
             if not (more := page["metadata"].get("continue")):
                 break
@@ -109,6 +150,19 @@ class Watch:
         await self._index.replace(self._namespace, objects)
         self._heard(page["metadata"]["resourceVersion"])
         return None
+
+    async def _missing(self, why: Unavailable) -> Unavailable | None:
+        """Take that there is no list; return whether that is any trouble."""
+        is_unserved = why.reason is Reason.NOT_FOUND
+        is_kept_from_us = why.reason is Reason.KUBERNETES_FORBIDDEN
+        if is_unserved or (self._kind.may_be_missing and is_kept_from_us):
+            # There are none, or none that may go on counting unseen.
+            await self._index.replace(self._namespace, [])
+        if is_unserved and self._kind.may_be_missing:
+            self._heard(None)
+            await asyncio.sleep(MISSING_SECONDS)
+            return None
+        return _unheard(self._kind.plural, why)
 
     async def _follow(self) -> Unavailable | None:
         """Take what happens until the server ends the watch."""
@@ -121,7 +175,7 @@ class Watch:
         began = monotonic()
         async for event in self._api.events(self._path, query, SILENCE_SECONDS):
             if isinstance(event, Unavailable):
-                return _unheard(self.resource, event)
+                return _unheard(self._kind.plural, event)
             if event and (failure := await self._take(event)) is not None:
                 return failure
             if self._version is None:
@@ -141,13 +195,11 @@ class Watch:
                 await self._index.drop(obj)
             case "ERROR" if obj.get("code") == GONE:
                 self._version = None
-                self._restarted(self.resource)
+                self._restarted(self._kind.plural)
                 return None
             case "ERROR":
-                return Unavailable(
-                    Reason.KUBERNETES_UNAVAILABLE,
-                    f"the Kubernetes API ended the watch of {self.resource}: {obj.get('message')}",
-                )
+                told = f"ended the watch of {self._kind.plural}: {obj.get('message')}"
+                return Unavailable(Reason.KUBERNETES_UNAVAILABLE, f"the Kubernetes API {told}")
         self._version = obj["metadata"]["resourceVersion"]
         return None
 

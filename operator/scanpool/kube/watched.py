@@ -3,25 +3,32 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
-from urllib.parse import quote
 
+from scanpool.kube import scalers
 from scanpool.kube.api import KubeApi
 from scanpool.kube.indices import Deployments, Nodes, Pods
-from scanpool.kube.watch import Index, Watch
+from scanpool.kube.scalers import Scaled, Scalers
+from scanpool.kube.watch import Both, Index, Kind, Watch
 from scanpool.models.conditions import Reason
 from scanpool.models.names import GROUP, PLURAL, VERSION
 from scanpool.models.observation import Node, Target
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.rivals import Rival
+from scanpool.models.spec import ScaleTargetRef
 from scanpool.models.units import Clock
 
 T = TypeVar("T")
 
 EVERYWHERE = ""
-CORE, APPS, POOLS = "/api/v1", "/apis/apps/v1", f"/apis/{GROUP}/{VERSION}"
+POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
+DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
+PODS, NODES = Kind("/api/v1", "pods"), Kind("/api/v1", "nodes")
+HPAS = Kind("/apis/autoscaling/v2", "horizontalpodautoscalers", may_be_missing=True)
+SCALED_OBJECTS = Kind("/apis/keda.sh/v1alpha1", "scaledobjects", may_be_missing=True)
 
 
 class Watched:
-    """The Deployments and pods of the namespaces that are looked after, and the cluster's nodes.
+    """The Deployments, their pods and scalers in the namespaces that are looked after; the nodes.
 
     Without namespaces it is all of them. Nodes, and the pods of all namespaces on them, are watched
     once a pool asks for them: whoever names namespaces may have no rights beyond.
@@ -38,15 +45,19 @@ class Watched:
         self._scopes = tuple(namespaces) or (EVERYWHERE,)
         self._tasks: set[asyncio.Task[None]] = set()
         self._deployments, self._pods = Deployments(), Pods()
-        self._of_deployments = self._begin(APPS, "deployments", self._scopes, self._deployments)
-        self._of_pods = self._begin(CORE, "pods", self._scopes, self._pods)
+        self._of_deployments = self._begin(DEPLOYMENTS, self._scopes, self._deployments)
+        self._of_pods = self._begin(PODS, self._scopes, self._pods)
+        self._pools = Scalers(scalers.pool)
+        self._hpas, self._scaled_objects = Scalers(scalers.hpa), Scalers(scalers.scaled_object)
+        self._of_hpas = self._begin(HPAS, self._scopes, self._hpas)
+        self._of_scaled_objects = self._begin(SCALED_OBJECTS, self._scopes, self._scaled_objects)
         self._nodes = Nodes()
         self._of_nodes: tuple[Watch, ...] = ()
         self._on_nodes = self._pods
 
     def watch_pools(self, index: Index) -> tuple[Watch, ...]:
-        """Watch the ScanWorkerPools, too."""
-        return tuple(self._begin(POOLS, PLURAL, self._scopes, index).values())
+        """Watch the ScanWorkerPools, too; all that an index does not choose are known as rivals."""
+        return tuple(self._begin(POOLS, self._scopes, Both(self._pools, index)).values())
 
     async def close(self) -> None:
         """End all watches."""
@@ -80,8 +91,31 @@ class Watched:
                 template=found.template,
                 pods=tuple(one.pod for one in there if one.stays),
                 draining=sum(one.drains for one in there),
+                writers=found.writers,
             )
         )
+
+    async def read_rivals(
+        self, namespace: str, pool: str, ref: ScaleTargetRef
+    ) -> Reading[tuple[Rival, ...]]:
+        """Return who else means to scale a pool's target: older pools, HPAs and ScaledObjects.
+
+        Unavailable where nobody is known, and not all may be.
+        """
+        scope, target = self.scope(namespace), Scaled.of(namespace, ref)
+        troubles = [
+            await watch.trouble()
+            for watch in (self._of_hpas[scope], self._of_scaled_objects[scope])
+        ]
+        found = (
+            *self._pools.older(target, pool),
+            *self._hpas.of(target),
+            *self._scaled_objects.of(target),
+        )
+        for trouble in troubles:
+            if trouble is not None and not found:
+                return trouble
+        return self._seen(found)
 
     async def read_nodes(self) -> Reading[tuple[Node, ...]]:
         """Return all nodes, with what the pods on them request."""
@@ -97,22 +131,19 @@ class Watched:
         self._deployments.scaled(namespace, name, replicas)
 
     def _begin_nodes(self) -> tuple[Watch, ...]:
-        nodes = self._begin(CORE, "nodes", (EVERYWHERE,), self._nodes)
+        nodes = self._begin(NODES, (EVERYWHERE,), self._nodes)
         if EVERYWHERE in self._of_pods:
             return nodes[EVERYWHERE], self._of_pods[EVERYWHERE]
         self._on_nodes = Pods()
-        pods = self._begin(CORE, "pods", (EVERYWHERE,), self._on_nodes)
+        pods = self._begin(PODS, (EVERYWHERE,), self._on_nodes)
         return nodes[EVERYWHERE], pods[EVERYWHERE]
 
-    def _begin(
-        self, group: str, plural: str, scopes: Sequence[str], index: Index
-    ) -> dict[str, Watch]:
+    def _begin(self, kind: Kind, scopes: Sequence[str], index: Index) -> dict[str, Watch]:
         found = {}
         for scope in scopes:
-            where = f"/namespaces/{quote(scope, safe='')}" if scope else ""
-            path = f"{group}{where}/{plural}"
-            found[scope] = Watch(self._api, path, scope, index, self._restarted)
-            self._tasks.add(asyncio.create_task(found[scope].run(), name=f"watch {path}"))
+            found[scope] = Watch(self._api, kind, scope, index, self._restarted)
+            name = f"watch {kind.path(scope)}"
+            self._tasks.add(asyncio.create_task(found[scope].run(), name=name))
         return found
 
     def _seen(self, value: T) -> Available[T]:

@@ -102,6 +102,10 @@ class Reason(StrEnum):
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
     KEY_IN_OTHER_SHARDS = "KeyInOtherShards"
+    CONTESTED_BY_AUTOSCALER = "ContestedByAutoscaler"
+    CONTESTED_BY_GITOPS = "ContestedByGitOps"
+    CONTESTED_BY_PERSON = "ContestedByPerson"
+    CONTESTED_BY_POOL = "ContestedByPool"
 
 
 class LimitedBy(StrEnum):
@@ -131,6 +135,7 @@ class LimitedBy(StrEnum):
     QUOTA = "Quota", Reason.QUOTA_EXHAUSTED
     FALLBACK = "Fallback"
     PAUSED = "Paused", Reason.PAUSED
+    CONTESTED = "Contested", Reason.REPLICAS_CHANGED_ELSEWHERE
 
 
 def _message_is_same(new: str, old: str, around: Around) -> bool:

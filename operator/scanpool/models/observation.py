@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
 from scanpool.models.reading import Reading, Unavailable
+from scanpool.models.rivals import Rival, Writer
 from scanpool.models.today import Today
 
 
@@ -64,7 +65,10 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet."""
+    """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet.
+
+    `writers` are those that own its replicas.
+    """
 
     uid: str
     replicas: int
@@ -72,6 +76,7 @@ class Target:
     template: PodTemplate
     pods: tuple[Pod, ...]
     draining: int = 0
+    writers: tuple[Writer, ...] = ()
 
     @property
     def ready_replicas(self) -> int:
@@ -223,7 +228,8 @@ class Observation:
 
     Beside each of several limits there is an observation of its own (`by_limit`): rates are
     averages over its window. `queue_gaps` are the queues that are missing among `queues`, or may
-    have more messages than shown: what they ask for beyond is unknown.
+    have more messages than shown: what they ask for beyond is unknown. `rivals` are others that
+    mean to set the replicas of the same target.
     """
 
     target: Target
@@ -236,6 +242,7 @@ class Observation:
     queue_gaps: tuple[Unavailable, ...] = ()
     by_limit: Mapping[str, "Observation"] = field(default_factory=dict)
     keys: Reading[Mapping[str, Reading[ProviderState]]] | None = None
+    rivals: Reading[tuple[Rival, ...]] | None = None
 
     def only(self, name: str) -> "Observation":
         """Return what is seen beside one limit."""

@@ -24,9 +24,10 @@ from scanpool.models.observation import (
     Target,
 )
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import PoolSpec
+from scanpool.models.rivals import Rival
+from scanpool.models.spec import PoolSpec, ScaleTargetRef
 from scanpool.models.units import Clock
-from scanpool.observe import queue_belief
+from scanpool.observe import in_time, queue_belief
 from scanpool.observe.brokers import Brokers, SeenQueues
 from scanpool.observe.noted import Note, noted
 from scanpool.observe.secrets import Secrets
@@ -47,8 +48,6 @@ NODES_SECONDS = 5.0
 WORKING_SETS_SECONDS = 15.0
 # Limits of the administration change by hand, a few times a year, and a read takes several pages.
 ADMIN_SECONDS = 300.0
-# Longer than any single source's own time-out: reached only by several in a row.
-DEADLINE_SECONDS = 15.0
 # Pools that tick within this share of a polling interval share what they read.
 SHARED_PART = 0.5
 
@@ -134,6 +133,12 @@ class Observer:
         )
         return replace(found, value=replace(found.value, pods=pods))
 
+    async def read_rivals(
+        self, namespace: str, pool: str, ref: ScaleTargetRef
+    ) -> Reading[tuple[Rival, ...]]:
+        """Read who else means to scale the target of a pool."""
+        return await self._watched.read_rivals(namespace, pool, ref)
+
     def scaled(self, namespace: str, name: str, replicas: int) -> None:
         """Take what was just written, until the watch tells it."""
         self._watched.scaled(namespace, name, replicas)
@@ -156,7 +161,7 @@ class Observer:
         """
         ask = _Ask(namespace, spec, probe_ages)
         reads = {name: self._reading(name, ask) for name in spec.readings}
-        found = await _all_in_time(reads)
+        found = await in_time.all_of(reads)
         return Observation(target=target, **found | _told_apart(found["queues"]))
 
     async def _reading(self, name: str, ask: _Ask) -> Reading[Any]:
@@ -334,21 +339,3 @@ def _told_apart(queues: Reading[SeenQueues]) -> dict[str, Any]:
         return {"queues": queues}
     depths, gaps = queues.value
     return {"queues": Available(depths, queues.at, queues.source), "queue_gaps": gaps}
-
-
-async def _all_in_time(reads: Mapping[str, Awaitable[Reading[Any]]]) -> dict[str, Any]:
-    tasks = {name: asyncio.ensure_future(read) for name, read in reads.items()}
-    _, late = await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
-    for task in late:
-        task.cancel()
-    return {
-        name: _too_late(name) if task in late else task.result() for name, task in tasks.items()
-    }
-
-
-def _too_late(name: str) -> Unavailable:
-    return Unavailable(
-        Reason.DEADLINE_EXCEEDED,
-        f"reading {name} took longer than {DEADLINE_SECONDS:.0f} s: see whether its server, or "
-        "the operator's CPU, is overloaded",
-    )

@@ -16,10 +16,8 @@ from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.units import SECONDS_PER_MINUTE, timestamp
-from scanpool.report import unpaid_keys
+from scanpool.report import contested, unpaid_keys
 
-# Set back this often within ten minutes, replicas are fought over; once may be a person's hand.
-CONTESTED_REVERTS = 2
 # Condition messages end up in Events, which the API server bounds.
 MAX_MESSAGE_CHARACTERS = 1000
 
@@ -39,7 +37,7 @@ PASSING = frozenset({Reason.BROKER_RECOVERING, Reason.STATISTICS_NOT_FOUND, Reas
 
 # What else decides while these do: the ceilings and the floor have had no say.
 NOT_BY_THE_LADDER = frozenset(
-    {LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA, LimitedBy.PAUSED}
+    {LimitedBy.HOLD, LimitedBy.FALLBACK, LimitedBy.QUOTA, LimitedBy.PAUSED, LimitedBy.CONTESTED}
 )
 
 
@@ -72,6 +70,7 @@ def of_tick(
     # What needs a person names the reason, before what passes by itself.
     missing = sorted(signals.gaps, key=_passes)
     gaps = sorted((*signals.gaps, *signals.stood_in.because, *signals.unseen), key=_passes)
+    refusal = refusal or contested.left_alone(spec, signals, decision)
     problems = gaps if refusal is None else [refusal, *gaps]
     return {
         ConditionType.READY: _failed(problems) if problems else _ready(spec, decision),
@@ -79,7 +78,7 @@ def of_tick(
         ConditionType.SCALING_ACTIVE: _active(spec, missing, decision, refusal),
         ConditionType.SCALING_LIMITED: _limited(spec, decision),
         ConditionType.QUOTA_EXHAUSTED: _quota_of_all(spec, signals, decision),
-        ConditionType.CONTESTED: _contested(decision),
+        ConditionType.CONTESTED: ConditionState(*contested.state(spec, signals, decision)),
         ConditionType.MESSAGES_EXPIRING: _expiring(spec, signals, decision),
     }
 
@@ -336,17 +335,6 @@ def _next_try(decision: Decision) -> str:
     minutes = seconds / SECONDS_PER_MINUTE
     time = f"{seconds:.0f} s" if minutes < 1 else f"{ceil(minutes)} min"
     return f"; next try within {time}, and at once if the pool's spec or Secret changes"
-
-
-def _contested(decision: Decision) -> ConditionState:
-    if decision.reverts < CONTESTED_REVERTS:
-        return _false(Reason.NOT_CONTESTED, "nothing else changes the replicas")
-    return _true(
-        Reason.REPLICAS_CHANGED_ELSEWHERE,
-        f"something else has set the replicas back {decision.reverts} times within 10 minutes: "
-        "look for an HPA on the same Deployment, or a GitOps controller that owns "
-        "spec.replicas (kubectl get deployment -o yaml --show-managed-fields)",
-    )
 
 
 def _expiring(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:

@@ -18,6 +18,7 @@ from scanpool.models.llm import Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Reading
+from scanpool.models.rivals import Rival
 from scanpool.models.spec import Behavior, PolicyType, PoolSpec, ScalingPolicy, ScalingRules
 from scanpool.report.metrics import Metrics
 
@@ -95,6 +96,9 @@ class Process:
             usage=seen(use, self.world.now),
             provider=seen(self.provider, self.answered_at),
         )
+
+    async def read_rivals(self, *_: object) -> Reading[tuple[Rival, ...]]:
+        return seen(())
 
     async def read_keys(self, _: str, __: Llm) -> Mapping[str, str]:
         return {}
@@ -248,7 +252,7 @@ async def test_changes_of_replicas_count_for_the_policies_of_the_next_leader(pai
         assert [one.change for one in process.memory.history.scalings] == [3]
     assert pair.standby.memory is not None
     # Nothing that another did looks as if this process's own were set back.
-    assert pair.standby.memory.history.reverted_at == ()
+    assert pair.standby.memory.history.reverts == ()
 
 
 async def test_a_leader_that_lapses_shows_what_it_last_saw_until_another_leads(pair: Pair) -> None:

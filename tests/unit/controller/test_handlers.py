@@ -257,9 +257,9 @@ async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(
             assert await loops.next() == ("update to 10", "scan-worker")
 
     asked = {(entry.resource, entry.namespace) for entry in kube.audit if entry.resource}
-    assert asked == {
-        (resource, "default") for resource in ("scanworkerpools", "deployments", "pods")
-    }
+    watched = ("scanworkerpools", "deployments", "pods")
+    rivals = ("horizontalpodautoscalers", "scaledobjects")
+    assert asked == {(resource, "default") for resource in (*watched, *rivals)}
 
 
 def test_kopf_is_set_up_to_keep_quiet_and_to_watch_nothing() -> None:

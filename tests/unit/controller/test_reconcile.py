@@ -34,8 +34,9 @@ from scanpool.models.llm import ONLY, Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.rivals import Rival, RivalKind, Writer
 from scanpool.models.schedule import Schedule
-from scanpool.models.spec import MemoryTarget, Mode, PoolSpec
+from scanpool.models.spec import MemoryTarget, Mode, PoolSpec, ScaleTargetRef
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
@@ -53,6 +54,7 @@ class World:
     refusal: Unavailable | None = None
     status_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
+    rivals: Reading[tuple[Rival, ...]] = field(default_factory=lambda: seen(()))
     did: list[str] = field(default_factory=list)
     probe_ages: list[float] = field(default_factory=list)
     scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -73,6 +75,12 @@ class World:
         assert target is self.observation.target
         assert isinstance(spec, PoolSpec)
         return self.observation
+
+    async def read_rivals(
+        self, namespace: str, pool: str, ref: ScaleTargetRef
+    ) -> Reading[tuple[Rival, ...]]:
+        assert (namespace, pool, ref.name) == ("scan", "pool", "scan-worker")
+        return self.rivals
 
     async def read_keys(self, namespace: str, _: Llm) -> dict[str, str]:
         assert namespace == "scan"
@@ -417,12 +425,57 @@ async def test_replicas_that_are_set_back_again_and_again_are_contested() -> Non
     world = World(observe(2, 50))
     operator = started(Operator(world, pool()), 2)
 
-    for _ in range(4):
+    for _ in range(12):
         await operator.tick()
 
     assert world.condition(ConditionType.CONTESTED) == ("True", "ReplicasChangedElsewhere")
     told = [event for event in world.events if event.reason == "ReplicasChangedElsewhere"]
-    assert [event.is_warning for event in told] == [True]
+    # Contested, and Ready for each time that the replicas are left alone.
+    assert [event.is_warning for event in told] == [True, True, True]
+    # Two that were set back, and the next try a minute later: no fight.
+    assert len(world.scalings) == 3
+
+
+async def test_a_gitops_controller_is_named_at_the_tick_after_its_first_revert() -> None:
+    world = World(observe(2, 50))
+    operator = started(Operator(world, pool()), 2)
+
+    await operator.tick()
+    back = replace(target(2), writers=(Writer("argocd-controller", "", NOW + 5),))
+    await operator.tick(observe(target=back, queues=world.observation.queues))
+
+    assert world.condition(ConditionType.CONTESTED) == ("True", "ContestedByGitOps")
+    assert world.condition(ConditionType.READY) == ("False", "ContestedByGitOps")
+    assert len(world.scalings) == 1
+
+
+async def test_an_autoscaler_on_the_same_target_is_left_alone_from_the_first_tick_on() -> None:
+    hpa = Rival(RivalKind.AUTOSCALER, "HorizontalPodAutoscaler scan/workers", NOW - 50)
+    world = World(observe(2, 50), rivals=seen((hpa,)))
+    operator = started(Operator(world, pool()), 2)
+
+    await operator.tick()
+
+    assert world.condition(ConditionType.CONTESTED) == ("True", "ContestedByAutoscaler")
+    assert (world.scalings, world.status.limited_by) == ([], LimitedBy.CONTESTED)
+
+
+async def test_a_pool_that_only_observes_contests_nothing() -> None:
+    hpa = Rival(RivalKind.AUTOSCALER, "HorizontalPodAutoscaler scan/workers", NOW - 50)
+    world = World(observe(2, 50), rivals=seen((hpa,)))
+
+    await started(Operator(world, pool(mode=Mode.OBSERVE)), 2).tick()
+
+    assert world.condition(ConditionType.CONTESTED) == ("False", "NotContested")
+
+
+async def test_autoscalers_that_cannot_be_listed_hold_nothing_and_are_told() -> None:
+    world = World(observe(2, 50), rivals=unseen(Reason.KUBERNETES_FORBIDDEN))
+
+    await started(Operator(world, pool()), 2).tick()
+
+    assert world.condition(ConditionType.CONTESTED) == ("Unknown", "KubernetesForbidden")
+    assert len(world.scalings) == 1
 
 
 async def test_an_event_that_is_refused_does_not_stop_the_tick(

@@ -80,6 +80,9 @@ class Key:
             usage=seen(KeyUsage(used, None, 0.0, own), self.now),
         )
 
+    async def read_rivals(self, *_: object) -> Any:
+        return seen(())
+
     async def read_keys(self, _: str, llm: Llm) -> dict[str, str]:
         texts = {key: self.secrets[ref.name] for key, ref in llm.key_refs.items()}
         return {key: text for key, text in texts.items() if text is not None}

@@ -511,7 +511,7 @@ def test_once_within_the_bounds_a_pool_that_holds_just_holds(
         found.append(decision.limited_by)
 
     assert found == limits
-    assert memory.history.reverted_at == ()
+    assert memory.history.reverts == ()
 
 
 @pytest.mark.parametrize(("messages", "is_first"), [BLIND, FIRST, BLIND_FIRST])

@@ -29,6 +29,7 @@ from scanpool.decide.behavior import Recommendation, Scaling
 from scanpool.decide.belief import Belief
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket, OthersUse
+from scanpool.decide.contest import Revert
 from scanpool.decide.cost import Learned
 from scanpool.decide.history import History
 from scanpool.decide.limits import KnownLimit, KnownLimits
@@ -40,6 +41,8 @@ from scanpool.decide.working_sets import WorkingSet, WorkingSets
 from scanpool.models.claims import Unit
 from scanpool.models.llm import ONLY
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.rivals import Rival, RivalKind, Writer
+from scanpool.models.spec import Mode
 from scanpool.models.units import MEBIBYTE
 
 SPEC = pool(llm=llm())
@@ -68,26 +71,41 @@ def test_replicas_that_someone_else_sets_back_are_noticed_once(
     known, noticed = after_scaling(Memory(), 2, 5, NOW), []
     for tick, replicas in enumerate(observed, start=1):
         known = found(replicas, known, NOW + 10 * tick)
-        noticed.append(len(known.history.reverted_at))
+        noticed.append(len(known.history.reverts))
 
     assert noticed == reverts
 
 
-def test_each_scaling_that_is_set_back_counts_and_is_forgotten_after_ten_minutes() -> None:
+def test_each_scaling_that_is_set_back_counts_and_all_are_forgotten_together() -> None:
     known = Memory()
     for tick in range(3):
         known = after_scaling(known, 2, 5, NOW + 20 * tick)
         known = found(2, known, NOW + 20 * tick + 10)
-    assert len(known.history.reverted_at) == 3
+    assert [one.at for one in known.history.reverts] == [NOW + 10, NOW + 30, NOW + 50]
 
-    for seconds, left in ((609, 3), (610, 2), (630, 1), (650, 0)):
-        assert len(found(2, known, NOW + seconds).history.reverted_at) == left
+    # Two minutes in which the replicas are left alone, and ten more.
+    for seconds, left in ((769, 3), (770, 0)):
+        assert len(found(2, known, NOW + seconds).history.reverts) == left
 
 
-def test_the_decision_tells_how_often_it_was_set_back() -> None:
-    known = after_scaling(memory(History(reverted_at=(NOW - 100,))), 2, 5, NOW - 10)
+def test_a_pool_that_only_observes_is_set_back_by_nobody() -> None:
+    """Whoever scales then is meant to; and what it did before is forgotten."""
+    first = Revert(NOW - 10, Rival(RivalKind.OTHER, "something else", NOW - 10))
+    known = after_scaling(memory(History(reverts=(first,))), 2, 5, NOW)
+    only_looks = pool(mode=Mode.OBSERVE)
 
-    assert think(SPEC, observe(2), known).decision.reverts == 2
+    history = think(only_looks, observe(3), known).memory.history
+    assert (history.reverts, history.last_desired) == ((), None)
+
+
+def test_the_decision_tells_how_often_it_was_set_back_and_by_whom() -> None:
+    first = Revert(NOW - 100, Rival(RivalKind.OTHER, "something else", NOW - 100))
+    known = after_scaling(memory(History(reverts=(first,))), 2, 5, NOW - 10)
+    back = replace(target(2), writers=(Writer("kubectl-edit", "", NOW - 5),))
+
+    contest = think(SPEC, observe(target=back), known).decision.contest
+    assert contest is not None
+    assert (contest.reverts, contest.by.kind) == (2, RivalKind.PERSON)
 
 
 def test_a_scaling_that_the_api_server_took_is_remembered() -> None:
@@ -241,7 +259,7 @@ FULL = memory(
         scalings=(Scaling(NOW, 1),),
         failed_depth_readings=2,
         last_desired=3,
-        reverted_at=(NOW,),
+        reverts=(Revert(NOW, Rival(RivalKind.OTHER, "something else", NOW)),),
         had=Recommendation(NOW - 100, 4),
     ),
     WorkingSets((WorkingSet(NOW, 700 * MEBIBYTE),)),

@@ -349,6 +349,8 @@ async def test_scaling_is_a_merge_patch_that_names_the_version_it_saw(
     (write,) = stub.writes()
     assert (write.method, write.path) == ("PATCH", SCALE)
     assert write.content_type == "application/merge-patch+json"
+    # By which it knows its own writes again.
+    assert write.query == {"fieldManager": "scanpool"}
     assert write.body == {"metadata": {"resourceVersion": "42"}, "spec": {"replicas": 5}}
 
 

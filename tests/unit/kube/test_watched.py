@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 
 from kube_stub import Answer, KubeStub, kube_stub, refusal, use_kubeconfig
+from scanpool.controller.chosen import Chosen
 from scanpool.kube import watch as watch_module
 from scanpool.kube.api import KubeApi
 from scanpool.kube.watched import Watched
+from scanpool.models import label_selector
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import ScaleTargetRef
 from scanpool_sandbox.kube import KubeEmulator, Node
 
+HPAS = "/apis/autoscaling/v2/horizontalpodautoscalers"
+SCALED_OBJECTS = "/apis/keda.sh/v1alpha1/scaledobjects"
 DEPLOYMENTS, PODS, NODES = "/apis/apps/v1/deployments", "/api/v1/pods", "/api/v1/nodes"
 NODE = Node("node-a", cpu="4", memory="8Gi")
 
@@ -181,7 +186,12 @@ async def test_a_connection_that_says_nothing_is_broken(
     """The server would end the watch before: so long a silence is no quiet cluster."""
     lists = {
         path: json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode()
-        for path, items in ((DEPLOYMENTS, [deployment()]), (PODS, []))
+        for path, items in (
+            (DEPLOYMENTS, [deployment()]),
+            (PODS, []),
+            (HPAS, []),
+            (SCALED_OBJECTS, []),
+        )
     }
     monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
 
@@ -281,3 +291,172 @@ async def test_nodes_that_may_not_be_seen_are_what_a_pool_can_do_without(
     assert found.reason is Reason.KUBERNETES_FORBIDDEN
     assert "forbidden at the cluster scope" in found.message
     assert "memory.enabled: false" in found.message
+
+
+REF = ScaleTargetRef(name="worker")
+
+
+def served(stub: KubeStub, path: str, *items: dict[str, Any]) -> None:
+    """List objects and end each watch at once."""
+
+    def answer() -> Answer:
+        listed = {"metadata": {"resourceVersion": "1"}, "items": list(items)}
+        return Answer(b"" if "watch" in stub.requests[-1].query else listed)
+
+    stub.gets(path, answer)
+
+
+def scaler(name: str) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": name, "creationTimestamp": "2026-01-28T08:20:00Z"}
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"}
+    return {"metadata": metadata, "spec": {"scaleTargetRef": ref}}
+
+
+def lists(stub: KubeStub, path: str) -> int:
+    return sum(one.path == path and "watch" not in one.query for one in stub.requests)
+
+
+async def test_whoever_else_scales_a_target_is_known_without_a_request(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(stub, HPAS, scaler("mine"))
+    served(stub, SCALED_OBJECTS, scaler("kedas"))
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = await watched.read_rivals("default", "pool", REF)
+        other = await watched.read_rivals("default", "pool", ScaleTargetRef(name="other"))
+
+    assert isinstance(found, Available)
+    assert [one.name for one in found.value] == [
+        "HorizontalPodAutoscaler default/mine",
+        "ScaledObject default/kedas",
+    ]
+    assert isinstance(other, Available)
+    assert other.value == ()
+
+
+async def test_an_autoscaler_that_the_cluster_does_not_have_is_no_trouble_and_looked_for_again(
+    stub: KubeStub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(watch_module, "MISSING_SECONDS", 0.1)
+    served(stub, HPAS)
+    stub.gets(SCALED_OBJECTS, refusal(404, "the server could not find the requested resource"))
+    restarted: list[str] = []
+    async with watching(stub.url, tmp_path, monkeypatch, (), restarted.append) as watched:
+
+        async def read() -> Reading[Any]:
+            return await watched.read_rivals("default", "pool", REF)
+
+        found = await read()
+        assert isinstance(found, Available)
+        assert found.value == ()
+        assert "scaledobjects" not in restarted
+        assert "scaledobjects" not in caplog.text
+        served(stub, SCALED_OBJECTS, scaler("kedas"))
+        await until(read, lambda found: len(found.value) == 1)
+
+
+@pytest.mark.parametrize("code", [403, 404])
+async def test_what_may_be_missing_is_asked_for_seldom_while_it_is(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    stub.gets(HPAS, refusal(code, "none for you"))
+    stub.gets(PODS, refusal(500, "away"))
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+
+        async def read() -> Reading[Any]:
+            await watched.read_rivals("default", "pool", REF)
+            return await watched.read_target("default", "worker")
+
+        # The others are asked for all the time meanwhile.
+        await until(read, lambda _: lists(stub, PODS) > 3)
+        assert lists(stub, HPAS) == 1
+
+
+async def test_autoscalers_that_may_not_be_seen_are_told_unless_one_is_known(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(stub, HPAS, scaler("mine"))
+    stub.gets(SCALED_OBJECTS, refusal(403, "scaledobjects is forbidden"))
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        known = await watched.read_rivals("default", "pool", REF)
+        unknown = await watched.read_rivals("default", "pool", ScaleTargetRef(name="other"))
+
+    assert isinstance(known, Available)
+    assert isinstance(unknown, Unavailable)
+    assert unknown.reason is Reason.KUBERNETES_FORBIDDEN
+    assert "scaledobjects is forbidden" in unknown.message
+
+
+async def test_an_autoscaler_counts_no_more_once_it_may_not_be_seen(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "MISSING_SECONDS", 0.1)
+    served(stub, HPAS, scaler("mine"))
+    served(stub, SCALED_OBJECTS)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+
+        async def read() -> Reading[Any]:
+            return await watched.read_rivals("default", "pool", REF)
+
+        await until(read, lambda found: len(found.value) == 1)
+        stub.gets(HPAS, refusal(403, "horizontalpodautoscalers is forbidden"))
+        await until(read, is_of(Reason.KUBERNETES_FORBIDDEN))
+
+
+async def test_a_target_tells_who_owns_its_replicas(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"f:spec": {"f:replicas": {}}}
+    entry = {"manager": "argocd-controller", "time": "2026-01-28T08:20:00Z", "fieldsV1": fields}
+    owned = deployment()
+    owned["metadata"]["managedFields"] = [entry]
+    served(stub, DEPLOYMENTS, owned)
+    served(stub, PODS)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = await watched.read_target("default", "worker")
+
+    assert isinstance(found, Available)
+    assert [one.manager for one in found.value.writers] == ["argocd-controller"]
+
+
+async def test_pools_that_are_not_chosen_are_known_as_rivals(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of another shard may mean the same target."""
+    for path in (HPAS, SCALED_OBJECTS):
+        served(stub, path)
+    old, young = scaler("old"), scaler("young")
+    old["metadata"]["creationTimestamp"] = "2026-01-28T08:00:00Z"
+    young["metadata"]["labels"] = {"shard": "b"}
+    served(stub, "/apis/scan.eco2.io/v1alpha1/scanworkerpools", old, young)
+    heard = Heard()
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        for watch in watched.watch_pools(Chosen(heard, label_selector.parse("shard=b"))):
+            await watch.trouble()
+        found = await watched.read_rivals("default", "young", REF)
+        own = await watched.read_rivals("default", "old", REF)
+
+    assert heard.names == ["young"]
+    assert isinstance(found, Available)
+    assert [one.name for one in found.value] == ["ScanWorkerPool default/old"]
+    assert isinstance(own, Available)
+    assert own.value == ()
+
+
+class Heard:
+    """An index that keeps names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def replace(self, _: str, objects: Iterable[dict[str, Any]]) -> None:
+        self.names = [one["metadata"]["name"] for one in objects]
+
+    async def put(self, obj: dict[str, Any]) -> None:
+        self.names.append(obj["metadata"]["name"])
+
+    async def drop(self, obj: dict[str, Any]) -> None:
+        self.names.remove(obj["metadata"]["name"])

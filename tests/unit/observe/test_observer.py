@@ -28,7 +28,7 @@ from scanpool.models.observation import (
 )
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
-from scanpool.observe import observer as observer_module
+from scanpool.observe import in_time
 from scanpool.observe.brokers import STATISTICS_SECONDS
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
 from scanpool.observe.secrets import DOUBT_SECONDS, SECRET_SECONDS
@@ -569,7 +569,7 @@ async def test_a_source_that_hangs_does_not_take_the_others_with_it(
     source: str,
     reading: str,
 ) -> None:
-    monkeypatch.setattr(observer_module, "DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(in_time, "DEADLINE_SECONDS", 0.2)
     sources.hanging = {source}
 
     observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)

@@ -191,6 +191,7 @@ LIMITS = {
     LimitedBy.WORKERS: ("True", Reason.WORKER_CEILING),
     LimitedBy.QUOTA: ("True", Reason.QUOTA_EXHAUSTED),
     LimitedBy.PAUSED: ("True", Reason.PAUSED),
+    LimitedBy.CONTESTED: ("True", Reason.REPLICAS_CHANGED_ELSEWHERE),
 }
 
 
@@ -562,20 +563,6 @@ def test_a_breaker_that_is_no_longer_open_limits_as_a_recovery(quota: Quota) -> 
         "True",
         Reason.QUOTA_RECOVERING,
     )
-
-
-@pytest.mark.parametrize(
-    ("reverts", "expected"),
-    [
-        (0, ("False", Reason.NOT_CONTESTED)),
-        (1, ("False", Reason.NOT_CONTESTED)),
-        (2, ("True", Reason.REPLICAS_CHANGED_ELSEWHERE)),
-    ],
-)
-def test_one_change_by_another_hand_is_no_contest(
-    reverts: int, expected: tuple[str, Reason]
-) -> None:
-    assert state(ConditionType.CONTESTED, decision=decision(reverts=reverts)) == expected
 
 
 # --- history ---

@@ -9,7 +9,8 @@ from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
 from scanpool.models.field_names import gap_of_limit
 from scanpool.models.observation import Observation
-from scanpool.models.spec import PoolSpec
+from scanpool.models.reading import Available, Unavailable
+from scanpool.models.spec import Mode, PoolSpec
 
 
 def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float) -> Signals:
@@ -30,6 +31,8 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
     missing = fallback.Missing(gaps.of(observation.queues), of_limits, gaps.of(observation.nodes))
     failures = fallback.step(memory.failures, missing)
     stood_in = fallback.stood_in(spec, failures, missing)
+    # Who only looks contests nothing.
+    rivals = observation.rivals if spec.mode is Mode.ENFORCE else None
     return Signals(
         now=now,
         workers=there,
@@ -47,4 +50,7 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         unseen=observation.queue_gaps,
         failures=failures,
         stood_in=stood_in,
+        writers=target.writers,
+        rivals=rivals.value if isinstance(rivals, Available) else (),
+        rivals_gap=rivals if isinstance(rivals, Unavailable) else None,
     )
