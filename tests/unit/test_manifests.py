@@ -37,6 +37,8 @@ GRANTED = {
     ("apps", "deployments/scale"): {"get", "patch"},
     ("", "nodes"): {"list", "watch"},
     ("", "pods"): {"list", "watch"},
+    ("", "resourcequotas"): {"list", "watch"},
+    ("", "limitranges"): {"list", "watch"},
     ("autoscaling", "horizontalpodautoscalers"): {"list", "watch"},
     ("keda.sh", "scaledobjects"): {"list", "watch"},
     ("metrics.k8s.io", "nodes"): {"list"},

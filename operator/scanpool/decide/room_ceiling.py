@@ -1,14 +1,18 @@
 """The memory ceiling: how many replicas the nodes that exist can hold.
 
-ceiling = running + sum over nodes of what fits beside what is requested or used there
+ceiling = running + sum over nodes of what fits beside what is requested or used there, as far as
+          the rules among the nodes and the namespace's quotas let it
 """
 
 from scanpool.decide import fallback_ceiling
 from scanpool.decide.decision import Ceiling
 from scanpool.decide.memory import Memory
-from scanpool.decide.signals import Signals
-from scanpool.models.spec import PoolSpec
+from scanpool.decide.signals import Room, Signals
+from scanpool.models.spec import PoolSpec, Unschedulable
 from scanpool.models.units import MEBIBYTE
+
+# Of many nodes that lack the same, so many are named.
+NAMED_NODES = 3
 
 
 def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
@@ -22,14 +26,36 @@ def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
         )
     if room.fits is None:
         return Ceiling(None, None, room.trouble or "the nodes are unknown")
-    most = room.running + room.fits
+    current, most = signals.workers.replicas, room.running + room.fits
     if room.trouble is not None:
-        held = min(most, signals.workers.replicas)
+        # Whoever waits for nodes leaves what is pending there for them.
+        held = current if room.waits else min(most, current)
         return Ceiling(held, held, room.trouble)
-    return Ceiling(
-        most,
-        most,
+    if room.waits:
+        return None
+    return Ceiling(most, most, f"{_room(spec, room)}{_lacking(spec, room)}")
+
+
+def _room(spec: PoolSpec, room: Room) -> str:
+    if spec.memory.unschedulable is Unschedulable.WAIT:
+        return f"{room.running} running, and {room.fits} more"
+    return (
         f"{room.running} running, and {room.fits} more of {room.per_replica / MEBIBYTE:,.0f}Mi "
         f"({room.source}) fit on {room.nodes} of {room.total} nodes at "
-        f"{spec.memory.target_utilization_percent}%",
+        f"{spec.memory.target_utilization_percent}%"
     )
+
+
+def _lacking(spec: PoolSpec, room: Room) -> str:
+    """Say what stands in the way of one more, and on which nodes."""
+    refused = "" if room.refusal is None else f"; {room.refusal}"
+    if spec.memory.unschedulable is Unschedulable.WAIT:
+        return refused
+    told = "; ".join(f"{_named(one.nodes)}: {one.what}" for one in room.lacks)
+    return f"{refused}; one more needs, on {told}" if told else refused
+
+
+def _named(nodes: tuple[str, ...]) -> str:
+    rest = len(nodes) - NAMED_NODES
+    more = f" and {rest} more" if rest > 0 else ""
+    return ", ".join(nodes[:NAMED_NODES]) + more

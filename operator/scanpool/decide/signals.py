@@ -104,12 +104,21 @@ class Workers:
     draining: int = 0
 
 
+class Lack(NamedTuple):
+    """What some nodes lack for one more replica."""
+
+    what: str
+    nodes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """What one replica takes, in bytes, and how many more the nodes hold beside those that run.
 
     `fits` and `total` are None while the nodes are unknown, and `trouble` is why that is, or why no
-    replica may be added although there is room.
+    replica may be added although there is room. `lacks` says what keeps which nodes from one more,
+    where they may bound the pool, and `refusal` what the namespace's quotas say. Where the pool
+    `waits`, neither nodes nor quotas are a bound.
     """
 
     per_replica: int
@@ -119,6 +128,9 @@ class Room:
     total: int | None = None
     fits: int | None = None
     trouble: str | None = None
+    lacks: tuple[Lack, ...] = ()
+    refusal: str | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

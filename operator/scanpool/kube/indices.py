@@ -3,9 +3,9 @@
 Only what a decision needs of each object is kept (`kube.objects`): of a pod some hundred bytes.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from scanpool.kube.objects import Json, Placed, Workload, node, placed, workload
@@ -59,6 +59,7 @@ class Taken:
     memory: int = 0
     cpu: int = 0
     pods: int = 0
+    extended: Counter[str] = field(default_factory=Counter)
 
 
 class Pods:
@@ -127,6 +128,8 @@ class Pods:
         taken.memory += by * pod.memory_requested
         taken.cpu += by * pod.cpu_requested
         taken.pods += by
+        for name, amount in pod.extended_requested.items():
+            taken.extended[name] += by * amount
         if not taken.pods:
             del self.taken[pod.pod.node]
 
@@ -160,6 +163,10 @@ class Nodes:
                     memory_requested=taken.memory,
                     cpu_requested=taken.cpu,
                     pods_running=taken.pods,
+                    extended_free={
+                        name: amount - taken.extended[name]
+                        for name, amount in one.extended_free.items()
+                    },
                 )
             )
         return tuple(found)

@@ -5,15 +5,14 @@ Memory is in bytes, CPU in millicores, times in seconds since the epoch.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
-from kubernetes.utils.quantity import parse_quantity
-
 from scanpool.kube.managers import writers
-from scanpool.models.label_selector import LabelSelector, equal, expression
+from scanpool.kube.placement import asked, extended, placement
+from scanpool.kube.quantities import amounts, quantity
+from scanpool.models import label_selector
+from scanpool.models.label_selector import LabelSelector
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
 from scanpool.models.rivals import Writer
 from scanpool.models.units import epoch
@@ -68,25 +67,21 @@ class Placed:
     room: bool
     memory_requested: int
     cpu_requested: int
+    extended_requested: Mapping[str, int]
 
 
 def workload(deployment: Json) -> Workload:
     """Return what is kept of a Deployment."""
     metadata, spec = deployment["metadata"], deployment["spec"]
-    labels = spec["selector"].get("matchLabels", {})
-    rules = [equal(*label) for label in labels.items()] + [
-        expression(one["key"], one["operator"], one.get("values", []))
-        for one in spec["selector"].get("matchExpressions", [])
-    ]
     return Workload(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         replicas=spec.get("replicas", DEFAULT_REPLICAS),
         selector=selector(spec["selector"]),
-        must=tuple(labels.items()),
-        rules=LabelSelector(tuple(rules)),
-        template=_template(spec["template"]["spec"]),
+        must=tuple(spec["selector"].get("matchLabels", {}).items()),
+        rules=label_selector.of_object(spec["selector"]),
+        template=_template(metadata["namespace"], spec["template"]),
         writers=writers(deployment),
     )
 
@@ -96,6 +91,7 @@ def placed(pod: Json) -> Placed:
     metadata = pod["metadata"]
     is_finished = pod.get("status", {}).get("phase") in FINISHED
     is_leaving = "deletionTimestamp" in metadata
+    requested = asked(pod["spec"])
     return Placed(
         namespace=metadata["namespace"],
         pod=_pod(pod),
@@ -104,27 +100,29 @@ def placed(pod: Json) -> Placed:
         stays=not is_leaving and not is_finished,
         drains=is_leaving and not is_finished,
         room=bool(pod["spec"].get("nodeName")) and not is_finished,
-        memory_requested=_requested(pod["spec"], "memory"),
-        cpu_requested=_requested(pod["spec"], "cpu"),
+        memory_requested=requested.get("memory", 0),
+        cpu_requested=requested.get("cpu", 0),
+        extended_requested=extended(requested),
     )
 
 
 def node(one: Json) -> Node:
     """Return a node, with nothing on it."""
     status, spec = one.get("status", {}), one.get("spec", {})
-    allocatable = status.get("allocatable", {})
+    allocatable = amounts(status.get("allocatable"))
     conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
     return Node(
         name=one["metadata"]["name"],
-        memory_allocatable=_bytes(allocatable.get("memory", "0")),
-        cpu_allocatable=_millicores(allocatable.get("cpu", "0")),
-        pods_allocatable=int(_quantity(allocatable.get("pods", "0"))),
+        memory_allocatable=allocatable.get("memory", 0),
+        cpu_allocatable=allocatable.get("cpu", 0),
+        pods_allocatable=allocatable.get("pods", 0),
         memory_requested=0,
         cpu_requested=0,
         pods_running=0,
         ready=conditions.get("Ready") == "True",
         schedulable=not spec.get("unschedulable", False),
         memory_pressure=conditions.get("MemoryPressure") == "True",
+        extended_free=extended(allocatable),
         labels=one["metadata"].get("labels", {}),
         taints=tuple(
             Taint(each["key"], each.get("value", ""), each["effect"])
@@ -165,19 +163,22 @@ def selector(label_selector: Json) -> str:
     return ",".join(parts)
 
 
-def _template(spec: Json) -> PodTemplate:
+def _template(namespace: str, template: Json) -> PodTemplate:
+    spec = template["spec"]
     sidecars = filter(_is_sidecar, spec.get("initContainers", []))
     limits = [
         each.get("resources", {}).get("limits", {}).get("memory")
         for each in (*spec["containers"], *sidecars)
     ]
+    requested = asked(spec)
     return PodTemplate(
-        memory_request=_requested(spec, "memory"),
-        cpu_request=_requested(spec, "cpu"),
+        memory_request=requested.get("memory", 0),
+        cpu_request=requested.get("cpu", 0),
         # A pod is only bounded if every container in it is.
         memory_limit=sum(map(_bytes, limits)) if all(limits) else None,
         node_selector=spec.get("nodeSelector", {}),
         tolerations=tuple(map(_toleration, spec.get("tolerations", []))),
+        placement=placement(namespace, template),
     )
 
 
@@ -230,44 +231,9 @@ def _probe_restarts(pod: Json) -> list[float]:
     ]
 
 
-def _requested(spec: Json, resource: str) -> int:
-    """Return what the scheduler sets aside for a pod: bytes of memory, millicores of CPU.
-
-    Containers run together with the sidecars among the init containers. The other init containers
-    run one after the other before them, each beside the sidecars that are listed before it.
-    """
-    parse = _bytes if resource == "memory" else _millicores
-
-    def asked(container: Json) -> int:
-        resources = container.get("resources", {})
-        # The API server fills in a pod's missing requests from its limits, but not a template's.
-        limit = resources.get("limits", {}).get(resource, "0")
-        return parse(resources.get("requests", {}).get(resource, limit))
-
-    sidecars = most_before = 0
-    for each in spec.get("initContainers", []):
-        if _is_sidecar(each):
-            sidecars += asked(each)
-        else:
-            most_before = max(most_before, sidecars + asked(each))
-    together = sidecars + sum(map(asked, spec["containers"]))
-    return max(together, most_before) + parse(spec.get("overhead", {}).get(resource, "0"))
-
-
 def _is_sidecar(init_container: Json) -> bool:
     return bool(init_container.get("restartPolicy") == "Always")
 
 
-def _bytes(quantity: str) -> int:
-    return int(_quantity(quantity))
-
-
-@lru_cache(maxsize=4096)
-def _quantity(text: str) -> Decimal:
-    """Parse a quantity; a cluster has few different ones."""
-    found: Decimal = parse_quantity(text)
-    return found
-
-
-def _millicores(quantity: str) -> int:
-    return int(_quantity(quantity) * 1000)
+def _bytes(text: str) -> int:
+    return int(quantity(text))

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TypeVar
 
-from scanpool.kube import scalers
+from scanpool.kube import placement, scalers
 from scanpool.kube.api import KubeApi
 from scanpool.kube.indices import Deployments, Nodes, Pods
+from scanpool.kube.rules import ByNamespace
 from scanpool.kube.scalers import Scaled, Scalers
 from scanpool.kube.watch import Both, Index, Kind, Watch
 from scanpool.models.conditions import Reason
 from scanpool.models.names import GROUP, PLURAL, VERSION
 from scanpool.models.observation import Node, Target
+from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.rivals import Rival
 from scanpool.models.spec import ScaleTargetRef
@@ -24,14 +27,16 @@ POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
 DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
 PODS, NODES = Kind("/api/v1", "pods"), Kind("/api/v1", "nodes")
 HPAS = Kind("/apis/autoscaling/v2", "horizontalpodautoscalers", may_be_missing=True)
+QUOTAS = Kind("/api/v1", "resourcequotas", may_be_missing=True)
+RANGES = Kind("/api/v1", "limitranges", may_be_missing=True)
 SCALED_OBJECTS = Kind("/apis/keda.sh/v1alpha1", "scaledobjects", may_be_missing=True)
 
 
 class Watched:
     """The Deployments, their pods and scalers in the namespaces that are looked after; the nodes.
 
-    Without namespaces it is all of them. Nodes, and the pods of all namespaces on them, are watched
-    once a pool asks for them: whoever names namespaces may have no rights beyond.
+    Without namespaces it is all of them. Nodes, the pods of all namespaces on them, and quotas are
+    watched once a pool asks for them: whoever names namespaces may have no rights beyond.
     """
 
     def __init__(
@@ -54,6 +59,9 @@ class Watched:
         self._nodes = Nodes()
         self._of_nodes: tuple[Watch, ...] = ()
         self._on_nodes = self._pods
+        self._quotas = ByNamespace(placement.quota)
+        self._ranges = ByNamespace(placement.limit_ranges)
+        self._of_rules: tuple[dict[str, Watch], ...] = ()
 
     def watch_pools(self, index: Index) -> tuple[Watch, ...]:
         """Watch the ScanWorkerPools, too; all that an index does not choose are known as rivals."""
@@ -125,6 +133,19 @@ class Watched:
             if (trouble := await watch.trouble()) is not None:
                 return _out_of_sight(trouble)
         return self._seen(self._nodes.with_pods(self._on_nodes))
+
+    async def read_rules(self, namespace: str) -> Reading[NamespaceRules]:
+        """Return what a namespace's ResourceQuotas and LimitRanges let its pods ask for."""
+        if not self._of_rules:
+            self._of_rules = (
+                self._begin(QUOTAS, self._scopes, self._quotas),
+                self._begin(RANGES, self._scopes, self._ranges),
+            )
+        for watches in self._of_rules:
+            if (trouble := await watches[self.scope(namespace)].trouble()) is not None:
+                return trouble
+        ranges = chain.from_iterable(self._ranges.of(namespace))
+        return self._seen(NamespaceRules(self._quotas.of(namespace), tuple(ranges)))
 
     def scaled(self, namespace: str, name: str, replicas: int) -> None:
         """Take what was just written: the next tick may come before the watch tells of it."""

@@ -26,6 +26,7 @@ MOST_REPLICAS = 10_000
 # The API server counts in 32 bits for replicas and 64 bits for tokens.
 INT32: dict[str, Any] = {"format": "int32"}
 INT64: dict[str, Any] = {"format": "int64"}
+Count = Annotated[int, Field(json_schema_extra=INT32)]
 
 
 def whole(least: int, most: int) -> Any:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # A name of at most 63 characters, behind a domain and a slash where there is one; values likewise.
 NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -56,6 +57,18 @@ def parse(text: str) -> LabelSelector:
     if not text.strip():
         return LabelSelector()
     return LabelSelector(tuple(_requirement(part.strip()) for part in COMMA.split(text)))
+
+
+def of_object(selector: Mapping[str, Any]) -> LabelSelector:
+    """Return the selector that an object of the API has; an empty one selects everything."""
+    must = (selector.get("matchLabels") or {}).items()
+    rules = selector.get("matchExpressions") or ()
+    return LabelSelector(
+        tuple(
+            [equal(*label) for label in must]
+            + [expression(one["key"], one["operator"], one.get("values") or ()) for one in rules]
+        )
+    )
 
 
 def equal(key: str, value: str) -> Requirement:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
+from scanpool.models.placement import NamespaceRules, Placement
 from scanpool.models.reading import Reading, Unavailable
 from scanpool.models.rivals import Rival, Writer
 from scanpool.models.today import Today
@@ -42,6 +43,7 @@ class PodTemplate:
     memory_limit: int | None
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
+    placement: Placement = field(default_factory=Placement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node and what is taken of it, by everyone."""
+    """A node and what is taken of it, by everyone.
+
+    `extended_free` is what is left of all that is neither memory nor CPU nor a pod's slot.
+    """
 
     name: str
     memory_allocatable: int
@@ -99,6 +104,7 @@ class Node:
     schedulable: bool = True
     memory_pressure: bool = False
     memory_used: int | None = None
+    extended_free: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
 
@@ -229,7 +235,7 @@ class Observation:
     Beside each of several limits there is an observation of its own (`by_limit`): rates are
     averages over its window. `queue_gaps` are the queues that are missing among `queues`, or may
     have more messages than shown: what they ask for beyond is unknown. `rivals` are others that
-    mean to set the replicas of the same target.
+    mean to set the replicas of the same target. `rules` are the quotas and limits of its namespace.
     """
 
     target: Target
@@ -243,6 +249,7 @@ class Observation:
     by_limit: Mapping[str, "Observation"] = field(default_factory=dict)
     keys: Reading[Mapping[str, Reading[ProviderState]]] | None = None
     rivals: Reading[tuple[Rival, ...]] | None = None
+    rules: Reading[NamespaceRules] | None = None
 
     def only(self, name: str) -> "Observation":
         """Return what is seen beside one limit."""

@@ -166,16 +166,25 @@ class RabbitMQ(Model):
     )
 
 
+class Unschedulable(StrEnum):
+    """What to do about replicas that no node takes."""
+
+    WAIT = "Wait"
+    HOLD = "Hold"
+
+
 class MemoryTarget(Model):
     """How full the nodes may get."""
 
     enabled: bool = True
-    """Cap replicas by the room on the nodes that exist. Switch it off where a cluster autoscaler
-    adds nodes for pending pods."""
+    """Cap replicas by the room on the nodes that exist."""
     target_utilization_percent: Percent = 85
     """Share of a node's allocatable memory that may be requested or used."""
     fallback: Fallback | None = None
     """What counts as the memory ceiling once the nodes stay unknown. Unset: the pool holds."""
+    unschedulable: Unschedulable = Unschedulable.HOLD
+    """Hold: never more replicas than the nodes have room for. Wait, where a cluster autoscaler adds
+    nodes for pending pods: leave them pending, and grow on once they have found a node."""
 
 
 class ScalingPolicy(Model):
@@ -256,7 +265,7 @@ class PoolSpec(Model):
         Rates need the management API, the provider a key and its probe, or several (`keys`), use a
         Prometheus.
         """
-        asked = {"queues": True, "nodes": self.memory.enabled}
+        asked = {"queues": True, "nodes": self.memory.enabled, "rules": self.memory.enabled}
         if (llm := self.llm) is not None:
             asked |= {
                 "rates": self.rabbitmq.management_url_secret_ref is not None,

@@ -23,6 +23,7 @@ from scanpool.models.observation import (
     QueueRates,
     Target,
 )
+from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.rivals import Rival
 from scanpool.models.spec import PoolSpec, ScaleTargetRef
@@ -106,6 +107,7 @@ class Observer:
         self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
             "queues": self._depths,
             "nodes": self._nodes,
+            "rules": self._rules,
             "rates": self._rates,
             "provider": self._provider,
             "keys": self._keys,
@@ -258,6 +260,9 @@ class Observer:
 
     async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:
         return await self._shared.get("nodes", NODES_SECONDS, self._read_nodes)
+
+    async def _rules(self, ask: _Ask) -> Reading[NamespaceRules]:
+        return await self._watched.read_rules(ask.namespace)
 
     async def _read_nodes(self) -> Reading[tuple[Node, ...]]:
         found = await self._watched.read_nodes()

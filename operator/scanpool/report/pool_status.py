@@ -17,7 +17,7 @@ from scanpool.decide.watermarks import DECIDES, State
 from scanpool.models.base import Model
 from scanpool.models.claims import Unit
 from scanpool.models.conditions import Condition, LimitedBy
-from scanpool.models.fields import INT32, INT64
+from scanpool.models.fields import INT64, Count
 from scanpool.models.figures import (
     NEVER,
     OF_ITSELF,
@@ -33,11 +33,11 @@ from scanpool.models.figures import (
 )
 from scanpool.models.pause import Paused
 from scanpool.models.units import WHOLE_PERCENT
+from scanpool.report.room_status import MemoryStatus
 from scanpool.report.zone import Zone
 
 Tokens = Annotated[int, Field(json_schema_extra=INT64)]
 Rate = Annotated[Tokens, BeforeValidator(shown)]
-Count = Annotated[int, Field(json_schema_extra=INT32)]
 
 TOKENS, TPM, RPM, PERCENT, PER_MINUTE, NO_UNIT = " tokens", " TPM", " RPM", "%", " a minute", ""
 REQUESTS, TPD, RPD = " requests", " TPD", " RPD"
@@ -277,15 +277,6 @@ class QueueStatus(Model):
     unacked: Annotated[Tokens | None, Noise(NEVER)] = None
     tokens_waiting: Annotated[Tokens, Figure("backlog_tokens", is_same=NEVER, by="name")] = 0
     """Tokens that a queue's messages will cost, as the spec has it."""
-
-
-class MemoryStatus(Model):
-    """What one replica takes, and how many more the nodes hold."""
-
-    per_replica: Annotated[str, Noise(NEVER)]
-    per_replica_source: str
-    fits: Annotated[Count | None, Noise(OF_ITSELF)] = None
-    nodes: Annotated[Count, Noise(NEVER)] = 0
 
 
 class StepStatus(Model):

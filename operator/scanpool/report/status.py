@@ -9,22 +9,22 @@ from scanpool.decide.behavior import Scaling
 from scanpool.decide.decision import Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.decide.observed import Observed, is_recent
-from scanpool.decide.signals import Room, Signals
+from scanpool.decide.signals import Signals
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
-from scanpool.models.units import MEBIBYTE, seconds, timestamp
+from scanpool.models.units import seconds, timestamp
 from scanpool.report import llm
 from scanpool.report.conditions import of_failure, of_shards, settle
 from scanpool.report.conditions import of_tick as conditions_of_tick
 from scanpool.report.pool_status import (
-    MemoryStatus,
     ObservedStatus,
     PoolStatus,
     QueueStatus,
     ScalingStatus,
     StepStatus,
 )
+from scanpool.report.room_status import MemoryStatus
 
 KEPT_SCALINGS = 5
 AMQP_NOTE = "amqp: ready messages only, unacked ones are not visible"
@@ -91,7 +91,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         binding_llm=tightest or None,
         llms=llm.of_each(decision, signals),
         queues=tuple(QueueStatus(**one._asdict()) for one in queues),
-        memory=signals.room and _memory(signals.room),
+        memory=signals.room and MemoryStatus.of(signals.room),
         steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
@@ -151,12 +151,3 @@ def _observed(previous: PoolStatus, observed: Observed, now: float) -> ObservedS
         )
         last = [newest, *last]
     return ObservedStatus(changes=observed.changes, last=tuple(last[:KEPT_SCALINGS]))
-
-
-def _memory(room: Room) -> MemoryStatus:
-    return MemoryStatus(
-        per_replica=f"{-(-room.per_replica // MEBIBYTE)}Mi",
-        per_replica_source=room.source,
-        fits=room.fits,
-        nodes=room.nodes,
-    )

@@ -76,6 +76,8 @@ BUILT_IN = (
     Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status",)),
     Resource("", "v1", "secrets", "Secret"),
     Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",)),
+    Resource("", "v1", "resourcequotas", "ResourceQuota", True, ("quota",), (), ("status",)),
+    Resource("", "v1", "limitranges", "LimitRange", True, ("limits",)),
     Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",), (), ("token",)),
     Resource("", "v1", "events", "Event", True, ("ev",)),
     Resource(

@@ -19,7 +19,8 @@ from builders import (
     workers,
 )
 from scanpool.decide import assess
-from scanpool.decide.assess.room import accepts, room
+from scanpool.decide.assess.placement import obstacle
+from scanpool.decide.assess.room import room
 from scanpool.decide.decision import Ceiling
 from scanpool.decide.memory import Memory
 from scanpool.decide.room_ceiling import ceiling
@@ -45,7 +46,7 @@ def measure(
     """Return the ceiling and the room for pods that were seen to use so many MiB."""
     observation = observe(target=target(len(running), running, template), nodes=seen(nodes))
     on_nodes = MemoryTarget(target_utilization_percent=percent)
-    found = room(on_nodes, observation, used * MEBIBYTE, NOW)
+    found = room(pool(memory=on_nodes), observation, used * MEBIBYTE, NOW)
     there = signals(workers=workers(len(running)), room=found)
     made = ceiling(pool(memory=on_nodes), there, Memory())
     assert found is not None
@@ -114,7 +115,10 @@ def test_running_replicas_count_beside_what_fits() -> None:
     made, found = measure(node(memory_requested=1_024 * MEBIBYTE), running=pods(2))
 
     assert (made.replicas, found.fits, found.nodes) == (6, 4, 1)
-    assert made.reason == "2 running, and 4 more of 512Mi (requests) fit on 1 of 1 nodes at 85%"
+    assert made.reason == (
+        "2 running, and 4 more of 512Mi (requests) fit on 1 of 1 nodes at 85%; "
+        "one more needs, on node-a: memory"
+    )
 
 
 def test_replicas_that_found_no_node_are_given_up_where_nothing_fits() -> None:
@@ -134,13 +138,14 @@ def test_a_running_replica_is_never_given_up() -> None:
 def test_a_cluster_that_shows_no_node_has_no_memory_ceiling(
     nodes: Available[tuple[Node, ...]] | None,
 ) -> None:
-    assert room(MemoryTarget(), observe(target=target(3), nodes=nodes), 0, NOW) is None
+    on_nodes = pool(memory=MemoryTarget())
+    assert room(on_nodes, observe(target=target(3), nodes=nodes), 0, NOW) is None
     assert ceiling(pool(memory=MemoryTarget()), signals(room=None), Memory()) is None
 
 
 def test_unknown_nodes_are_an_unknown_ceiling_rather_than_no_room() -> None:
     observation = observe(target=target(3), nodes=unseen())
-    found = room(MemoryTarget(), observation, 700 * MEBIBYTE, NOW)
+    found = room(pool(memory=MemoryTarget()), observation, 700 * MEBIBYTE, NOW)
     assert found is not None
     assert (found.per_replica, found.source) == (700 * MEBIBYTE, "working set")
     assert (found.fits, found.total, found.nodes) == (None, None, 0)
@@ -167,7 +172,7 @@ def test_the_node_selector(
 ) -> None:
     template = replace(TEMPLATE, node_selector=selector)
 
-    assert accepts(node(labels=labels), template) is accepted
+    assert (obstacle(node(labels=labels), template) is None) is accepted
 
 
 @pytest.mark.parametrize(
@@ -191,14 +196,14 @@ def test_taints_and_tolerations(
 ) -> None:
     template = replace(TEMPLATE, tolerations=() if toleration is None else (toleration,))
 
-    assert accepts(node(taints=(taint,)), template) is accepted
+    assert (obstacle(node(taints=(taint,)), template) is None) is accepted
 
 
 def test_every_taint_has_to_be_tolerated() -> None:
     template = replace(TEMPLATE, tolerations=(Toleration("gpu", "Exists", "", ""),))
 
-    assert accepts(node(taints=(GPU,)), template)
-    assert not accepts(node(taints=(GPU, Taint("spot", "yes", "NoSchedule"))), template)
+    assert obstacle(node(taints=(GPU,)), template) is None
+    assert obstacle(node(taints=(GPU, Taint("spot", "yes", "NoSchedule"))), template) is not None
 
 
 @pytest.mark.parametrize(

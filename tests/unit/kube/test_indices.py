@@ -164,6 +164,21 @@ async def test_nodes_come_with_what_is_taken_of_them() -> None:
     assert found == {"node-a": (10 * MEBIBYTE, 100, 1), "node-c": (0, 0, 0)}
 
 
+async def test_extended_resources_are_taken_by_whoever_asks_for_them() -> None:
+    nodes, pods = Nodes(), Pods()
+    gpu = "nvidia.com/gpu"
+    allocatable = {"memory": "1Gi", "cpu": "1", "pods": "9", gpu: "4"}
+    await nodes.put({"metadata": {"name": "node-a"}, "status": {"allocatable": allocatable}})
+    greedy = pod("a")
+    greedy["spec"]["containers"][0]["resources"]["limits"] = {gpu: "3"}
+    await pods.put(greedy)
+    await pods.put(pod("b"))
+
+    assert [one.extended_free for one in nodes.with_pods(pods)] == [{gpu: 1}]
+    await pods.drop(greedy)
+    assert [one.extended_free for one in nodes.with_pods(pods)] == [{gpu: 4}]
+
+
 async def test_what_was_written_counts_until_the_watch_tells_more() -> None:
     deployments = Deployments()
     await deployments.put(deployment())

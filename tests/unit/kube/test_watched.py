@@ -15,9 +15,12 @@ from kube_stub import Answer, KubeStub, kube_stub, refusal, use_kubeconfig
 from scanpool.controller.chosen import Chosen
 from scanpool.kube import watch as watch_module
 from scanpool.kube.api import KubeApi
+from scanpool.kube.placement import quota
+from scanpool.kube.rules import ByNamespace
 from scanpool.kube.watched import Watched
 from scanpool.models import label_selector
 from scanpool.models.conditions import Reason
+from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import ScaleTargetRef
 from scanpool_sandbox.kube import KubeEmulator, Node
@@ -444,6 +447,62 @@ async def test_pools_that_are_not_chosen_are_known_as_rivals(
     assert [one.name for one in found.value] == ["ScanWorkerPool default/old"]
     assert isinstance(own, Available)
     assert own.value == ()
+
+
+QUOTAS, RANGES = "/api/v1/resourcequotas", "/api/v1/limitranges"
+
+
+def named(name: str, namespace: str = "default", **parts: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace}, **parts}
+
+
+async def test_quotas_are_watched_once_they_are_asked_for(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hard = {"status": {"hard": {"pods": "4"}, "used": {"pods": "1"}}}
+    limits = {"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1"}}]}}
+    served(stub, QUOTAS, named("team", **hard), named("team", "other", **hard))
+    served(stub, RANGES, named("usual", **limits))
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        await watched.read_rivals("default", "pool", REF)
+        assert lists(stub, QUOTAS) == 0
+        found = await watched.read_rules("default")
+        empty = await watched.read_rules("nowhere")
+        assert await watched.read_rules("default") == found
+        assert lists(stub, QUOTAS) == 1
+
+    assert isinstance(found, Available)
+    assert [one.name for one in found.value.quotas] == ["team"]
+    assert [(one.name, one.kind) for one in found.value.ranges] == [("usual", "Pod")]
+    assert isinstance(empty, Available)
+    assert empty.value == NamespaceRules()
+
+
+async def test_quotas_that_may_not_be_seen_are_told(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(stub, QUOTAS)
+    stub.gets(RANGES, refusal(403, "limitranges is forbidden"))
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = await watched.read_rules("default")
+
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.KUBERNETES_FORBIDDEN
+
+
+async def test_what_namespaces_allow_follows_what_is_heard() -> None:
+    index = ByNamespace(quota)
+    for namespace in ("scan", "other"):
+        await index.replace(namespace, [named("b", namespace), named("a", namespace)])
+    await index.put(named("c", "scan"))
+    await index.drop(named("a", "scan"))
+    await index.drop(named("never", "heard"))
+    assert [one.name for one in index.of("scan")] == ["b", "c"]
+
+    await index.replace("scan", [])
+    assert (index.of("scan"), len(index.of("other"))) == ((), 2)
+    await index.replace("", [named("d", "scan")])
+    assert (len(index.of("scan")), index.of("other")) == (1, ())
 
 
 class Heard:

@@ -26,6 +26,7 @@ from scanpool.models.observation import (
     QueueRates,
     Target,
 )
+from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
 from scanpool.observe import in_time
@@ -65,7 +66,7 @@ QUEUES = {name: QueueReport(name, one.ready, one.unacked) for name, one in DEPTH
 RATES = {VISION: QueueRates(VISION, 2.0)}
 COUNTED = {VISION: RateReport(VISION, has_statistics=True, acked=9_000, acked_per_second=2.0)}
 BROKER_STATE = BrokerState(nodes=(BrokerNode("rabbit@one", is_running=True, uptime=86_400.0),))
-READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes")
+READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes", "rules")
 
 
 class Clock:
@@ -101,6 +102,10 @@ class FakeCluster:
     async def read_nodes(self) -> Reading[tuple[Node, ...]]:
         self.node_reads += 1
         return seen(())
+
+    async def read_rules(self, namespace: str) -> Reading[NamespaceRules]:
+        assert namespace in ("scan", "team")
+        return seen(NamespaceRules())
 
     async def read_target(self, namespace: str, name: str) -> Reading[Target]:
         return seen(replace(TARGET, selector=f"{namespace}/{name}"))
@@ -273,6 +278,7 @@ async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> No
         provider=seen(ProviderState(tokens_per_minute=1)),
         configured=seen(ConfiguredLimits(tokens_per_minute=2)),
         usage=seen(KeyUsage(1.0)),
+        rules=seen(NamespaceRules()),
         nodes=seen(()),
     )
 
@@ -302,7 +308,7 @@ async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
     ("spec", "readings"),
     [
         pytest.param(pool(), {"queues"}, id="queues-alone"),
-        pytest.param(pool(memory=MemoryTarget()), {"queues", "nodes"}, id="with-memory"),
+        pytest.param(pool(memory=MemoryTarget()), {"queues", "nodes", "rules"}, id="with-memory"),
         pytest.param(pool(llm=llm()), {"queues", "rates"}, id="limit-from-the-spec"),
         pytest.param(
             pool(llm=llm(api_key_secret_ref=API_KEY)),

@@ -30,6 +30,7 @@ from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import Learned
 from scanpool.decide.observed import Change, Observed, Slot
+from scanpool.models import placement
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.error_codes import Refusals
@@ -98,6 +99,7 @@ FULL_SPEC = pool(
     # Begun every minute, and ended with the year.
     schedules=(Schedule(name="always", start="* * * * *", end="0 0 1 1 *", max_replicas=10),),
 )
+QUOTA = placement.NamespaceRules((placement.Quota("team", {"pods": 40}, {"pods": 36}),))
 FULL_OBSERVATION = observe(
     3,
     target=target(3, pods(3, memory_used=700 * MEBIBYTE)),
@@ -127,7 +129,8 @@ FULL_OBSERVATION = observe(
         ),
         NOW - 12,
     ),
-    nodes=seen((node(),)),
+    nodes=seen((node(memory_allocatable=8192 * MEBIBYTE),)),
+    rules=seen(QUOTA),
 )
 PEER = Claim(
     "team/other",

@@ -28,7 +28,8 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         llms[name], vetted = provider.assess(one, seen, memory.of(name), there, now)
         found = gaps.of_limit(one, vetted, llms[name])
         of_limits[name] = tuple(gap_of_limit(gap, name) for gap in found)
-    missing = fallback.Missing(gaps.of(observation.queues), of_limits, gaps.of(observation.nodes))
+    of_room = (*gaps.of(observation.nodes), *gaps.of_rules(observation.rules))
+    missing = fallback.Missing(gaps.of(observation.queues), of_limits, of_room)
     failures = fallback.step(memory.failures, missing)
     stood_in = fallback.stood_in(spec, failures, missing)
     # Who only looks contests nothing.
@@ -40,7 +41,7 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         gaps=fallback.left(missing, stood_in),
         is_first_look=not memory.history.recommendations,
         working_sets=sets,
-        room=room.room(spec.memory, observation, sets.percentile or 0, now)
+        room=room.room(spec, observation, sets.percentile or 0, now)
         if spec.memory.enabled
         else None,
         expiries=queues.expiries(observation),

@@ -31,6 +31,15 @@ def of(reading: Reading[Any] | None) -> tuple[Unavailable, ...]:
     return (reading,) if isinstance(reading, Unavailable) else ()
 
 
+def of_rules(reading: Reading[Any] | None) -> tuple[Unavailable, ...]:
+    """Return the reading of a namespace's quotas if it is missing for a while.
+
+    Without the right to see them the pool goes on as if there were none: Kubernetes refuses the
+    pods that are too many.
+    """
+    return tuple(one for one in of(reading) if one.reason is not Reason.KUBERNETES_FORBIDDEN)
+
+
 def of_limit(spec: PoolSpec, observation: Observation, llm: LlmSignals) -> tuple[Unavailable, ...]:
     """Return what is missing of the pool's only limit; each says why and what to do.
 

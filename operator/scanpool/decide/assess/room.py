@@ -1,14 +1,21 @@
-"""How many more replicas the nodes that exist can hold.
+"""How many more replicas the nodes that exist can hold, and what keeps them from more.
 
-CPU requests and pod slots count too: a replica that cannot be scheduled is no replica.
+CPU requests, pod slots and the rules of the scheduler count too: what cannot be scheduled is no
+replica.
 """
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from math import ceil
+from typing import NamedTuple
 
-from scanpool.decide.signals import Room
-from scanpool.models.observation import Node, Observation, PodTemplate, Taint, Target, Toleration
-from scanpool.models.reading import Available
-from scanpool.models.spec import MemoryTarget
+from scanpool.decide.assess import namespace_rules
+from scanpool.decide.assess.placement import Ask, place
+from scanpool.decide.signals import Lack, Room
+from scanpool.models.observation import Observation, Target
+from scanpool.models.placement import NamespaceRules
+from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.spec import PoolSpec, Unschedulable
 from scanpool.models.units import MEBIBYTE, WHOLE_PERCENT
 
 # A container this near to its limit is killed by its next large task.
@@ -17,9 +24,17 @@ NEAR_LIMIT = 0.9
 OOM_KILL_SECONDS = 600
 # Proposed memory limits are rounded up to what people write.
 LIMIT_STEP = 64 * MEBIBYTE
+NO_RULES = NamespaceRules()
 
 
-def room(spec: MemoryTarget, observation: Observation, used: int, now: float) -> Room | None:
+class _Bound(NamedTuple):
+    """How many more replicas may be added, and what the quotas say. None: as many as there may."""
+
+    fits: int | None
+    refusal: str | None
+
+
+def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Room | None:
     """Return the room for replicas that were seen to use so many bytes; None if nodes are no bound.
 
     They are none where the pool does not ask, nor in a cluster that shows no node at all: there,
@@ -28,59 +43,72 @@ def room(spec: MemoryTarget, observation: Observation, used: int, now: float) ->
     nodes, target = observation.nodes, observation.target
     if nodes is None or (isinstance(nodes, Available) and not nodes.value):
         return None
-    template = target.template
-    per_replica = max(template.memory_request, used)
-    source = "working set" if used > template.memory_request else "requests"
+    template, memory, told = target.template, spec.memory, observation.rules
+    rules = told.value if isinstance(told, Available) else NO_RULES
+    asked = namespace_rules.requests(template.placement, rules)
+    request = asked.get("memory", template.memory_request)
+    per_replica = max(request, used)
+    source = "working set" if used > request else "requests"
     running = sum(pod.node is not None for pod in target.pods)
     if not isinstance(nodes, Available):
         unknown = f"the nodes are unknown: {nodes.message}"
         return Room(per_replica, source, running, trouble=unknown)
-    open_nodes = [node for node in nodes.value if accepts(node, template)]
-    share = spec.target_utilization_percent / WHOLE_PERCENT
-    fits = sum(_fits(node, template, per_replica, share) for node in open_nodes)
+    ask = Ask(
+        per_replica,
+        asked.get("cpu", template.cpu_request),
+        {name: amount for name, amount in asked.items() if name not in ("memory", "cpu")},
+        memory.target_utilization_percent / WHOLE_PERCENT,
+    )
+    there = Counter(pod.node for pod in target.pods if pod.node is not None)
+    most = max(spec.max_replicas - running, 0)
+    placed = place(nodes.value, template, ask, there, most)
+    waits = memory.unschedulable is Unschedulable.WAIT
+    bound = _bound(None if waits else placed.fits, target, rules, running)
     return Room(
         per_replica,
         source,
         running,
-        nodes=len(open_nodes),
+        nodes=placed.open_nodes,
         total=len(nodes.value),
-        fits=fits,
+        fits=placed.fits if bound.fits is None else bound.fits,
         trouble=_trouble(target, used, now),
+        # Nodes that take all that the pool may have lack nothing.
+        lacks=_lacks(placed.lacks) if placed.fits < most else (),
+        refusal=_unseen(told) or bound.refusal,
+        waits=bound.fits is None,
     )
 
 
-def accepts(node: Node, template: PodTemplate) -> bool:
-    """Tell whether the scheduler would put one more replica on the node, room aside."""
-    return (
-        node.ready
-        and node.schedulable
-        and not node.memory_pressure
-        and all(node.labels.get(key) == value for key, value in template.node_selector.items())
-        and all(
-            any(_tolerates(toleration, taint) for toleration in template.tolerations)
-            for taint in node.taints
-            if taint.effect in ("NoSchedule", "NoExecute")
-        )
-    )
+def _bound(by_nodes: int | None, target: Target, rules: NamespaceRules, running: int) -> _Bound:
+    """Return what is left of the replicas that nodes take once quotas have had their say.
+
+    Quotas count every pod that there is, also those that have no node yet. They take nothing away:
+    their count and the pods come by different watches, and what is there was let in.
+    """
+    allowed = namespace_rules.allowed(target.template.placement, rules)
+    if allowed.fits is None:
+        return _Bound(by_nodes, None)
+    let_in = max(len(target.pods) + allowed.fits, target.replicas) - running
+    free = max(let_in, 0)
+    if by_nodes is not None and by_nodes <= free:
+        return _Bound(by_nodes, None)
+    return _Bound(free, allowed.why)
 
 
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    return toleration.operator == "Exists" or toleration.value == taint.value
+def _unseen(rules: Reading[NamespaceRules] | None) -> str | None:
+    """Say that quotas are not known; None if they are, or are not asked for."""
+    if isinstance(rules, Unavailable):
+        return f"what its namespace lets it ask for is unknown: {rules.message}"
+    return None
 
 
-def _fits(node: Node, template: PodTemplate, per_replica: int, share: float) -> int:
-    """Return how many replicas fit on the node by memory, CPU requests and pod slots."""
-    rooms = [node.pods_allocatable - node.pods_running]
-    if per_replica:
-        taken = max(node.memory_requested, node.memory_used or 0)
-        rooms.append(int((node.memory_allocatable * share - taken) // per_replica))
-    if template.cpu_request:
-        rooms.append((node.cpu_allocatable - node.cpu_requested) // template.cpu_request)
-    return max(min(rooms), 0)
+def _lacks(by_node: Mapping[str, str]) -> tuple[Lack, ...]:
+    """Return what is lacking, by what it is: what most nodes lack comes first."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for node, what in sorted(by_node.items()):
+        found[what].append(node)
+    ordered = sorted(found.items(), key=lambda one: (-len(one[1]), one[0]))
+    return tuple(Lack(what, tuple(names)) for what, names in ordered)
 
 
 def _trouble(target: Target, used: int, now: float) -> str | None:

@@ -1,0 +1,161 @@
+"""Rules of placement, and quotas, out of the API's objects."""
+
+from typing import Any
+
+import pytest
+
+from scanpool.kube.placement import asked, extended, limit_ranges, placement, quota
+from scanpool.kube.quantities import amounts
+from scanpool.models.placement import (
+    Container,
+    Expression,
+    LimitRange,
+    NodeTerm,
+    Placement,
+    Quota,
+    Spread,
+)
+from scanpool.models.units import MEBIBYTE
+
+LABELS = {"app": "scan-worker"}
+MINE = {"matchLabels": LABELS}
+OTHERS = {"matchLabels": {"app": "web"}}
+HOST = "kubernetes.io/hostname"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+GPU = "nvidia.com/gpu"
+
+
+def found(**spec: Any) -> Placement:
+    return placement("scan", {"metadata": {"labels": LABELS}, "spec": {"containers": [], **spec}})
+
+
+def test_a_template_without_rules_has_none() -> None:
+    assert found() == Placement()
+    assert found(affinity=None, topologySpreadConstraints=None) == Placement()
+
+
+def test_required_node_affinity_is_read_and_a_preferred_one_is_not() -> None:
+    expression = {"key": "zone", "operator": "In", "values": ["a", "b"]}
+    field = {"key": "metadata.name", "operator": "NotIn", "values": ["node-a"]}
+    terms = [{"matchExpressions": [expression]}, {"matchFields": [field]}]
+    asked = {REQUIRED: {"nodeSelectorTerms": terms}, PREFERRED: [{"weight": 1}]}
+
+    assert found(affinity={"nodeAffinity": asked}).terms == (
+        NodeTerm((Expression("zone", "In", ("a", "b")),)),
+        NodeTerm(names=(Expression("metadata.name", "NotIn", ("node-a",)),)),
+    )
+    assert found(affinity={"nodeAffinity": {PREFERRED: [{"weight": 1}]}}).terms is None
+
+
+@pytest.mark.parametrize(
+    ("term", "apart"),
+    [
+        ({"labelSelector": MINE}, (HOST,)),
+        ({"labelSelector": {}}, (HOST,)),
+        ({"labelSelector": OTHERS}, ()),
+        ({}, ()),
+        ({"labelSelector": MINE, "namespaces": ["other"]}, ()),
+        ({"labelSelector": MINE, "namespaces": ["other", "scan"]}, (HOST,)),
+        ({"labelSelector": MINE, "namespaces": ["other"], "namespaceSelector": {}}, (HOST,)),
+        (
+            {"labelSelector": {"matchExpressions": [
+                {"key": "app", "operator": "In", "values": ["scan-worker"]},
+            ]}},
+            (HOST,),
+        ),
+        ({"labelSelector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}}, ()),
+    ],
+)  # fmt: skip
+def test_anti_affinity_counts_where_it_selects_the_replicas_themselves(
+    term: dict[str, Any], apart: tuple[str, ...]
+) -> None:
+    anti = {REQUIRED: [{"topologyKey": HOST, **term}], PREFERRED: [{"weight": 1}]}
+
+    assert found(affinity={"podAntiAffinity": anti}).apart == apart
+
+
+@pytest.mark.parametrize(
+    ("constraint", "spreads"),
+    [
+        ({}, (Spread(HOST, 2),)),
+        ({"whenUnsatisfiable": "ScheduleAnyway"}, ()),
+        ({"labelSelector": OTHERS}, ()),
+        (
+            {"minDomains": 3, "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor"},
+            (Spread(HOST, 2, 3, honors_affinity=False, honors_taints=True),),
+        ),
+    ],
+)
+def test_spreads_that_the_scheduler_must_keep_to(
+    constraint: dict[str, Any], spreads: tuple[Spread, ...]
+) -> None:
+    usual = {
+        "topologyKey": HOST,
+        "maxSkew": 2,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": MINE,
+    }
+
+    assert found(topologySpreadConstraints=[{**usual, **constraint}]).spreads == spreads
+
+
+def asking(restart: str | None = None, **requests: str) -> dict[str, Any]:
+    one = {"resources": {"requests": {GPU if k == "gpu" else k: v for k, v in requests.items()}}}
+    return {**one, "restartPolicy": restart} if restart else one
+
+
+def test_extended_resources_count_as_the_scheduler_counts_them() -> None:
+    spec = {
+        "containers": [asking(gpu="1", memory="1Gi"), asking(gpu="2")],
+        "initContainers": [asking("Always", gpu="1"), asking(gpu="4")],
+        "overhead": {"cpu": "1", "memory": "1Mi"},
+    }
+    # The last init container runs beside the sidecar before it.
+    assert extended(asked(spec)) == {GPU: 5}
+    assert extended(asked({"containers": [{}]})) == {}
+    assert extended({"memory": 4096, "cpu": 2_000, "pods": 110, GPU: 2}) == {GPU: 2}
+
+
+def test_a_limit_alone_is_the_request() -> None:
+    one = {"resources": {"limits": {"memory": "1Mi", "cpu": "1"}, "requests": {"cpu": "100m"}}}
+
+    assert found(containers=[one]).containers == (
+        Container({"memory": MEBIBYTE, "cpu": 100}, {"memory": MEBIBYTE, "cpu": 1_000}),
+    )
+
+
+def test_amounts_are_bytes_and_millicores() -> None:
+    told = {"requests.cpu": "1500m", "limits.memory": "1Ki", "pods": "4", "cpu": "2"}
+
+    assert amounts(told) == {"requests.cpu": 1_500, "limits.memory": 1_024, "pods": 4, "cpu": 2_000}
+    assert amounts(None) == {}
+
+
+def test_quotas_and_limit_ranges() -> None:
+    counted = {
+        "metadata": {"name": "team"},
+        "spec": {
+            "hard": {"pods": "9"},
+            "scopes": ["NotTerminating"],
+            "scopeSelector": {
+                "matchExpressions": [
+                    {"scopeName": "PriorityClass", "operator": "In", "values": ["low"]}
+                ]
+            },
+        },
+        "status": {"hard": {"pods": "4"}, "used": {"pods": "3"}},
+    }
+    fresh = {"metadata": {"name": "new"}, "spec": {"hard": {"pods": "4"}}}
+    limits = [{"type": "Container", "default": {"cpu": "1"}, "max": {"cpu": "2"}}]
+    limit = {"metadata": {"name": "usual"}, "spec": {"limits": limits}}
+
+    scopes = (Expression("NotTerminating", "Exists"), Expression("PriorityClass", "In", ("low",)))
+    assert (quota(counted), quota(fresh)) == (
+        Quota("team", {"pods": 4}, {"pods": 3}, scopes),
+        Quota("new", {"pods": 4}, None),
+    )
+    assert limit_ranges({"metadata": {"name": "none"}, "spec": {}}) == ()
+    assert limit_ranges(limit) == (
+        LimitRange("usual", "Container", default={"cpu": 1_000}, largest={"cpu": 2_000}),
+    )
