@@ -2,6 +2,7 @@
 
 import yaml
 
+from sandbox.consumers import Consumer, connected, held, pod_names
 from sandbox.kube_client import ROOT
 from sandbox.patience import until
 from sandbox.scene import Scene
@@ -30,6 +31,13 @@ def test_every_right_is_used_and_nothing_is_done_without_one(scene) -> None:
     scene.create_deployment(NAME)
     scene.create_pool(NAME, QUEUE)
     scene.wait_status(NAME, replicas=2, readyReplicas=2)
+    with connected(scene) as connection:
+        # Pods that hold nothing are marked before they go.
+        Consumer(connection, QUEUE, pod_names(scene)[0])
+        connection.process_data_events(time_limit=0.1)
+        until("the statistics show it", lambda: held(scene) == 1)
+        scene.queues.work_off(QUEUE, 15)
+        scene.wait_status(NAME, replicas=1)
 
     # A watch is on record once the server has ended it.
     until("every right was used", lambda: granted() <= used(scene), lambda: used(scene))

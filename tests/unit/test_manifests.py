@@ -36,7 +36,7 @@ GRANTED = {
     ("apps", "deployments"): {"list", "watch"},
     ("apps", "deployments/scale"): {"get", "patch"},
     ("", "nodes"): {"list", "watch"},
-    ("", "pods"): {"list", "watch"},
+    ("", "pods"): {"list", "patch", "watch"},
     ("", "resourcequotas"): {"list", "watch"},
     ("", "limitranges"): {"list", "watch"},
     ("autoscaling", "horizontalpodautoscalers"): {"list", "watch"},

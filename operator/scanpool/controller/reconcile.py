@@ -8,6 +8,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from scanpool.controller.claims import Claims
+from scanpool.controller.draining import Draining
 from scanpool.decide import (
     Memory,
     Peers,
@@ -64,6 +65,7 @@ class Reconciler:
     ) -> None:
         self._cluster, self._observer, self._claims = cluster, observer, claims
         self._metrics, self._clock = metrics, clock
+        self._draining = Draining(cluster, observer)
 
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         """Bring a pool one step nearer to what it should be.
@@ -86,7 +88,7 @@ class Reconciler:
         seen = await self._observe(pool, spec, target.value, ages)
         keys = await self._keys(pool.namespace, spec)
         signals, memory, decision = self._think(pool, spec, seen, memory, keys)
-        scaled, refusal = await self._act(pool, spec, decision)
+        scaled, refusal = await self._act(pool, spec, target.value, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
@@ -132,6 +134,7 @@ class Reconciler:
     def forget(self, namespace: str, name: str) -> None:
         """Let go of a pool that was deleted: the others may have its share."""
         self._claims.forget(f"{namespace}/{name}")
+        self._draining.forget(f"{namespace}/{name}")
 
     async def _observe(
         self, pool: Pool, spec: PoolSpec, target: Target, probe_ages: ProbeAges
@@ -211,18 +214,19 @@ class Reconciler:
         return signals, memory, decision
 
     async def _act(
-        self, pool: Pool, spec: PoolSpec, decision: Decision
+        self, pool: Pool, spec: PoolSpec, target: Target, decision: Decision
     ) -> tuple[Scaled | None, Unavailable | None]:
         """Scale the target if it has to be; tell what was done, or why it was refused."""
         if spec.mode is Mode.OBSERVE or decision.desired == decision.current:
             return None, None
         name, scaled = spec.scale_target_ref.name, Scaled(decision.current, decision.desired)
+        await self._draining.prefer_idle(pool, spec, target, decision.desired)
         refusal = await self._cluster.scale(pool.namespace, name, *scaled)
         if refusal is not None:
             return None, refusal
         self._observer.scaled(pool.namespace, name, scaled.after)
-        target, limit, reason = f"{pool.namespace}/{name}", decision.limited_by, decision.reason
-        logger.info("Scaled %s from %d to %d (limited by %s): %s", target, *scaled, limit, reason)
+        place, limit, reason = f"{pool.namespace}/{name}", decision.limited_by, decision.reason
+        logger.info("Scaled %s from %d to %d (limited by %s): %s", place, *scaled, limit, reason)
         change = f"from {scaled.before} to {scaled.after}; limited by {limit}: {reason}"
         await self._event(
             pool, Happening("SuccessfulRescale", f"Scaled Deployment {name} {change}")

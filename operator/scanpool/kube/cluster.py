@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from scanpool.kube import objects
 from scanpool.kube.api import MERGE_PATCH, Json, KubeApi
 from scanpool.models.conditions import Reason
+from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
 from scanpool.models.reading import Available, Reading, Unavailable
@@ -39,7 +40,7 @@ class Happening(NamedTuple):
 
 
 class Cluster:
-    """What is asked for and not watched, and the three kinds of write that the operator makes."""
+    """What is asked for and not watched, and the four kinds of write that the operator makes."""
 
     def __init__(self, api: KubeApi, clock: Clock) -> None:
         self._api = api
@@ -107,6 +108,16 @@ class Cluster:
         # So that managedFields tell whose they are.
         named = {"field_manager": FIELD_MANAGER, "_content_type": MERGE_PATCH}
         done = await api.write(write, name, namespace, patch, **named)
+        return done if isinstance(done, Unavailable) else None
+
+    async def set_deletion_cost(
+        self, namespace: str, pod: str, cost: str | None
+    ) -> Unavailable | None:
+        """Say how dear a pod is when replicas are taken away, or no more; None if that was done."""
+        api = self._api
+        patch = {"metadata": {"annotations": {DELETION_COST: cost}}}
+        named = {"field_manager": FIELD_MANAGER, "_content_type": MERGE_PATCH}
+        done = await api.write(api.core.patch_namespaced_pod, pod, namespace, patch, **named)
         return done if isinstance(done, Unavailable) else None
 
     async def write_status(

@@ -12,6 +12,7 @@ from scanpool.kube.managers import writers
 from scanpool.kube.placement import asked, extended, placement
 from scanpool.kube.quantities import amounts, quantity
 from scanpool.models import label_selector
+from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.label_selector import LabelSelector
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
 from scanpool.models.rivals import Writer
@@ -202,6 +203,8 @@ def _pod(pod: Json) -> Pod:
         unschedulable=scheduled.get("message", "no node has room") if has_no_room else None,
         oom_killed_at=max(_oom_kills(status), default=None),
         restarted_at=tuple(_probe_restarts(pod)),
+        address=status.get("podIP"),
+        deletion_cost=(pod["metadata"].get("annotations") or {}).get(DELETION_COST),
     )
 
 

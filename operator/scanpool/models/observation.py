@@ -51,7 +51,8 @@ class Pod:
     """A pod of the target that is not being deleted.
 
     `restarted_at` is when the kubelet last stopped its containers with a liveness probe, but for
-    want of memory, to start them again.
+    want of memory, to start them again. `deletion_cost` says how dear it is when replicas are taken
+    away, as its annotation has it.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Pod:
     unschedulable: str | None = None
     oom_killed_at: float | None = None
     restarted_at: tuple[float, ...] = ()
+    address: str | None = None
+    deletion_cost: str | None = None
     memory_used: int | None = None
 
 

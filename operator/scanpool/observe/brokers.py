@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from scanpool.models.broker import BrokerState, Pattern, QueueReport, RateReport
+from scanpool.models.deliveries import Consuming
 from scanpool.models.observation import QueueDepth, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
@@ -15,7 +16,7 @@ from scanpool.observe.broker_history import Counts, History, Leaders
 from scanpool.observe.noted import Note, noted
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
-from scanpool.sources import broker_state, management, matching
+from scanpool.sources import broker_state, deliveries, management, matching
 from scanpool.sources.broker_access import WORTH_ANOTHER_HOST, Access, hosts
 from scanpool.sources.failures import reading
 from scanpool.sources.http import HttpClients
@@ -156,6 +157,10 @@ class Broker:
     ) -> QueueRates | Unavailable:
         now, report = self._clock(), found.get(name, RateReport(name, has_statistics=False))
         return queue_belief.rates(report, state, self._history, self._counts, window, now)
+
+    async def consuming(self) -> Reading[tuple[Consuming, ...]]:
+        """Read which connections hold how many messages now: never what was read before."""
+        return await self._in_turn(deliveries.read_consuming)
 
     async def _state(self, age: float) -> Reading[BrokerState]:
         return await self._shared.get(("broker", self._access), age, self._look)

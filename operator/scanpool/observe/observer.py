@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from scanpool.kube.cluster import Cluster
 from scanpool.kube.watched import Watched
 from scanpool.models.conditions import Reason
+from scanpool.models.deliveries import Consuming
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.limit_names import limit_names
 from scanpool.models.llm import ONLY, Llm
@@ -144,6 +145,14 @@ class Observer:
     def scaled(self, namespace: str, name: str, replicas: int) -> None:
         """Take what was just written, until the watch tells it."""
         self._watched.scaled(namespace, name, replicas)
+
+    @reading
+    async def read_consuming(
+        self, namespace: str, spec: PoolSpec
+    ) -> Reading[tuple[Consuming, ...]]:
+        """Read which connections hold how many messages now, by the management API."""
+        access = await self._secrets.of_management(namespace, spec.rabbitmq)
+        return await self._brokers.get(access).consuming()
 
     async def read_keys(self, namespace: str, llm: Llm) -> Mapping[str, str]:
         """Return the API keys that a pool burns, each once, by its names for them.

@@ -97,6 +97,9 @@ class Process:
             provider=seen(self.provider, self.answered_at),
         )
 
+    async def read_consuming(self, *_: object) -> Any:
+        return seen(())
+
     async def read_rivals(self, *_: object) -> Reading[tuple[Rival, ...]]:
         return seen(())
 

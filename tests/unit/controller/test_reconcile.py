@@ -29,6 +29,7 @@ from scanpool.decide import Memory
 from scanpool.decide.breaker import Quota
 from scanpool.kube.cluster import Happening, Object
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
+from scanpool.models.deliveries import Consuming
 from scanpool.models.fallback import Fallback
 from scanpool.models.llm import ONLY, Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
@@ -36,11 +37,19 @@ from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.rivals import Rival, RivalKind, Writer
 from scanpool.models.schedule import Schedule
-from scanpool.models.spec import MemoryTarget, Mode, PoolSpec, ScaleTargetRef
+from scanpool.models.spec import (
+    Behavior,
+    MemoryTarget,
+    Mode,
+    PoolSpec,
+    ScaleTargetRef,
+    ScalingRules,
+)
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
 LIMIT = 2_000_000
+AT_ONCE = Behavior(scale_down=ScalingRules(stabilization_window_seconds=0))
 # Begun every minute, and ended with the year.
 ALWAYS = {"name": "always", "start": "* * * * *", "end": "0 0 1 1 *"}
 
@@ -54,6 +63,8 @@ class World:
     refusal: Unavailable | None = None
     status_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
+    cost_refusal: Unavailable | None = None
+    consuming: Reading[tuple[Consuming, ...]] = field(default_factory=lambda: seen(()))
     rivals: Reading[tuple[Rival, ...]] = field(default_factory=lambda: seen(()))
     did: list[str] = field(default_factory=list)
     probe_ages: list[float] = field(default_factory=list)
@@ -81,6 +92,17 @@ class World:
     ) -> Reading[tuple[Rival, ...]]:
         assert (namespace, pool, ref.name) == ("scan", "pool", "scan-worker")
         return self.rivals
+
+    async def read_consuming(self, namespace: str, _: PoolSpec) -> Reading[tuple[Consuming, ...]]:
+        self.did.append(f"read_consuming {namespace}")
+        return self.consuming
+
+    async def set_deletion_cost(
+        self, namespace: str, pod: str, cost: str | None
+    ) -> Unavailable | None:
+        assert namespace == "scan"
+        self.did.append(f"set_deletion_cost {pod} {cost}")
+        return self.cost_refusal
 
     async def read_keys(self, namespace: str, _: Llm) -> dict[str, str]:
         assert namespace == "scan"
@@ -188,6 +210,49 @@ async def test_a_tick_goes_from_top_to_bottom() -> None:
         "write_status scan/pool",
     ]
     assert operator.world.scalings == [("scan", "scan-worker", 2, 5)]
+
+
+async def test_the_idlest_pods_are_marked_before_replicas_are_taken_away() -> None:
+    there = [replace(pod, address=f"10.0.0.{one}") for one, pod in enumerate(pods(4))]
+    holding = (Consuming("10.0.0.0", (), 1), Consuming("10.0.0.2", (), 3))
+    world = World(observe(4, 20, target=target(4, there)), consuming=seen(holding))
+    operator = started(Operator(world, pool(behavior=AT_ONCE)), 2)
+
+    await operator.tick()
+
+    assert world.did[2:5] == [
+        "read_consuming scan",
+        "set_deletion_cost scan-worker-1 -100",
+        "set_deletion_cost scan-worker-3 -100",
+    ]
+    assert world.did[5] == "scale"
+    assert world.scalings == [("scan", "scan-worker", 4, 2)]
+
+
+@pytest.mark.parametrize("marks_are_refused", [True, False])
+async def test_replicas_are_taken_away_all_the_same_where_idle_pods_cannot_be_told_or_marked(
+    caplog: pytest.LogCaptureFixture, *, marks_are_refused: bool
+) -> None:
+    there = [replace(pod, address=f"10.0.0.{one}") for one, pod in enumerate(pods(4))]
+    told = seen((Consuming("10.0.0.0", (), 1),)) if marks_are_refused else unseen()
+    world = World(observe(4, 20, target=target(4, there)), consuming=told, cost_refusal=unseen())
+    operator = started(Operator(world, pool(behavior=AT_ONCE)), 2)
+
+    await operator.tick()
+
+    assert world.scalings == [("scan", "scan-worker", 4, 2)]
+    words = "cost of scan/pool was not written" if marks_are_refused else "Idle pods of scan"
+    assert words in caplog.text
+
+
+async def test_whoever_grows_or_gives_up_everything_asks_for_no_idle_pods() -> None:
+    growing = World(observe(2, 50))
+    await started(Operator(growing, pool()), 2).tick()
+    emptied = World(observe(2, 0))
+    await started(Operator(emptied, pool(min_replicas=0, behavior=AT_ONCE)), 0).tick()
+
+    assert [one[3] for one in (*growing.scalings, *emptied.scalings)] == [5, 0]
+    assert not [one for one in (*growing.did, *emptied.did) if one.startswith("read_consuming")]
 
 
 async def test_a_schedule_in_force_has_the_bounds() -> None:

@@ -80,6 +80,9 @@ class Key:
             usage=seen(KeyUsage(used, None, 0.0, own), self.now),
         )
 
+    async def read_consuming(self, *_: object) -> Any:
+        return seen(())
+
     async def read_rivals(self, *_: object) -> Any:
         return seen(())
 

@@ -354,6 +354,21 @@ async def test_scaling_is_a_merge_patch_that_names_the_version_it_saw(
     assert write.body == {"metadata": {"resourceVersion": "42"}, "spec": {"replicas": 5}}
 
 
+@pytest.mark.parametrize("cost", ["-100", None])
+async def test_a_deletion_cost_is_written_or_taken_away(
+    stub: KubeStub, cluster: Cluster, cost: str | None
+) -> None:
+    path = "/api/v1/namespaces/scan/pods/worker-1"
+    stub.answers["PATCH", path] = Answer({"metadata": {"name": "worker-1"}})
+
+    assert await cluster.set_deletion_cost("scan", "worker-1", cost) is None
+
+    (write,) = stub.writes()
+    assert (write.path, write.query) == (path, {"fieldManager": "scanpool"})
+    annotations = {"controller.kubernetes.io/pod-deletion-cost": cost}
+    assert write.body == {"metadata": {"annotations": annotations}}
+
+
 async def test_a_scale_without_the_field_has_no_replicas(stub: KubeStub, cluster: Cluster) -> None:
     stub.gets(SCALE, at_scale(None))
     stub.answers["PATCH", SCALE] = at_scale(1)

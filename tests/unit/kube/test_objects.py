@@ -536,3 +536,11 @@ def test_pods_that_go_away_drain_until_they_are_finished_or_gone() -> None:
     )
 
     assert [objects.placed(one).drains for one in there] == [False, True, False, True]
+
+
+def test_a_pod_tells_its_address_and_what_it_costs_to_delete() -> None:
+    cost = {"controller.kubernetes.io/pod-deletion-cost": "-100"}
+    one = pod(metadata={"annotations": cost}, status=running(READY, podIP="10.0.0.7"))
+
+    found = [(each.address, each.deletion_cost) for each in pods_of(one, pod())]
+    assert found == [("10.0.0.7", "-100"), (None, None)]
