@@ -93,7 +93,8 @@ class Reconciler:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
         elsewhere = self._elsewhere(pool, spec, keys)
-        outcome = Outcome(signals, decision, scaled, refusal, memory.observed, elsewhere)
+        watched = memory.observed, elsewhere, memory.spent
+        outcome = Outcome(signals, decision, scaled, refusal, *watched)
         current = status.of_tick(since, spec, outcome, checkpoint(memory))
         return await self._publish(pool, since.status, current), memory
 

@@ -9,6 +9,7 @@ from scanpool.models.conditions import ConditionType
 READY = str(ConditionType.READY)
 POOL, KEY = "{{namespace}}/{{pool}}", "{{key}}"
 OF_LIMIT = f"{POOL} {{{{llm}}}}"
+ONLY_PRICED = "Only of pools with prices."
 ONLY_SEVERAL = "Only of pools that have several limits."
 MEDIAN, MOST = 0.5, 0.99
 
@@ -216,6 +217,21 @@ ROWS = (
                 (Query(each("backoff_factor"), POOL),),
                 unit=Unit.SHARE,
             ),
+        ),
+    ),
+    Row(
+        "Money",
+        (
+            Panel(
+                "Spent today, and the budget",
+                (
+                    Query(each("spend_today"), POOL),
+                    Query(each("spend_limit"), f"{POOL} budget", dashed=True),
+                ),
+                note=ONLY_PRICED,
+            ),
+            Panel("Spend per hour", (Query(each("spend_per_hour"), POOL),)),
+            Panel("Cost of a call", (Query(each("spend_per_call"), POOL),)),
         ),
     ),
     Row(

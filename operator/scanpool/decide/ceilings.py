@@ -5,7 +5,13 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
-from scanpool.decide import fallback_ceiling, provider_ceiling, room_ceiling, worker_ceiling
+from scanpool.decide import (
+    fallback_ceiling,
+    provider_ceiling,
+    room_ceiling,
+    spend_ceiling,
+    worker_ceiling,
+)
 from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.key_sharing import OnKeys
@@ -24,6 +30,7 @@ Rule = Callable[[PoolSpec, Signals, Memory], Ceiling | None]
 OWN: tuple[tuple[LimitedBy, Rule], ...] = (
     (LimitedBy.MEMORY, room_ceiling.ceiling),
     (LimitedBy.WORKERS, worker_ceiling.ceiling),
+    (LimitedBy.SPEND, spend_ceiling.ceiling),
 )
 """The ceilings that a pool has for itself, in the order of the ladder. None does not apply."""
 OF_PROVIDER = (LimitedBy.TOKENS, LimitedBy.REQUESTS)

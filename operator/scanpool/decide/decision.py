@@ -16,6 +16,7 @@ from scanpool.decide.keys import Breakers
 from scanpool.decide.limits import Limit
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Restart
+from scanpool.decide.spend import Budget
 from scanpool.decide.watermarks import NO_LEVEL, Level
 from scanpool.models.claims import Claim, Unit
 from scanpool.models.conditions import LimitedBy
@@ -37,6 +38,7 @@ class Rung(StrEnum):
     FALLBACK = "fallback"
     FLOOR = "floor"
     BREAKER = "billing breaker"
+    BUDGET = "budget"
     PAUSE = "pause"
     CONTEST = "contest"
 
@@ -128,7 +130,7 @@ class Decision:
     `restarts` are those of its workers of the last hour. `ceilings` are those that apply, the
     smallest of each kind. `llms` is what was made of each of the provider's limits, and `tightest`
     the name of the one with the smallest ceiling; `breaker` and `next_probe_seconds` are what their
-    breakers come to.
+    breakers come to. `budget` is what is left of the day's money.
     """
 
     current: int
@@ -143,6 +145,7 @@ class Decision:
     tightest: str = ONLY
     breaker: Verdict | None = None
     pause: Pause = NO_PAUSE
+    budget: Budget | None = None
     next_probe_seconds: float | None = None
 
     @property

@@ -1,8 +1,8 @@
 """The third stride: the ladder from what the queues ask for to what the pool gets.
 
 demand -> tolerance -> stabilization -> scaling policies -> activation -> [minReplicas, maxReplicas]
-       -> ceilings: tokens, requests, memory, workers -> minReplicas as the floor
-       -> billing breaker -> pause -> what someone else contests
+       -> ceilings: tokens, requests, memory, workers, spend -> minReplicas as the floor
+       -> billing breaker -> budget -> pause -> what someone else contests
 
 readings that the pool asks for    | breaker | outcome
 all available                      | closed  | the ladder
@@ -13,6 +13,7 @@ some of the queues unknown         | closed  | the ladder, and what is there is 
 depth unavailable for too long     | closed  | the fallback as the demand, below the ceilings
 first tick, nothing to compare with| closed  | hold: nothing changes, but for the bounds
 any                                | open    | as above, then onQuotaExhausted, if less
+any, with a day's budget used up   | any     | none
 any, with an annotation that pauses| any     | what the pause leaves of the above
 any, contested by someone else     | any     | what is there
 """
@@ -30,6 +31,7 @@ from scanpool.decide import (
     pause,
     probing,
     served,
+    spend,
 )
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
@@ -76,6 +78,9 @@ def decide(
     strictest, verdict = served.together(memory.served, spec, signals, verdicts) or (None, None)
     if verdict is not None:
         rungs += _breaker(verdict, rungs[-1].replicas)
+    left = spend.budget(spec, memory.spent, current)
+    if left is not None and left.has_ended:
+        rungs.append(_Rung(Rung.BUDGET, 0, left.ended_words, LimitedBy.SPEND))
     rungs += _paused(paused, current, rungs[-1].replicas)
     rungs += _contested(contested, current, signals.now)
     probes = {
@@ -106,6 +111,7 @@ def decide(
         tightest=met.tightest,
         breaker=verdict,
         pause=paused,
+        budget=left,
         next_probe_seconds=None if strictest is None else probes[strictest],
     )
 

@@ -15,6 +15,7 @@ from scanpool.decide import (
     ramp,
     restarts,
     served,
+    spend,
     throughput,
 )  # fmt: skip
 from scanpool.decide.backoff import Billing
@@ -47,11 +48,13 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     breakers = {name: one.breaker for name, one in llms.items()}
     refused = [one.backoff.refused_at for one in llms.values() if one.backoff.refused_at]
     verdicts = served.judge(spec, signals, breakers)
+    costs = {name: one.cost for name, one in llms.items()}
     return replace(
         own,
         llms=llms,
         served=served.step(memory.served, spec, signals, verdicts),
         throughput=throughput.step(memory.throughput, signals, max(refused, default=None)),
+        spent=spend.step(memory.spent, spec, signals, costs),
     )
 
 

@@ -17,6 +17,7 @@ from scanpool.decide import (
     keys,
     limits,
     observed,
+    spend,
     working_sets,
 )
 from scanpool.decide.activation import Activity
@@ -36,6 +37,7 @@ from scanpool.decide.ramp import Uses
 from scanpool.decide.restarts import Restarts
 from scanpool.decide.served import Served
 from scanpool.decide.signals import Failures
+from scanpool.decide.spend import KeptSpent, Spent
 from scanpool.decide.throughput import Throughput
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
 from scanpool.models.llm import ONLY
@@ -77,6 +79,7 @@ class Memory:
     observed: Observed | None = None
     throughput: Throughput = field(default_factory=Throughput)
     restarts: Restarts = ()
+    spent: Spent | None = None
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""
@@ -103,7 +106,7 @@ class KeptNamedLlm(KeptLlm):
     name: str
 
 
-class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory, KeptObserved):
+class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory, KeptObserved, KeptSpent):
     """The part of a pool's memory that must survive the process, in the status.
 
     What is of its only limit stands beside the rest, what is of each of several in `llms`.
@@ -122,6 +125,7 @@ def checkpoint(memory: Memory) -> Checkpoint:
         **dict(working_sets.kept(memory.working_sets)),
         **dict(history.kept(memory.history)),
         **dict(observed.kept(memory.observed)),
+        **dict(spend.kept(memory.spent)),
         llms=named or None,
     )
 
@@ -137,6 +141,7 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         working_sets=working_sets.restored(kept, now),
         llms={name: one for name, one in named.items() if one != LlmMemory()},
         observed=observed.restored(kept),
+        spent=spend.restored(kept),
     )
 
 
@@ -168,7 +173,8 @@ def _restored(kept: KeptLlm, now: float) -> LlmMemory:
 def heard(memory: Memory, kept: Checkpoint, scalings: Sequence[Scaling]) -> Memory:
     """Return the memory of a process that follows another, which has written this since.
 
-    What the one that acts has learned of refusals counts, and so do its changes of replicas. What
+    What the one that acts has learned of refusals counts, and so do its changes of replicas and the
+    money that it has counted. What
     both measure alike is as good as the other's: costs, limits, others' use, working sets.
     """
     told = {one.name: _heard(memory.of(one.name), one) for one in kept.llms or ()}
@@ -177,6 +183,7 @@ def heard(memory: Memory, kept: Checkpoint, scalings: Sequence[Scaling]) -> Memo
     return replace(
         memory,
         history=history.heard(memory.history, scalings),
+        spent=spend.heard(memory.spent, kept),
         llms={name: one for name, one in known.items() if one != LlmMemory()},
     )
 

@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     CONTESTED = "Contested"
     KEY_SPLIT = "KeySplit"
     MESSAGES_EXPIRING = "MessagesExpiring"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
 
 
 class Reason(StrEnum):
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     NOT_CONTESTED = "NotContested"
     KEY_IN_ONE_SHARD = "KeyInOneShard"
     MESSAGES_IN_TIME = "MessagesInTime"
+    BUDGET_AVAILABLE = "BudgetAvailable"
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
     NOT_MEASURED = "NotMeasured"
@@ -95,6 +97,9 @@ class Reason(StrEnum):
     REQUEST_CEILING = "RequestCeiling"
     MEMORY_CEILING = "MemoryCeiling"
     WORKER_CEILING = "WorkerCeiling"
+    SPEND_CEILING = "SpendCeiling"
+    BUDGET_NEAR_ITS_END = "BudgetNearItsEnd"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
     FLOOR_ABOVE_CEILING = "FloorAboveCeiling"
     # What waits longer than the broker keeps it.
     BREAKER_OUTLASTS_TTL = "BreakerOutlastsTTL"
@@ -133,6 +138,7 @@ class LimitedBy(StrEnum):
     MEMORY = "Memory", Reason.MEMORY_CEILING
     WORKERS = "Workers", Reason.WORKER_CEILING
     QUOTA = "Quota", Reason.QUOTA_EXHAUSTED
+    SPEND = "Spend", Reason.SPEND_CEILING
     FALLBACK = "Fallback"
     PAUSED = "Paused", Reason.PAUSED
     CONTESTED = "Contested", Reason.REPLICAS_CHANGED_ELSEWHERE

@@ -10,6 +10,7 @@ from scanpool.models.base import Model, Rule
 from scanpool.models.fallback import Fallback
 from scanpool.models.fields import HttpUrl, Percent, PerDay, PerMinute, SecretKeyRef, whole
 from scanpool.models.http_access import BasicAuth, Header, Parameter
+from scanpool.models.spend import Prices
 
 
 class Provider(StrEnum):
@@ -210,6 +211,8 @@ class Llm(Model):
     replicas leave of the limit; 100 leaves the bucket alone."""
     on_quota_exhausted: OnQuotaExhausted = OnQuotaExhausted.SCALE_TO_MIN
     """ScaleToZero keeps messages waiting in the queue instead of failing."""
+    prices: Prices | None = None
+    """What a million tokens cost. Unset: nothing is said of money."""
     usage: Usage = Usage()
     probe: Probe = Probe()
     fallback: Fallback | None = None

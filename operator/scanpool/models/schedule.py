@@ -40,6 +40,7 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+TimeZone = Annotated[str, Field(max_length=MAX_ZONE_CHARACTERS), AfterValidator(_zone)]
 Cron = Annotated[
     str,
     Field(max_length=MAX_CRON_CHARACTERS, pattern=r"^\S+( +\S+){4}$"),
@@ -57,7 +58,7 @@ class Schedule(Model):
     """When it begins: a cron expression of five fields."""
     end: Cron
     """When it ends."""
-    time_zone: Annotated[str, Field(max_length=MAX_ZONE_CHARACTERS), AfterValidator(_zone)] = UTC
+    time_zone: TimeZone = UTC
     """IANA time zone of both, with its changes of the clock."""
     min_replicas: Replicas | None = None
     """Replicas to have at least meanwhile; without it the pool's own minReplicas."""

@@ -21,6 +21,7 @@ from scanpool.models.fields import (
 from scanpool.models.http_access import ClientCertificate
 from scanpool.models.llm import MAX_LIMITS, ONLY, LimitName, Llm, NamedLlm
 from scanpool.models.schedule import MAX_SCHEDULES, Schedule
+from scanpool.models.spend import Spend
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
 BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
@@ -235,6 +236,8 @@ class PoolSpec(Model):
     """Several limits, by name, where the workers call more than one model or provider: the
     smallest ceiling counts. Beside them a queue says by tokens what a message costs of which."""
     memory: MemoryTarget = MemoryTarget()
+    spend: Spend | None = None
+    """A budget in money, beside the prices of the limits."""
     fallback: Fallback | None = None
     """What counts as the demand once the depth of the queues stays unknown. Unset: the pool
     holds."""
@@ -297,6 +300,12 @@ class PoolSpec(Model):
                 <= (m.max_replicas if one.max_replicas is None else one.max_replicas)
                 for one in m.schedules
             ),
+        ),
+        Rule(
+            "!has(self.spend) || (has(self.llm) && has(self.llm.prices)) || "
+            "self.llms.exists(l, has(l.prices))",
+            "a budget needs prices: set those of llm, or of one of llms",
+            lambda m: m.spend is None or any(one.prices for one in m.limits.values()),
         ),
         Rule(
             "!has(self.llm) || self.llms.size() == 0",

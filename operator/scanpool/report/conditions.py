@@ -29,6 +29,7 @@ TOLD = frozenset(
         ConditionType.CONTESTED,
         ConditionType.KEY_SPLIT,
         ConditionType.MESSAGES_EXPIRING,
+        ConditionType.BUDGET_EXHAUSTED,
     }
 )
 
@@ -161,6 +162,7 @@ _START: dict[ConditionType, tuple[str, Reason]] = {
     ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
     ConditionType.KEY_SPLIT: ("False", Reason.KEY_IN_ONE_SHARD),
     ConditionType.MESSAGES_EXPIRING: ("False", Reason.MESSAGES_IN_TIME),
+    ConditionType.BUDGET_EXHAUSTED: ("False", Reason.BUDGET_AVAILABLE),
 }
 
 

@@ -34,6 +34,7 @@ from scanpool.models.figures import (
 from scanpool.models.pause import Paused
 from scanpool.models.units import WHOLE_PERCENT
 from scanpool.report.room_status import MemoryStatus
+from scanpool.report.spend_status import SpendStatus
 from scanpool.report.zone import Zone
 
 Tokens = Annotated[int, Field(json_schema_extra=INT64)]
@@ -345,6 +346,7 @@ class PoolStatus(Model):
     last_scale_time: str | None = None
     scalings: tuple[ScalingStatus, ...] = ()
     observed: ObservedStatus | None = None
+    spend: SpendStatus | None = None
     conditions: tuple[Condition, ...] = ()
     checkpoint: Checkpoint | None = None
     """What the operator's next process needs to go on; not for people."""

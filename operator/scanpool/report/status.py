@@ -10,11 +10,12 @@ from scanpool.decide.decision import Decision
 from scanpool.decide.memory import Checkpoint
 from scanpool.decide.observed import Observed, is_recent
 from scanpool.decide.signals import Signals
+from scanpool.decide.spend import Spent
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
 from scanpool.models.units import seconds, timestamp
-from scanpool.report import llm
+from scanpool.report import llm, money
 from scanpool.report.conditions import of_failure, of_shards, settle
 from scanpool.report.conditions import of_tick as conditions_of_tick
 from scanpool.report.pool_status import (
@@ -27,6 +28,8 @@ from scanpool.report.pool_status import (
 from scanpool.report.room_status import MemoryStatus
 
 KEPT_SCALINGS = 5
+# Conditions that go with the shards and the budget that only some pools have.
+PASSING = frozenset({ConditionType.KEY_SPLIT, ConditionType.BUDGET_EXHAUSTED})
 AMQP_NOTE = "amqp: ready messages only, unacked ones are not visible"
 
 
@@ -41,7 +44,8 @@ class Outcome(NamedTuple):
     """What a tick came to: what it saw and decided, what was done of it, or why it was refused.
 
     `observed` is what would have been done lately, where the pool only observes. `elsewhere` names
-    the other shards whose pools use the key of each limit; none where that is no question.
+    the other shards whose pools use the key of each limit; none where that is no question. `spent`
+    is what the pool's calls cost, where they have a price.
     """
 
     signals: Signals
@@ -50,6 +54,7 @@ class Outcome(NamedTuple):
     refusal: Unavailable | None = None
     observed: Observed | None = None
     elsewhere: Mapping[str, tuple[str, ...]] | None = None
+    spent: Spent | None = None
 
 
 class Since(NamedTuple):
@@ -66,12 +71,8 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
     states = conditions_of_tick(spec, signals, decision, outcome.refusal)
     if outcome.elsewhere:
         states = {**states, **of_shards(spec, outcome.elsewhere)}
-    # A condition that only shards have goes with the shards.
-    told = [
-        one
-        for one in previous.conditions
-        if one.type is not ConditionType.KEY_SPLIT or one.type in states
-    ]
+    states = {**states, **money.conditions(decision.budget)}
+    told = [one for one in previous.conditions if one.type not in PASSING or one.type in states]
     queues = () if backlog is None else backlog.queues
     tightest = decision.tightest
     return PoolStatus(
@@ -95,6 +96,7 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
+        spend=outcome.spent and money.of_tick(outcome.spent, decision.budget),
         observed=outcome.observed and _observed(previous, outcome.observed, signals.now),
         conditions=settle(told, states, since.generation, now),
         checkpoint=checkpoint,

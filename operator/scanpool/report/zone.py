@@ -17,7 +17,7 @@ class Zone(StrEnum):
 EDGES = ((0.50, Zone.GREEN), (0.75, Zone.YELLOW), (0.90, Zone.ORANGE))
 
 
-def zone(limit: int, used: float, *, refused: bool) -> Zone:
+def zone(limit: float, used: float, *, refused: bool) -> Zone:
     """Return how near to the limit the use is; Exceeded once calls are refused."""
     if refused:
         return Zone.EXCEEDED

@@ -45,6 +45,7 @@ from scanpool.models.spec import (
     ScaleTargetRef,
     ScalingRules,
 )
+from scanpool.models.spend import Prices, Spend
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import PoolStatus
 
@@ -685,7 +686,31 @@ async def test_where_there_are_no_shards_there_is_no_condition_of_them(
     await operator.tick()
 
     kinds = {one.type for one in world.status.conditions}
-    assert kinds == set(ConditionType) - {ConditionType.KEY_SPLIT}
+    assert kinds == set(ConditionType) - {ConditionType.KEY_SPLIT, ConditionType.BUDGET_EXHAUSTED}
+
+
+# --- money ---
+
+
+async def test_what_a_pool_with_prices_spends_is_told_measured_and_kept() -> None:
+    used = KeyUsage(1_000_000.0, own_tokens_per_minute=1_000_000.0)
+    world = World(observe(2, 20, usage=seen(used)))
+    spec = pool(
+        llm=llm(prices=Prices(input=2, output=2), usage=WHOLE_KEY), spend=Spend(per_day=100)
+    )
+    operator = started(Operator(world, spec), 2)
+
+    await operator.tick()
+    await operator.tick()
+    found = world.status.spend
+    assert found is not None
+    assert (found.per_hour, found.per_day) == (120.0, 100.0)
+    assert world.condition(ConditionType.BUDGET_EXHAUSTED) == ("False", "BudgetAvailable")
+    assert operator.memory is not None
+    assert operator.memory.spent is not None
+    assert operator.memory.spent.amount == pytest.approx(2.0 / 6)
+    labels = {"namespace": "scan", "pool": "pool"}
+    assert operator.registry.get_sample_value("scanpool_pool_spend_per_hour", labels) == 120.0
 
 
 # --- the probe ---

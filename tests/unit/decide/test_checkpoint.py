@@ -148,6 +148,10 @@ SINCE = (
     "days",
     "would_have",
     "would_have_changed",
+    "spent",
+    "spent_at",
+    "spend_ends_at",
+    "spend_ended",
 )
 """What it did not keep."""
 

@@ -45,6 +45,7 @@ REF = {"name": "scan-secret", "key": "KEY"}
 QUEUES = [{"name": "scan.vision"}]
 BROKER = {"managementUrlSecretRef": REF, "queues": QUEUES}
 LLM = {"model": "gpt-5.2", "tokensPerMinute": 2_000_000}
+PRICES = {"input": 1.75, "output": 14, "cachedInput": 0.175, "cachedInputPercent": 30}
 GPT, GEMINI = {**LLM, "name": "gpt"}, {**LLM, "name": "gemini"}
 ADMIN = {"apiKeySecretRef": REF, "projectId": "proj_abc"}
 AZURE = {"provider": "azure-openai", "baseUrl": "https://scan.openai.azure.com/openai/v1"}
@@ -66,7 +67,13 @@ SMALLEST: dict[str, Any] = {
 }
 FULL: dict[str, Any] = {
     **SMALLEST,
-    "llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, **ACCESS}}, "admin": ADMIN},
+    "llm": {
+        **LLM,
+        "prices": PRICES,
+        "usage": {"prometheus": {**PROMETHEUS, **ACCESS}},
+        "admin": ADMIN,
+    },
+    "spend": {"perDay": 40},
     "fallback": {"replicas": 2},
     "behavior": {"scaleUp": {"policies": [POLICY]}},
 }
@@ -131,6 +138,16 @@ def messages(error: ValidationError) -> list[str]:
             {"llm": LLM, "llms": [GPT]},
             "set llm for one limit or llms for several, not both",
             id="llm-beside-llms",
+        ),
+        pytest.param(
+            {"llm": LLM, "spend": {"perDay": 40}},
+            "a budget needs prices: set those of llm, or of one of llms",
+            id="a-budget-without-prices",
+        ),
+        pytest.param(
+            {"llms": [GPT, GEMINI], "spend": {"perDay": 40}},
+            "a budget needs prices: set those of llm, or of one of llms",
+            id="a-budget-without-prices-of-several",
         ),
         pytest.param({"llms": [GPT, GPT]}, "names of llms must be unique", id="a-limit-twice"),
         pytest.param(
@@ -304,6 +321,9 @@ def test_a_rule_refuses_with_its_message(changes: dict[str, Any], message: str) 
         {"llm": {**LLM, "provider": "anthropic"}},
         {"llm": {**LLM, "provider": "gemini"}},
         {"llm": {**LLM, "bucketReservePercent": 100}},
+        {"llm": {**LLM, "prices": PRICES}},
+        {"llm": {**LLM, "prices": PRICES}, "spend": {"perDay": 40, "timeZone": "Asia/Seoul"}},
+        {"llms": [GPT, {**GEMINI, "prices": PRICES}], "spend": {"perDay": 0.01}},
         {"llm": {**LLM, "usage": {"prometheus": {"url": "http://p", "query": "sum(tokens)"}}}},
         {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, "ownLabels": [LABEL]}}}},
         {"llm": {**LLM, "usage": {"prometheus": {**PROMETHEUS, **ACCESS}}}},
@@ -355,7 +375,7 @@ OF_LLM: dict[str, st.SearchStrategy[Any]] = {
     "apiVersion": st.just("2024-10-21"),
     "admin": st.just(ADMIN),
 }
-PRICES: tuple[dict[str, Any], ...] = (
+COSTS: tuple[dict[str, Any], ...] = (
     {"tokensPerMessage": 1_000},
     {"tokens": [{"llm": "gpt", "perMessage": 1_000}]},
     {"tokens": [{"llm": "gpt", "perMessage": 1_000}, {"llm": "gemini", "perMessage": 0}]},
@@ -366,7 +386,7 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
         {
             "scaleTargetRef": st.just({"name": "scan-worker"}),
             "maxReplicas": st.integers(1, 5),
-            "rabbitmq": st.sampled_from([BROKER, *(with_queue(**one) for one in PRICES)]),
+            "rabbitmq": st.sampled_from([BROKER, *(with_queue(**one) for one in COSTS)]),
         },
         minReplicas=st.integers(0, 5),
         schedules=st.lists(
@@ -381,8 +401,9 @@ WRITTEN: dict[type[Model], st.SearchStrategy[dict[str, Any]]] = {
             ),
             max_size=3,
         ),
-        llm=st.just(LLM),
-        llms=st.lists(st.sampled_from([GPT, GEMINI]), max_size=2),
+        llm=st.sampled_from([LLM, {**LLM, "prices": PRICES}]),
+        llms=st.lists(st.sampled_from([GPT, GEMINI, {**GEMINI, "prices": PRICES}]), max_size=2),
+        spend=st.just({"perDay": 40}),
     ),
     Schedule: objects(
         {
@@ -530,6 +551,15 @@ def test_what_the_rules_are_tried_on_breaks_each_of_them(model: type[Model], rul
         ("llm.admin.apiKeySecretRef", None),
         ("llm.apiVersion", "a/b"),
         ("llm.bucketReservePercent", 0),
+        ("llm.prices.output", None),
+        ("llm.prices.input", -1),
+        ("llm.prices.output", 1_000_001),
+        ("llm.prices.cachedInput", -0.1),
+        ("llm.prices.cachedInputPercent", 101),
+        ("spend.perDay", None),
+        ("spend.perDay", 0),
+        ("spend.perDay", 10**9 + 1),
+        ("spend.timeZone", "z" * 65),
         ("memory.targetUtilizationPercent", 101),
         ("fallback.replicas", None),
         ("fallback.failureThreshold", 0),

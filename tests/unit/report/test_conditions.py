@@ -189,6 +189,7 @@ LIMITS = {
     LimitedBy.REQUESTS: ("True", Reason.REQUEST_CEILING),
     LimitedBy.MEMORY: ("True", Reason.MEMORY_CEILING),
     LimitedBy.WORKERS: ("True", Reason.WORKER_CEILING),
+    LimitedBy.SPEND: ("True", Reason.SPEND_CEILING),
     LimitedBy.QUOTA: ("True", Reason.QUOTA_EXHAUSTED),
     LimitedBy.PAUSED: ("True", Reason.PAUSED),
     LimitedBy.CONTESTED: ("True", Reason.REPLICAS_CHANGED_ELSEWHERE),

@@ -23,6 +23,7 @@ from scanpool.report.pool_status import (
     ScalingStatus,
     StepStatus,
 )
+from scanpool.report.spend_status import SpendStatus
 from scanpool.report.zone import Zone
 
 READY, LIMITED = ConditionType.READY, ConditionType.SCALING_LIMITED
@@ -104,6 +105,18 @@ def llm(**changes: Any) -> LlmStatus:
     return LlmStatus(**{**usual, **changes})
 
 
+def spend(**changes: Any) -> SpendStatus:
+    usual: dict[str, Any] = {
+        "per_hour": 2.0,
+        "today": 10.0,
+        "per_day": 40.0,
+        "zone": Zone.GREEN,
+        "per_call": 0.02,
+        "ends_at": "2026-01-28T15:00:00Z",
+    }
+    return SpendStatus(**{**usual, **changes})
+
+
 def status(**changes: Any) -> PoolStatus:
     usual: dict[str, Any] = {
         "observed_generation": 1,
@@ -123,6 +136,7 @@ def status(**changes: Any) -> PoolStatus:
             StepStatus(step="demand", before=3, after=10, reason="100 messages"),
             StepStatus(step="bounds", before=10, after=3, reason="maxReplicas 3"),
         ),
+        "spend": spend(),
         "conditions": (condition(), condition(LIMITED, message="500,000 TPM per replica")),
         "checkpoint": Checkpoint(tokens_per_replica_minute=500_000, working_set_bytes=2**29),
     }
@@ -159,6 +173,8 @@ def steps(demand: int, bounds: int = 3, *, reason: str = "words") -> tuple[StepS
         pytest.param({"llm": llm(tokens_per_replica_minute=540_000)}, id="cost-by-a-tenth"),
         pytest.param({"llm": llm(requests_per_minute_used=700)}, id="requests-by-2%-of-the-limit"),
         pytest.param({"llm": llm(observed_at="2026-01-28T06:00:00Z")}, id="time-of-reading"),
+        pytest.param({"spend": spend(today=10.39)}, id="spent-by-1%-of-the-budget"),
+        pytest.param({"spend": spend(per_hour=2.19, per_call=0.0219)}, id="spend-by-a-tenth"),
         pytest.param(
             {"ceilings": {"tokens": 5, "requests": 19, "memory": 6}},
             id="a-rates-ceiling-by-one-replica",
@@ -301,6 +317,12 @@ def test_a_pod_that_comes_or_goes_elsewhere_is_news_only_where_room_is_scarce(
             },
             id="room",
         ),
+        pytest.param({"spend": None}, id="no-prices"),
+        pytest.param({"spend": spend(today=10.5)}, id="spent"),
+        pytest.param({"spend": spend(today=0.0)}, id="another-day"),
+        pytest.param({"spend": spend(per_hour=2.3)}, id="spend"),
+        pytest.param({"spend": spend(per_day=50.0)}, id="another-budget"),
+        pytest.param({"spend": spend(zone=Zone.EXCEEDED)}, id="budget-used-up"),
         pytest.param({"last_scale_time": "2026-01-28T05:07:30Z"}, id="scaled"),
         pytest.param({"checkpoint": Checkpoint(quota=Quota.OPEN)}, id="checkpoint"),
         pytest.param({"checkpoint": None}, id="no-checkpoint"),

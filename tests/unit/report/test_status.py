@@ -40,6 +40,7 @@ from scanpool.models.pause import NO_PAUSE, SCALE_IN, Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.schedule import Schedule
 from scanpool.models.spec import MemoryTarget, PoolSpec
+from scanpool.models.spend import Prices, Spend
 from scanpool.models.units import MEBIBYTE, timestamp
 from scanpool.report import status
 from scanpool.report.conditions import settle
@@ -93,8 +94,14 @@ def dumped(one: PoolStatus) -> dict[str, Any]:
 FULL_SPEC = pool(
     queue(),
     llm=llm(api_key_secret_ref=API_KEY, requests_per_minute=10_000, usage=WHOLE_KEY).model_copy(
-        update={"tokens_per_day": 900_000_000, "requests_per_day": 400_000}
+        update={
+            "tokens_per_day": 900_000_000,
+            "requests_per_day": 400_000,
+            "prices": Prices(input=1, output=2),
+        }
     ),
+    # More than its replicas can spend: a ceiling of money would hide the others.
+    spend=Spend(per_day=100_000),
     memory=MemoryTarget(),
     # Begun every minute, and ended with the year.
     schedules=(Schedule(name="always", start="* * * * *", end="0 0 1 1 *", max_replicas=10),),
@@ -162,7 +169,7 @@ def after_tick(
 ) -> PoolStatus:
     signals, memory, decision = think(spec, observation, memory, peers=peers, pause=pause)
     memory = replace(memory, observed=observed)
-    outcome = Outcome(signals, decision, scaled, observed=observed)
+    outcome = Outcome(signals, decision, scaled, observed=observed, spent=memory.spent)
     return status.of_tick(Since(previous or PoolStatus(), 7), spec, outcome, checkpoint(memory))
 
 
@@ -195,7 +202,9 @@ def test_a_status_with_everything_in_it_is_what_the_crd_takes() -> None:
     # So that no field goes unchecked.
     several = {"status.binding_llm", "status.llms", "status.checkpoint.llms"}
     several_keys = {"status.llm.by_key", "status.checkpoint.by_key"}
-    assert set(unset(FULL)) == several | several_keys
+    # A pool whose budget has ended wants nothing of its key.
+    ended = {"status.checkpoint.spend_ended"}
+    assert set(unset(FULL)) == several | several_keys | ended
     assert FULL.queues
     assert FULL.steps
     assert FULL.scalings
@@ -398,3 +407,13 @@ def test_rates_are_shown_to_three_digits(value: float | None, digits: int | None
 
 def test_times_are_written_as_the_api_writes_them() -> None:
     assert timestamp(NOW + 0.999) == "2027-01-15T08:00:00Z"
+
+
+def test_a_budget_that_is_taken_back_leaves_no_condition() -> None:
+    without = FULL_SPEC.model_copy(update={"spend": None})
+    assert ConditionType.BUDGET_EXHAUSTED in {one.type for one in FULL.conditions}
+
+    found = after_tick(without, FULL_OBSERVATION, FULL_MEMORY, previous=FULL)
+    assert ConditionType.BUDGET_EXHAUSTED not in {one.type for one in found.conditions}
+    assert found.spend is not None
+    assert (found.spend.per_day, found.spend.zone) == (None, None)
