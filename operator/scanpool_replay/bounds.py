@@ -41,6 +41,10 @@ class Bounds(Part):
     least_of_left: Share | None = None
     # How long the highest class is kept at a token ceiling at most, without a break.
     most_wait_seconds: Seconds | None = None
+    # Of the day's budget in money, the share that is spent at the end; never more than all of it.
+    least_of_budget: Share | None = None
+    # Replicas that are ready when the load starts, under a schedule that knows of it.
+    least_ready_at_start: Count | None = None
     # Over the whole run: scans that failed, and calls refused for billing reasons.
     most_failed: Count = 0
     most_quota_refusals: Count | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scanpool.decide.spend import TOKENS_PER_PRICE
 from scanpool_replay import classes, settled
 from scanpool_replay.bounds import Bounds
 from scanpool_replay.contenders import Controller, Fixed, Scanpool
@@ -110,6 +111,7 @@ def play(scenario: Scenario, controller: Controller, seed: int = 1) -> Outcome:
         *(found for one in pipelines for found in _of_pipeline(bounds, one)),
         *(_use(bounds, one) for one in uses),
         *_classes(scenario, result, steady),
+        *_steered(scenario, result),
         *_losses(bounds, result),
     )
     is_restarted = any(isinstance(one, RestartController) for one in scenario.events)
@@ -196,6 +198,23 @@ def _classes(scenario: Scenario, result: Result, steady: Sequence[Phase]) -> Ite
         waited = classes.longest_wait(scenario, result.tracks)
         words = f"the highest class is kept at a ceiling for at most {most:,.0f} s"
         yield Verdict(words, round(waited), waited <= most)
+
+
+def _steered(scenario: Scenario, result: Result) -> Iterator[Verdict]:
+    bounds, spec = bounds_of(scenario), scanpool_of(scenario).spec
+    if (least := bounds.least_of_budget) is not None and spec.llm is not None:
+        if spec.llm.prices is None or spec.spend is None:
+            raise ScenarioError(f"{scenario.name} bounds a budget that its pool does not have")
+        tokens = sum(track.samples[-1].own_tokens for track in result.tracks)
+        # The replay does not tell input from output: the price of both is the same.
+        share = tokens * spec.llm.prices.dearest / TOKENS_PER_PRICE / spec.spend.per_day
+        words = f"between {least:.0%} and 100% of the day's budget is spent"
+        yield Verdict(words, share, least <= share <= 1)
+    if (ready := bounds.least_ready_at_start) is not None:
+        for track, load in zip(result.tracks, scenario.loads, strict=True):
+            there = next(one.ready for one in track.samples if one.seconds >= load.start_seconds)
+            words = f"at least {ready} replicas are ready when the load starts"
+            yield Verdict(words, there, there >= ready)
 
 
 def _losses(bounds: Bounds, result: Result) -> Iterator[Verdict]:

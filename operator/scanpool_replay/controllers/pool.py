@@ -11,6 +11,7 @@ from scanpool.decide import (
     learn,
     probe_age,
     restore,
+    schedules,
 )
 from scanpool.decide.decision import Decision
 from scanpool_replay.contenders import Scanpool
@@ -31,7 +32,7 @@ class PoolScaler:
     """One pool of an operator. Memory is carried from tick to tick as the process does."""
 
     def __init__(self, settings: Scanpool, operator: Operator) -> None:
-        self._spec = settings.spec
+        self._whole = self._spec = settings.spec
         self._operator = operator
         self._memory = Memory()
         self._is_new = True
@@ -60,6 +61,7 @@ class PoolScaler:
 
     def _tick(self, pipeline: Pipeline, observer: Observer) -> None:
         now = epoch(pipeline.engine.now)
+        self._spec = schedules.under(self._whole, schedules.in_force(self._whole, now))
         memory, llm = self._memory, self._spec.llm
         if self._is_new:
             memory, self._is_new = restore(checkpoint(memory), now), False

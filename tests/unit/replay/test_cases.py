@@ -9,7 +9,7 @@ from scanpool_replay import cases
 from scanpool_replay.bounds import Bounds
 from scanpool_replay.contenders import SAMPLE_POOL, Fixed
 from scanpool_replay.events import Neighbor, NeighborBursts, SetLimit
-from scanpool_replay.scenario import Scenario, parse
+from scanpool_replay.scenario import Scenario, ScenarioError, parse
 
 # Ten minutes of more work than the limit allows, which feeds 3.8 replicas.
 TEXT = "name: ten-minutes\nextends: loop-overload\nload: {seconds: 600}\n"
@@ -19,6 +19,8 @@ FEEDS_ENOUGH = 2.5
 TOLD = {
     "loop-cost-high": {"minReplicas", "llm"},
     "loop-cost-low": {"minReplicas", "llm"},
+    "loop-budget": {"minReplicas", "llm", "spend"},
+    "loop-schedule": {"minReplicas", "schedules"},
     "loop-no-prometheus": {"minReplicas", "rabbitmq", "llm"},
 }
 
@@ -74,6 +76,31 @@ def test_changes_of_replicas_are_counted(
     assert all(words in one for words, one in zip(expected, found, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "replicas", "expected"),
+    [
+        # Three spend 180 of 210, and four 240.
+        pytest.param("loop-budget", 3, ["between 95% and 100%"], id="budget-too-few"),
+        pytest.param("loop-budget", 4, ["between 95% and 100%"], id="budget-too-many"),
+        pytest.param("loop-schedule", 5, ["at least 6 replicas are ready"], id="schedule-cold"),
+        pytest.param("loop-schedule", 6, [], id="schedule-warm"),
+    ],
+)
+def test_what_a_fixed_number_breaks_of_money_and_schedules(
+    name: str, replicas: int, expected: list[str]
+) -> None:
+    scenario = cases.read(name)
+    found = cases.play(scenario, Fixed(kind="fixed", replicas=replicas))
+    told = [one.requirement for one in found.broken if "use at least" not in one.requirement]
+    assert len(told) == len(expected)
+    assert all(words in one for words, one in zip(expected, told, strict=True))
+
+
+def test_a_budget_is_bounded_only_where_there_is_one() -> None:
+    with pytest.raises(ScenarioError, match="a budget that its pool does not have"):
+        broken(1, leastOfBudget=0.5)
+
+
 def test_no_case_may_allow_more_than_four_changes_in_five_minutes() -> None:
     with pytest.raises(ValidationError, match="mostScalings"):
         Bounds.model_validate({"mostScalings": 5})
@@ -103,7 +130,8 @@ def taken(scenario: Scenario) -> float:
 def test_a_case_asks_for_less_only_where_the_bucket_is_too_small(name: str) -> None:
     scenario = cases.read(name)
     bounds = cases.bounds_of(scenario)
-    assert bounds.least_utilization == Bounds().least_utilization
+    if bounds.least_of_budget is None:
+        assert bounds.least_utilization == Bounds().least_utilization
     if bounds.most_scalings > Bounds().most_scalings:
         assert max(feeds(scenario)) * (1 - taken(scenario)) < FEEDS_ENOUGH
     if bounds.refused_as_replicas is not None:
