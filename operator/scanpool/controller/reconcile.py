@@ -206,12 +206,16 @@ class Reconciler:
         memory = learn(spec, signals, memory)
         decision = decide(spec, signals, memory, Peers(pool.key, claims), pool.pause)
 
-        self._claims.withdraw(pool.key)
+        made = {
+            f"{name}/{key}": (identities[name][key], claim)
+            for name, by_key in decision.claims.items()
+            for key, claim in by_key.items()
+            if key in identities[name]
+        }
+        self._claims.withdraw(pool.key, but=made)
         lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
-        for name, by_key in decision.claims.items():
-            for key, claim in by_key.items():
-                if (identity := identities[name].get(key)) is not None:
-                    self._claims.publish(identity, claim, now, lasts, f"{name}/{key}")
+        for limit, (identity, claim) in made.items():
+            self._claims.publish(identity, claim, now, lasts, limit)
         return signals, memory, decision
 
     async def _act(

@@ -35,9 +35,7 @@ def entitlement(unit: Unit, me: Claim, peers: OnKeys, shares: Shares) -> Entitle
         for keys in _alike(peers, shares)
         if (
             one := sharing.entitlement(
-                unit,
-                _added(of_key(me, shares[key]) for key in keys),
-                [_added(same) for same in zip(*(peers[key] for key in keys), strict=True)],
+                unit, _added(of_key(me, shares[key]) for key in keys), _on(peers, keys)
             )
         )
         is not None
@@ -54,14 +52,23 @@ def of_key(claim: Claim, share: Mapping[Unit, float]) -> Claim:
     return replace(claim, needs=needs)
 
 
+def _on(peers: OnKeys, keys: Sequence[str]) -> Sequence[Claim]:
+    """Return what the same pools claim of some keys together."""
+    first, *more = (peers[key] for key in keys)
+    # What is kept of the claims on one key is not to be worked out anew.
+    return [_added(same) for same in zip(first, *more, strict=True)] if more else first
+
+
 def _alike(peers: OnKeys, shares: Shares) -> list[list[str]]:
     """Return the keys that others use, those together that the same pools do."""
 
     def pools(key: str) -> tuple[str, ...]:
         return tuple(one.pool for one in peers[key])
 
-    shared = sorted((key for key in shares if peers.get(key)), key=pools)
-    return [list(keys) for _, keys in groupby(shared, pools)]
+    shared = [key for key in shares if peers.get(key)]
+    if len(shared) == 1:
+        return [shared]
+    return [list(keys) for _, keys in groupby(sorted(shared, key=pools), pools)]
 
 
 def _added(claims: Iterable[Claim]) -> Claim:

@@ -108,7 +108,7 @@ def ceiling(unit: Unit, need: Need, found: Entitlement, terms: Terms) -> Ceiling
     cost = f", at {need.per_replica:,.0f} {rate} per replica"
     if found.others:
         reason = (
-            f"a share of the {found.total:,.0f} {rate} for {1 + len(found.others)} pools on the "
+            f"a share of the {found.total:,.0f} {rate} for {found.pools} pools on the "
             f"key ({there_is}, less what others use{backed_off}){cost}"
         )
     else:

@@ -1,16 +1,24 @@
-"""How pools on one key and model share its limit, beside what others on the key use."""
+"""How pools on one key and model share its limit, beside what others on the key use.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import fsum
+Where there is more than all claims come to, everyone gets what it asks for, and nothing has to be
+split: sums are enough then (budget.py), however many pools there are. Else `fair` splits it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from scanpool.decide.budget import Beside, Row, Standpoint, Used, needed, row
+from scanpool.decide.claimed import Others, others
+from scanpool.decide.exact import exact, rounded
 from scanpool.decide.fair import LAST_REPLICA, Ask, in_replicas, whole
-from scanpool.models.claims import Claim, Need, Share, Unit
+from scanpool.models.claims import Claim, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS
 
 # Learned costs of equal pools differ by up to 15% in the replay: what differs by less is equal.
 CLEARLY = 0.25
+# Other claimants that are named. A thousand pools that name each other are a million names.
+NAMED_OTHERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +26,9 @@ class Entitlement:
     """What a pool may have of a limit that it shares.
 
     It may grow to `fits` replicas, and is left alone up to `keeps`. `total` is what there is for
-    all pools, `share` and `others` are how it is split, in tokens per minute. What it `owes` a
-    higher class that waits for it is given back at once.
+    all pools, `share` and `others` are how it is split, in tokens per minute: the others are those
+    that claim most, by name, beside `more_others`. `first_pool` is the first of all by name. What
+    it `owes` a higher class that waits for it is given back at once.
     """
 
     fits: int
@@ -28,6 +37,13 @@ class Entitlement:
     share: Share
     others: tuple[Share, ...]
     owes: bool = False
+    more_others: int = 0
+    first_pool: str = ""
+
+    @property
+    def pools(self) -> int:
+        """How many pools share the limit."""
+        return 1 + len(self.others) + self.more_others
 
 
 def free(total: float, others: float) -> float:
@@ -45,75 +61,90 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     on what it wants now, only on what the others want. More than that it keeps, up to the upper
     edge, while no peer is worse off for it: noisy readings would else move replicas to and fro.
     """
-    mine = _need(unit, me)
+    mine = needed(unit, me)
     if mine is None:
         return None
-    needs = {me.pool: mine}
-    # What an idle one holds is not used, and it asks for nothing.
-    asking = [
-        replace(one, floor=0, wanted=0, held=0, wanted_lately=0) if one.is_idle else one
-        for one in peers
-    ]
-    needs |= {one.pool: need for one in asking if (need := _need(unit, one)) is not None}
-    others = sorted((one for one in asking if one.pool in needs), key=lambda one: one.pool)
-    views = _views([(me, mine), *((one, needs[one.pool]) for one in others)])
-    plan = min(view.plan for view in views)
-    grow = min(view.grow for view in views)
-    keep = min(view.keep for view in views)
+    by = Standpoint(me.priority, mine.is_full)
+    peers = peers if isinstance(peers, Others) else others(peers, me.pool)
+    beside = peers.budget(unit, by)
+    own = row(me, mine, max(me.wanted, me.floor), by)
+    greedy = row(me, mine, MOST_REPLICAS, by)
+    view = _view(own, beside)
 
-    lent = {one.pool: _lent(one, needs[one.pool], me, mine) for one in others}
-    asks = [_ask(one, needs[one.pool], _asked(one, me), lent[one.pool]) for one in others]
-    greedy = [_ask(me, mine, MOST_REPLICAS), *asks]
-    entitled = in_replicas(plan, greedy)[me.pool]
-    held = fsum(
-        _there(one, me) * ask.step - lent[one.pool] for one, ask in zip(others, asks, strict=True)
-    )
-    room = whole(free(grow, held) / mine.per_replica)
-    if grow > 0 and not held:
+    split = unsplit(view.plan, own, beside) or divided(view.plan, own, greedy, beside)
+    held, step = rounded(beside.sums.taken), mine.per_replica
+    room = whole(free(view.grow, held) / step)
+    if view.grow > 0 and not held:
         room = max(room, LAST_REPLICA)
-    fits = min(entitled, max(me.held, room))
+    keeps = split.entitled
+    if not any(_is_worse_off(ask, own.ask, granted) for ask, granted in split.waiting):
+        keeps = max(keeps, whole(free(view.keep, held) / step))
+    return Entitlement(
+        fits=min(split.entitled, max(me.held, room)),
+        keeps=keeps,
+        total=view.plan,
+        share=_share(view.plan, own.ask, split.granted),
+        others=tuple(
+            sorted(
+                (_share(view.plan, ask, granted) for ask, granted in split.largest),
+                key=lambda one: one.pool,
+            )
+        ),
+        owes=any(ask.priority > me.priority for ask, _ in split.waiting),
+        more_others=beside.count - len(split.largest),
+        first_pool=min([me.pool, *beside.budget.names[:1]]),
+    )
 
-    actual = [_ask(me, mine, max(me.wanted, me.floor)), *asks]
-    granted = in_replicas(plan, actual)
-    keeps = entitled
-    if not any(_is_worse_off(ask, actual[0], granted[ask.name]) for ask in asks):
-        keeps = max(entitled, whole(free(keep, held) / mine.per_replica))
-    owes = any(ask.priority > me.priority and ask.held < granted[ask.name] for ask in asks)
-    own, *theirs = _shares(plan, actual, granted)
-    return Entitlement(fits, keeps, plan, own, tuple(theirs), owes)
 
+class Split(NamedTuple):
+    """How a limit is split, in whole replicas.
 
-def _lent(peer: Claim, need: Need, me: Claim, mine: Need) -> float:
-    """Return what a peer of a higher class leaves of what it has, in tokens per minute.
-
-    Only while the bucket is full: it carries what the peer takes back at once, until I have given
-    it back. One that waits for more leaves nothing.
+    `entitled` is what the pool would get if it asked for all it can, `granted` what it gets. Of the
+    others, with what each gets: those that have less than that, and those that claim most.
     """
-    is_calm = peer.priority > me.priority and max(peer.wanted, peer.wanted_lately) <= peer.held
-    return need.spare if is_calm and mine.is_full else 0.0
+
+    entitled: int
+    granted: int
+    waiting: Sequence[tuple[Ask, int]]
+    largest: Sequence[tuple[Ask, int]]
 
 
-def _asked(peer: Claim, me: Claim) -> int:
-    """Return the replicas that I have to reckon with a peer wanting.
+def divided(total: float, own: Row, greedy: Row, beside: Beside) -> Split:
+    """Split `total` tokens per minute among a pool and the others; their order does not matter."""
+    asks = [one.ask for one in beside.rows]
+    entitled = in_replicas(total, [greedy.ask, *asks])
+    granted = in_replicas(total, [own.ask, *asks])
+    return Split(
+        entitled[own.ask.name],
+        granted[own.ask.name],
+        [(one, granted[one.name]) for one in asks if one.held < granted[one.name]],
+        [(one.ask, granted[one.ask.name]) for one in beside.largest(NAMED_OTHERS)],
+    )
 
-    What one of a higher class wanted a moment ago is kept for it: a want that comes and goes with
-    every message would else move mine to and fro, and never find it free.
+
+def unsplit(total: float, own: Row, beside: Beside) -> Split | None:
+    """Return the same where nothing has to be split; None if it has, or it is a near thing.
+
+    That is where all claims together are less than the total, and the pool could have more for its
+    weight than any other of its class asks for.
     """
-    lately = peer.wanted_lately if peer.priority > me.priority else 0
-    return max(peer.wanted, peer.floor, lately)
-
-
-def _there(peer: Claim, me: Claim) -> int:
-    """Return the replicas of a peer that are in my way.
-
-    Those of a lower class until they have drained: they go on with what they have in hand. Between
-    equals both sides come and go, and the bucket carries what overlaps.
-    """
-    return peer.held + (peer.draining if peer.priority < me.priority else 0)
+    sums, there_is = beside.sums, exact(total)
+    left = rounded(there_is - sums.first)
+    if there_is <= sums.asked + own.sums.asked or left / own.ask.weight <= beside.level:
+        return None
+    entitled = whole(rounded(there_is - sums.granted_first) / own.ask.step)
+    if not sums.replicas:
+        entitled = max(entitled, LAST_REPLICA)
+    return Split(
+        entitled,
+        own.wants,
+        [(one.ask, one.wants) for one in beside.waiting],
+        [(one.ask, one.wants) for one in beside.largest(NAMED_OTHERS)],
+    )
 
 
 class _View(NamedTuple):
-    """What one pool finds for all pools together, in tokens per minute.
+    """What is found for all pools together, in tokens per minute.
 
     `grow` is how far they may grow now; `plan` and `keep` are what is shared and kept.
     """
@@ -123,22 +154,22 @@ class _View(NamedTuple):
     keep: float
 
 
-def _views(needs: Sequence[tuple[Claim, Need]]) -> list[_View]:
-    """Return what each pool finds: what others use is theirs as far as it is no pool's.
+def _view(own: Row, beside: Beside) -> _View:
+    """Return the most careful view: what others use is theirs as far as it is no pool's.
 
     The claims are older than the readings. A pool that has grown since uses what it holds, and one
     that has shrunk still shows what it used. So too much is put down to a pool that is idle, but
     that one's own view is right, and the most careful one counts.
     """
-    used = [max(need.own, claim.held * need.per_replica) for claim, need in needs]
-    everyone = fsum(used)
-    found = []
-    for (_, need), own in zip(needs, used, strict=True):
-        outside = max(need.others - (everyone - own), 0.0)
-        plan = need.plan - need.factor * outside
-        grow = min(plan, need.most - outside)
-        found.append(_View(plan, grow, need.keep - need.factor * outside))
-    return found
+    everyone = rounded(beside.sums.used + own.sums.used)
+
+    def of(one: Used) -> tuple[float, float, float]:
+        outside = max(one.others - (everyone - one.own), 0.0)
+        plan = one.plan - one.factor * outside
+        return plan, min(plan, one.most - outside), one.keep - one.factor * outside
+
+    plans, grows, keeps = zip(of(own.used), *map(of, beside.views), strict=True)
+    return _View(min(plans), min(grows), min(keeps))
 
 
 def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:
@@ -160,28 +191,6 @@ def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:
     return left > (1 + CLEARLY) * peer.held * peer.step / peer.weight
 
 
-def _need(unit: Unit, claim: Claim) -> Need | None:
-    """Return the need of a pool whose replicas cost any of this limit."""
-    need = claim.needs.get(unit)
-    return need if need is not None and need.per_replica > 0 else None
-
-
-def _ask(claim: Claim, need: Need, wanted: int, lent: float = 0.0) -> Ask:
-    step = need.per_replica
-    return Ask(
-        claim.pool,
-        claim.weight,
-        min(claim.floor * step, max(wanted * step - lent, 0.0)),
-        max(wanted * step - lent, 0.0),
-        step,
-        claim.held,
-        claim.priority,
-    )
-
-
-def _shares(total: float, asks: Sequence[Ask], granted: Mapping[str, int]) -> list[Share]:
-    """Return the grants in tokens per minute; a last replica is granted no more than there is."""
-    return [
-        Share(ask.name, ask.weight, ask.claim, min(granted[ask.name] * ask.step, max(total, 0.0)))
-        for ask in asks
-    ]
+def _share(total: float, ask: Ask, granted: int) -> Share:
+    """Return a grant in tokens per minute; a last replica is granted no more than there is."""
+    return Share(ask.name, ask.weight, ask.claim, min(granted * ask.step, max(total, 0.0)))

@@ -4,7 +4,6 @@ What a figure is stands in `report.pool_status`; here is what it is made of, a l
 """
 
 from collections.abc import Mapping
-from heapq import nsmallest
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -19,9 +18,6 @@ from scanpool.models.llm import ONLY
 from scanpool.models.units import SECONDS_PER_MINUTE, WHOLE_PERCENT, timestamp
 from scanpool.report.pool_status import FigureStatus, KeyStatus, LimitStatus, LlmStatus
 from scanpool.report.zone import Zone, zone
-
-# Other claimants that a status names. A thousand pools that name each other are a million names.
-SHOWN_CLAIMANTS = 5
 
 
 class Told(NamedTuple):
@@ -228,15 +224,11 @@ def _budget(shared: Entitlement) -> dict[str, Any] | None:
 
     if not shared.others:
         return None
-    largest = nsmallest(SHOWN_CLAIMANTS, shared.others, key=lambda one: (-one.claim, one.pool))
-    others = [
-        {"pool": one.pool, "weight": one.weight, **parts(one)}
-        for one in sorted(largest, key=lambda one: one.pool)
-    ]
+    others = [{"pool": one.pool, "weight": one.weight, **parts(one)} for one in shared.others]
     return {
         "tokens_per_minute": shared.total,
         **parts(shared.share),
         "others": others,
-        "more_others": len(shared.others) - len(others),
-        "first_pool": min(shared.share.pool, shared.others[0].pool),
+        "more_others": shared.more_others,
+        "first_pool": shared.first_pool,
     }

@@ -139,6 +139,63 @@ def test_with_another_key_a_pool_moves_to_another_limit(claims: Claims, shared: 
     assert claims.peers(rotated, "scan/b", NOW) == (claim("scan/a"),)
 
 
+def test_what_pools_claim_is_followed_from_change_to_change(
+    claims: Claims, shared: Identity
+) -> None:
+    for pool in ("scan/a", "scan/b", "scan/c"):
+        claims.publish(shared, claim(pool), NOW, LASTS)
+        assert claims.peers(shared, "scan/me", NOW)[-1] == claim(pool)
+
+    claims.publish(shared, claim("scan/b", held=2), NOW, LASTS / 2)
+    assert claims.peers(shared, "scan/a", NOW) == (claim("scan/b", held=2), claim("scan/c"))
+    assert claims.peers(shared, "scan/a", NOW + LASTS / 2) == (claim("scan/c"),)
+
+    claims.withdraw("scan/c", but={"other"})
+    assert claims.peers(shared, "scan/a", NOW + LASTS / 2) == ()
+
+
+def test_a_claim_that_is_withdrawn_but_for_one_limit_stays_there(
+    claims: Claims, shared: Identity
+) -> None:
+    other = claims.identity("openai", "sk-proj-other", MODEL)
+    claims.publish(shared, claim("scan/a"), NOW, LASTS, "one")
+    claims.publish(other, claim("scan/a"), NOW, LASTS, "two")
+
+    claims.withdraw("scan/a", but={"two"})
+
+    assert claims.peers(shared, "scan/b", NOW) == ()
+    assert claims.peers(other, "scan/b", NOW) == (claim("scan/a"),)
+
+
+def test_a_pool_with_two_limits_that_are_one_claims_it_twice(
+    claims: Claims, shared: Identity
+) -> None:
+    dated = claims.identity("openai", KEY, f"{MODEL}-2025-12-11")
+    claims.publish(shared, claim("scan/a"), NOW, LASTS, "plain")
+    assert claims.peers(shared, "scan/b", NOW) == (claim("scan/a"),)
+
+    claims.publish(dated, claim("scan/a", held=2), NOW, LASTS, "dated")
+    assert claims.peers(shared, "scan/b", NOW) == (
+        claim("scan/a (dated)", held=2), claim("scan/a (plain)"),
+    )  # fmt: skip
+    assert claims.peers(shared, "scan/a", NOW) == ()
+
+    claims.withdraw("scan/a", but={"plain"})
+    assert claims.peers(shared, "scan/b", NOW) == (claim("scan/a"),)
+
+
+def test_what_is_gone_leaves_nothing_behind(claims: Claims, shared: Identity) -> None:
+    before = {name: str(value) for name, value in vars(claims).items()}
+    for pool in ("scan/a", "scan/b"):
+        claims.publish(shared, claim(pool), NOW, LASTS)
+        claims.peers(shared, pool, NOW)
+
+    claims.forget("scan/a")
+    claims.peers(shared, "scan/c", NOW + LASTS)
+
+    assert {name: str(value) for name, value in vars(claims).items()} == before
+
+
 def test_a_pool_that_is_gone_is_forgotten(claims: Claims, shared: Identity) -> None:
     claims.publish(shared, claim("scan/a"), NOW, LASTS)
 

@@ -1,0 +1,307 @@
+"""What pools claim of one limit, added up: a value that follows from the last at each change.
+
+A pool's tick takes its own claim out of these sums and puts the new one in, so that its cost does
+not grow with the pools on the key. What counts of a claim depends on who looks at it: on the class
+of the pool, and on whether its bucket, which carries what a higher class lends, is full.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import islice
+from typing import NamedTuple, Self, TypeVar
+
+from scanpool.decide.exact import exact
+from scanpool.decide.fair import Ask, whole
+from scanpool.models.claims import Claim, Need, Unit
+
+T = TypeVar("T", str, float, tuple[float, str])
+
+
+class Standpoint(NamedTuple):
+    """From where a pool looks at the others' claims: its class, and whether its bucket is full."""
+
+    priority: int
+    is_full: bool
+
+
+class Used(NamedTuple):
+    """What a pool finds of the limit, and what it uses of it itself, per minute (see `Need`)."""
+
+    own: float
+    others: float
+    plan: float
+    keep: float
+    factor: float
+    most: float
+
+
+class Sums(NamedTuple):
+    """Of all claims, in units of `exact`, but for `replicas`.
+
+    `used` is what the pools use, `taken` what they hold or are about to give back, `asked` all that
+    they claim, `first` what goes before a pool that would take all it can get: the whole claims of
+    its class and of higher ones, and the floors of lower. `granted` is what the claims come to in
+    whole replicas, `granted_first` those that go before, and `replicas` their number.
+    """
+
+    used: int = 0
+    taken: int = 0
+    asked: int = 0
+    first: int = 0
+    granted: int = 0
+    granted_first: int = 0
+    replicas: int = 0
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Return the sums with those of another claim."""
+        return Sums(*map(int.__add__, self, other))
+
+    def less(self, other: "Sums") -> "Sums":
+        """Return the sums without those of a claim."""
+        return Sums(*map(int.__sub__, self, other))
+
+
+class Row(NamedTuple):
+    """One claim as others see it. `wants` are the whole replicas that it asks for."""
+
+    ask: Ask
+    used: Used
+    taken: float
+    wants: int
+    sums: Sums
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it asks for more than it has."""
+        return self.ask.held < self.wants
+
+
+def needed(unit: Unit, claim: Claim) -> Need | None:
+    """Return the need of a pool whose replicas cost any of this limit."""
+    need = claim.needs.get(unit)
+    return need if need is not None and need.per_replica > 0 else None
+
+
+def seen(unit: Unit, claim: Claim, by: Standpoint) -> Row | None:
+    """Return a claim as another pool sees it; None if it has no need of the limit.
+
+    What an idle one holds is not used, and it asks for nothing.
+    """
+    need = needed(unit, claim)
+    if need is None:
+        return None
+    if claim.is_idle:
+        claim = replace(claim, floor=0, wanted=0, held=0, wanted_lately=0)
+    lent = _lent(claim, need, by)
+    taken = _there(claim, by) * need.per_replica - lent
+    return row(claim, need, _asked(claim, by), by, lent, taken)
+
+
+def row(
+    claim: Claim, need: Need, wanted: int, by: Standpoint, lent: float = 0.0, taken: float = 0.0
+) -> Row:
+    """Return a claim of `wanted` replicas, less what it has lent, in tokens per minute."""
+    step = need.per_replica
+    most = max(wanted * step - lent, 0.0)
+    floor = min(claim.floor * step, most)
+    used = max(need.own, claim.held * step)
+    wants, least = whole(most / step), whole(floor / step)
+    comes_first = claim.priority >= by.priority
+    sums = Sums(
+        exact(used),
+        exact(taken),
+        exact(most),
+        exact(most if comes_first else floor),
+        exact(wants * step),
+        exact((wants if comes_first else least) * step),
+        wants if comes_first else least,
+    )
+    return Row(
+        Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority),
+        Used(used, need.others, need.plan, need.keep, need.factor, need.most),
+        taken,
+        wants,
+        sums,
+    )
+
+
+def _lent(peer: Claim, need: Need, by: Standpoint) -> float:
+    """Return what a peer of a higher class leaves of what it has, in tokens per minute.
+
+    Only while the bucket is full: it carries what the peer takes back at once, until I have given
+    it back. One that waits for more leaves nothing.
+    """
+    is_calm = peer.priority > by.priority and max(peer.wanted, peer.wanted_lately) <= peer.held
+    return need.spare if is_calm and by.is_full else 0.0
+
+
+def _asked(peer: Claim, by: Standpoint) -> int:
+    """Return the replicas that I have to reckon with a peer wanting.
+
+    What one of a higher class wanted a moment ago is kept for it: a want that comes and goes with
+    every message would else move mine to and fro, and never find it free.
+    """
+    lately = peer.wanted_lately if peer.priority > by.priority else 0
+    return max(peer.wanted, peer.floor, lately)
+
+
+def _there(peer: Claim, by: Standpoint) -> int:
+    """Return the replicas of a peer that are in my way.
+
+    Those of a lower class until they have drained: they go on with what they have in hand. Between
+    equals both sides come and go, and the bucket carries what overlaps.
+    """
+    return peer.held + (peer.draining if peer.priority < by.priority else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The claims on one limit from one standpoint.
+
+    `rows` are by pool. `views` counts the pools that find the same, `waiting` are the rows of those
+    that wait. In order: `names`, all claims with the largest first (`largest`), and those of the
+    standpoint's class for their weights (`levels`).
+    """
+
+    unit: Unit
+    by: Standpoint
+    rows: Mapping[str, Row]
+    sums: Sums
+    views: Mapping[Used, int]
+    waiting: Mapping[str, Row]
+    names: Sequence[str]
+    largest: Sequence[tuple[float, str]]
+    levels: Sequence[float]
+
+    @classmethod
+    def of(cls, unit: Unit, by: Standpoint, claims: Iterable[Claim]) -> Self:
+        """Add up the claims of pools, one of each."""
+        rows = {one.pool: row for one in claims if (row := seen(unit, one, by)) is not None}
+        return cls(
+            unit,
+            by,
+            rows,
+            reduce(Sums.plus, (row.sums for row in rows.values()), Sums()),
+            Counter(row.used for row in rows.values()),
+            {pool: row for pool, row in rows.items() if row.is_waiting},
+            sorted(rows),
+            sorted(map(_size, rows.values())),
+            sorted(_level(row) for row in rows.values() if row.ask.priority == by.priority),
+        )
+
+    def changed(self, pool: str, claim: Claim | None) -> Self:
+        """Return the budget with another claim of a pool; None: with none of it any more."""
+        old = self.rows.get(pool)
+        new = None if claim is None else seen(self.unit, claim, self.by)
+        if old == new:
+            return self
+        rows, waiting, views = dict(self.rows), dict(self.waiting), Counter(self.views)
+        sums, names, largest, levels = self.sums, self.names, self.largest, self.levels
+        if old is not None:
+            del rows[pool]
+            waiting.pop(pool, None)
+            views[old.used] -= 1
+            sums, names, largest = (
+                sums.less(old.sums),
+                _less(names, pool),
+                _less(largest, _size(old)),
+            )
+            if old.ask.priority == self.by.priority:
+                levels = _less(levels, _level(old))
+        if new is not None:
+            rows[pool] = new
+            if new.is_waiting:
+                waiting[pool] = new
+            views[new.used] += 1
+            sums, names, largest = (
+                sums.plus(new.sums),
+                _plus(names, pool),
+                _plus(largest, _size(new)),
+            )
+            if new.ask.priority == self.by.priority:
+                levels = _plus(levels, _level(new))
+        return replace(
+            self,
+            rows=rows,
+            sums=sums,
+            views=+views,
+            waiting=waiting,
+            names=names,
+            largest=largest,
+            levels=levels,
+        )
+
+    def beside(self, pool: str) -> "Beside":
+        """Return what all pools but one come to; it need not be among them."""
+        return Beside(self, pool, self.rows.get(pool))
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A budget without the row of one pool, which has not to be made anew for that."""
+
+    budget: Budget
+    pool: str
+    own: Row | None
+
+    @property
+    def sums(self) -> Sums:
+        """The sums of the others."""
+        return self.budget.sums if self.own is None else self.budget.sums.less(self.own.sums)
+
+    @property
+    def views(self) -> Iterator[Used]:
+        """What the others find, the same things once."""
+        own = None if self.own is None else self.own.used
+        return (one for one, times in self.budget.views.items() if times > (one == own))
+
+    @property
+    def waiting(self) -> Iterator[Row]:
+        """The rows of the others that wait."""
+        return (row for name, row in self.budget.waiting.items() if name != self.pool)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """All rows of the others."""
+        return (row for name, row in self.budget.rows.items() if name != self.pool)
+
+    @property
+    def count(self) -> int:
+        """How many others there are."""
+        return len(self.budget.rows) - (self.own is not None)
+
+    @property
+    def level(self) -> float:
+        """The largest claim for its weight of the others in the class of the standpoint."""
+        levels, own = list(self.budget.levels[-2:]), self.own
+        if own is not None and own.ask.priority == self.budget.by.priority:
+            levels = _less(levels, _level(own)) if _level(own) in levels else levels
+        return max(levels, default=0.0)
+
+    def largest(self, count: int) -> list[Row]:
+        """Return the others that claim most."""
+        first = (name for _, name in self.budget.largest[: count + 1] if name != self.pool)
+        return [self.budget.rows[name] for name in islice(first, count)]
+
+
+def _less(ordered: Sequence[T], one: T) -> list[T]:
+    changed = list(ordered)
+    del changed[bisect_left(ordered, one)]
+    return changed
+
+
+def _plus(ordered: Sequence[T], one: T) -> list[T]:
+    changed = list(ordered)
+    insort(changed, one)
+    return changed
+
+
+def _size(one: Row) -> tuple[float, str]:
+    return -one.ask.claim, one.ask.name
+
+
+def _level(one: Row) -> float:
+    return one.ask.claim / one.ask.weight
