@@ -3,9 +3,10 @@
 A field of a status says so by annotation; metrics, `explain`, the CRD and the news rule read it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -106,12 +107,15 @@ def shown(value: object) -> object:
     return int(float(f"{value:.{SHOWN_DIGITS - 1}e}")) if isinstance(value, int | float) else value
 
 
-def figures(model: type[BaseModel]) -> Iterator[tuple[str, Figure]]:
+@cache
+def figures(model: type[BaseModel]) -> tuple[tuple[str, Figure], ...]:
     """Return the figures of a status by field."""
-    for name, field in model.model_fields.items():
-        for one in field.metadata:
-            if isinstance(one, Figure):
-                yield name, one
+    return tuple(
+        (name, one)
+        for name, field in model.model_fields.items()
+        for one in field.metadata
+        if isinstance(one, Figure)
+    )
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

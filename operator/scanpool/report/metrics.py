@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import partial
 from time import time
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from scanpool.decide.breaker import Quota
@@ -74,50 +76,41 @@ class _Sample(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics of the pools of one process. Figures that are unknown are absent, never zero.
 
-    `clock` tells seconds since the epoch, for the age of figures at the time of a scrape.
+    What is kept of a pool is its status alone: its series are made when somebody asks for them,
+    which a scrape does far less often than pools tick. `clock` tells seconds since the epoch, for
+    the age of figures at that time.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock = time) -> None:
-        self._gauges = {
-            short: Gauge(one.name, one.words, (*POOL, *one.labels), registry=registry)
-            for short, one in pool_metrics().items()
-        }
-        self._age = self._gauges["figure_age_seconds"]
+        self._metrics = pool_metrics()
         self._clock = clock
-        self._labelled: dict[tuple[str, str], set[tuple[Gauge, tuple[str, ...]]]] = {}
+        self._statuses: dict[tuple[str, str], PoolStatus] = {}
+        registry.register(self)
 
     def record(self, namespace: str, name: str, status: PoolStatus) -> None:
         """Show a pool's status; what it does not say any more disappears."""
-        pool = (namespace, name)
-        shown: set[tuple[Gauge, tuple[str, ...]]] = set()
-        for sample in (*_samples(status), *_key(f"{namespace}/{name}", status)):
-            gauge, labels = self._gauges[sample.metric], (*pool, *sample.labels)
-            gauge.labels(*labels).set(sample.value)
-            shown.add((gauge, labels))
-        for told in () if status.llm is None else status.llm.figures:
-            # A status that another hand has written may say anything.
-            if (at := seconds(told.at)) is not None:
-                labels = (*pool, told.name, told.source)
-                # Told when asked for: a figure grows old between ticks, and when there are no more.
-                self._age.labels(*labels).set_function(partial(self._seconds_since, at))
-                shown.add((self._age, labels))
-        self._drop(self._labelled.get(pool, set()) - shown)
-        self._labelled[pool] = shown
+        self._statuses[namespace, name] = status
 
     def forget(self, namespace: str, name: str) -> None:
         """Show nothing of a pool any more: it was deleted."""
-        self._drop(self._labelled.pop((namespace, name), set()))
+        self._statuses.pop((namespace, name), None)
 
-    def _seconds_since(self, at: float) -> float:
-        return self._clock() - at
-
-    @staticmethod
-    def _drop(labelled: set[tuple[Gauge, tuple[str, ...]]]) -> None:
-        for metric, labels in labelled:
-            metric.remove(*labels)
+    def collect(self) -> Iterator[Metric]:
+        """Return all series, in the thread of whoever asks, as the client library wants them."""
+        found: dict[str, dict[tuple[str, ...], float]] = {short: {} for short in self._metrics}
+        now = self._clock()
+        for pool, status in self._statuses.copy().items():
+            for sample in (*_samples(status), *_key("/".join(pool), status), *_ages(status, now)):
+                # A status by another hand may say a thing twice, which nobody could scrape.
+                found[sample.metric][*pool, *sample.labels] = sample.value
+        for short, one in self._metrics.items():
+            family = GaugeMetricFamily(one.name, one.words, labels=(*POOL, *one.labels))
+            for labels, value in found[short].items():
+                family.add_metric(labels, value)
+            yield family
 
 
 def _described(model: type[BaseModel]) -> Iterator[tuple[Figure, str, tuple[str, ...]]]:
@@ -137,6 +130,14 @@ def _key(pool: str, status: PoolStatus) -> Iterator[_Sample]:
         budget = status.llm.budget
         first = None if budget is None else budget.first_pool
         yield _Sample("key", 1.0, (first or pool,))
+
+
+def _ages(status: PoolStatus, now: float) -> Iterator[_Sample]:
+    """Return how old figures are: they grow old between ticks, and when there are no more."""
+    for told in () if status.llm is None else status.llm.figures:
+        # A status that another hand has written may say anything.
+        if (at := seconds(told.at)) is not None:
+            yield _Sample("figure_age_seconds", now - at, (told.name, told.source))
 
 
 def _samples(status: PoolStatus) -> Iterator[_Sample]:

@@ -4,6 +4,7 @@ Each field says by annotation when a change of it is noise (`report.pool_status`
 moved a little, and words that only repeat such a figure. Every other change is news.
 """
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,13 +43,19 @@ def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
         case BaseModel(), BaseModel():
             around = around._replace(new=new, old=old)
             return all(
-                _is_same(getattr(new, name), getattr(old, name), _rule(field.metadata), around)
-                for name, field in type(new).model_fields.items()
+                _is_same(getattr(new, name), getattr(old, name), one, around)
+                for name, one in _rules(type(new))
             )
         case tuple(), tuple():
             pairs = zip(new, old, strict=False)
             return len(new) == len(old) and all(_is_same(*pair, rule, around) for pair in pairs)
     return rule(new, old, around)
+
+
+@cache
+def _rules(model: type[BaseModel]) -> tuple[tuple[str, Same], ...]:
+    """Return the rule of each field; there are as many models as the status has."""
+    return tuple((name, _rule(field.metadata)) for name, field in model.model_fields.items())
 
 
 def _rule(metadata: list[Any]) -> Same:

@@ -222,6 +222,22 @@ def test_a_figure_of_another_source_is_another_figure(
     assert ages(registry) == {("used", "acknowledged messages"): 0}
 
 
+def test_what_another_hand_has_said_twice_is_one_series(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    told = [
+        FigureStatus(name="used", source="prometheus", at=f"2026-01-28T05:0{minute}:00Z")
+        for minute in (7, 8)
+    ]
+
+    metrics.record("scan", "scan-worker", PoolStatus(llm=LlmStatus(figures=tuple(told))))
+
+    (family,) = (
+        one for one in registry.collect() if one.name == "scanpool_pool_figure_age_seconds"
+    )
+    assert [(one.labels["figure"], one.value) for one in family.samples] == [("used", 0)]
+
+
 @pytest.mark.parametrize("at", ["yesterday", ""])
 def test_a_time_by_another_hand_has_no_age(
     registry: CollectorRegistry, metrics: Metrics, at: str
