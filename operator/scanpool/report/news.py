@@ -37,7 +37,8 @@ def _by_limit(status: PoolStatus) -> dict[str, PoolStatus]:
 
 
 def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
-    if rule is NEVER:
+    # What is equal is the same by every rule, and soon seen.
+    if rule is NEVER or new is old or new == old:
         return True
     match new, old:
         case BaseModel(), BaseModel():

@@ -1,7 +1,6 @@
 """From a tick to the status that people read."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import NamedTuple
 
 from scanpool.decide import schedules
@@ -93,7 +92,10 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         llms=llm.of_each(decision, signals),
         queues=tuple(QueueStatus(**one._asdict()) for one in queues),
         memory=signals.room and MemoryStatus.of(signals.room),
-        steps=tuple(StepStatus(**asdict(one)) for one in decision.steps),
+        steps=tuple(
+            StepStatus(step=one.step, before=one.before, after=one.after, reason=one.reason)
+            for one in decision.steps
+        ),
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
         spend=outcome.spent and money.of_tick(outcome.spent, decision.budget),
