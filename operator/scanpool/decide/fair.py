@@ -83,7 +83,7 @@ def in_replicas(total: float, asks: Sequence[Ask]) -> dict[str, int]:
     shares = share(total, asks)
     parts = {ask.name: shares[ask.name] / ask.step for ask in asks}
     given = {name: whole(part) for name, part in parts.items()}
-    rest = total - fsum(given[ask.name] * ask.step for ask in asks)
+    rest = total - fsum([given[ask.name] * ask.step for ask in asks])
     waiting = [
         (_turn(ask, parts[ask.name], given[ask.name]), ask)
         for ask in asks
@@ -91,7 +91,8 @@ def in_replicas(total: float, asks: Sequence[Ask]) -> dict[str, int]:
     ]
     heapify(waiting)
     first = waiting[0][1] if waiting else None
-    while waiting:
+    least = min((ask.step for _, ask in waiting), default=inf)
+    while waiting and whole(rest / least):
         _, ask = heappop(waiting)
         if not whole(rest / ask.step):
             # The rest only shrinks, so this one's turn is over. There are few turns: all but a
@@ -134,7 +135,13 @@ def _level(total: float, ranges: Sequence[_Range]) -> float:
     """
 
     def granted(level: float) -> float:
-        return fsum(one.at(level) for one in ranges)
+        # As `at`, without a call for each: a key may have thousands of claims.
+        return fsum(
+            [
+                most if (grant := weight * level) > most else max(least, grant)
+                for weight, least, most in ranges
+            ]
+        )
 
     bends = sorted({edge / one.weight for one in ranges for edge in (one.least, one.most)})
     above = bisect_left(bends, total, key=granted)
