@@ -1,6 +1,7 @@
 """One read for all who ask for the same: pools that name one broker, key or Prometheus share it."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,7 +30,8 @@ class SharedReads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries: dict[Hashable, _Entry] = {}
+        # What was wanted last comes last.
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     async def get(
         self, key: Hashable, max_age: float, read: Callable[[], Awaitable[Reading[T]]]
@@ -45,6 +47,7 @@ class SharedReads:
             entry = _Entry(asyncio.ensure_future(read()), now, now)
             self._entries[key] = entry
         entry.wanted_at = now
+        self._entries.move_to_end(key)
         return await asyncio.shield(entry.task)
 
     async def close(self) -> None:
@@ -68,8 +71,8 @@ class SharedReads:
         return age < 0 or age >= (min(max_age, RETRY_SECONDS) if failed else max_age)
 
     def _forget_unwanted(self, now: float) -> None:
-        self._entries = {
-            key: entry
-            for key, entry in self._entries.items()
-            if now - entry.wanted_at < FORGET_SECONDS or not entry.task.done()
-        }
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            if now - entry.wanted_at < FORGET_SECONDS or not entry.task.done():
+                return
+            del self._entries[key]

@@ -184,6 +184,21 @@ async def test_what_nobody_wants_is_forgotten_with_its_credentials(
     assert set(shared._entries) == {"still wanted", "amqp://user:new@broker"}
 
 
+async def test_what_was_asked_for_first_and_is_wanted_still_keeps_nothing_else(
+    clock: Clock, source: Source
+) -> None:
+    shared = SharedReads(clock)
+    for value in range(4):
+        source.answer(value)
+    await shared.get("still wanted", MAX_AGE, source.read)
+    await shared.get("amqp://user:old@broker", MAX_AGE, source.read)
+    clock.now += FORGET_SECONDS
+    await shared.get("still wanted", FORGET_SECONDS + 1, source.read)
+    await shared.get("new", MAX_AGE, source.read)
+
+    assert set(shared._entries) == {"still wanted", "new"}
+
+
 async def test_closing_ends_the_reads_that_are_under_way(clock: Clock, source: Source) -> None:
     shared = SharedReads(clock)
     waiting = asyncio.ensure_future(shared.get("k", MAX_AGE, source.read))
