@@ -305,7 +305,10 @@ class PoolSpec(Model):
             "!has(self.spend) || (has(self.llm) && has(self.llm.prices)) || "
             "self.llms.exists(l, has(l.prices))",
             "a budget needs prices: set those of llm, or of one of llms",
-            lambda m: m.spend is None or any(one.prices for one in m.limits.values()),
+            # Of the lists as they are written: two limits of one name are another rule's matter.
+            lambda m: (
+                m.spend is None or any(one.prices for one in (*m.llms, *([m.llm] if m.llm else [])))
+            ),
         ),
         Rule(
             "!has(self.llm) || self.llms.size() == 0",

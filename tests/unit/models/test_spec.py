@@ -151,6 +151,11 @@ def messages(error: ValidationError) -> list[str]:
         ),
         pytest.param({"llms": [GPT, GPT]}, "names of llms must be unique", id="a-limit-twice"),
         pytest.param(
+            {"llms": [{**GPT, "prices": PRICES}, GPT], "spend": {"perDay": 40}},
+            "names of llms must be unique",
+            id="a-limit-twice-of-which-one-has-prices",
+        ),
+        pytest.param(
             {"llm": {**LLM, "apiKeySecretRef": REF, "apiKeySecretRefs": [REF]}},
             "set apiKeySecretRef for one key or apiKeySecretRefs for several, not both",
             id="one-key-beside-several",
