@@ -22,7 +22,7 @@ STATE_COLORS = {
 }  # fmt: skip
 # For all others. With the three above these are Okabe and Ito's, which the color-blind tell apart.
 COLORS = ("#0072b2", "#56b4e9", "#cc79a7", "#f0e442", "#332288", "#ddcc77", "#d55e00", "#44aa99",
-          "#999933", "#aa4499", "#117733", "#661100")  # fmt: skip
+          "#999933", "#aa4499", "#117733", "#661100", "#ee8866")  # fmt: skip
 
 
 def dashboard_json() -> str:
