@@ -184,7 +184,7 @@ class LlmStatus(Model):
     """Tokens used by others on the key, per minute."""
     headroom_tokens_per_minute: Rate | None = figure("tpm_headroom", TPM, "headroom", OF_LIMIT)
     """Token limit less tokens used, per minute."""
-    headroom_percent: Annotated[Count | None, Noise(NEVER)] = None
+    headroom_percent: Annotated[Tokens | None, Noise(NEVER)] = None
     zone: Zone | None = figure("zone", by="zone", is_same=_zone_is_same)
     """Share of the token limit in use: up to 50%, 75%, 90%, above, and once calls are refused."""
     tokens_per_replica_minute: Rate | None = figure(
