@@ -15,7 +15,7 @@ FROM build AS build-scanpool
 # Only the product's package is copied: a wheel holds the packages that are there. The commands of the
 # others are declared all the same, and go.
 COPY operator/scanpool operator/scanpool
-RUN pip --python /opt/scanpool install --no-cache-dir -c constraints.txt . \
+RUN pip --python /opt/scanpool install --no-cache-dir -c constraints.txt ".[keda]" \
     && rm /opt/scanpool/bin/scanpool-sandbox /opt/scanpool/bin/scanpool-replay
 
 FROM build AS build-sandbox

@@ -9,7 +9,7 @@ WORKERS := 2
 # How many sequences of faults and loads `make fuzz` tries: a quarter of an hour.
 SEQUENCES ?= 10000
 
-.PHONY: help demo replay bench test takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture protocol constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story on this machine, in about four minutes"
@@ -26,6 +26,7 @@ help:
 	@echo "make reliability     write anew the table of docs/reliability.md from tests/faults"
 	@echo "make dashboard       write manifests/monitoring/dashboard.json anew from the metrics"
 	@echo "make dashboard-picture  run the demo, and draw its dashboard into docs/"
+	@echo "make protocol        write anew what Python knows of KEDA's protocol, from its .proto file"
 	@echo "make kind-up         a kind cluster with the operator and the sample pool"
 	@echo "make kind-e2e        a burst of scans on it, and what has to come of it"
 	@echo "make kind-down       remove it"
@@ -89,7 +90,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@scripts/system-packages.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[sandbox]' --group test --group lint
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[sandbox,keda]' --group test --group lint
 	@touch $@
 
 # Takes the newest versions that pyproject.toml allows, and writes them down.
@@ -97,12 +98,16 @@ constraints:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[sandbox]' --group test --group lint
+	$(BIN)/pip install --quiet -e '.[sandbox,keda]' --group test --group lint
 	echo "# Exact versions that the tests ran with. Made by 'make constraints'." > constraints.txt
 	$(BIN)/pip freeze --exclude-editable --all >> constraints.txt
 
 kind-up kind-e2e kind-down: kind-%:
 	@scripts/kind.sh $*
+
+# What Python speaks of the protocol's file; a test holds it against that.
+protocol: $(INSTALLED)
+	cd operator && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. scanpool/keda/externalscaler.proto
 
 clean:
 	rm -rf $(VENV) dist bench.json .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

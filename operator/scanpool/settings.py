@@ -3,6 +3,7 @@
 import argparse
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scanpool.lead.election import LEASE_SECONDS
 from scanpool.models.label_selector import LabelSelector, SelectorError, parse
@@ -31,12 +32,25 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class KedaScaler:
+    """The port on which KEDA is answered as an external scaler.
+
+    `tls` is a directory with tls.crt and tls.key; without, there is no TLS. `client_ca` is the
+    authority that has signed the certificates of those who may ask; without, anybody may.
+    """
+
+    port: int
+    tls: Path | None = None
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What `scanpool run` is told.
 
     No namespaces: all of them. No election: this process leads, and there must be no other. No
-    shard: no other operator works other pools. No allowed hosts: any that a pool's URLs name.
-    `host` is the address that health and metrics are served on.
+    shard: no other operator works other pools. No allowed hosts: any that a pool's URLs name. No
+    keda: KEDA is not answered. `host` is the address that all of it is served on.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -48,6 +62,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     election: Election | None = field(default_factory=Election)
     shard: Shard | None = None
+    keda: KedaScaler | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +87,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--health-port", type=int, default=HEALTH_PORT, help="(%(default)s)")
     parser.add_argument("--metrics-port", type=int, default=METRICS_PORT, help="(%(default)s)")
     parser.add_argument(
+        "--keda-port", type=int, metavar="PORT",
+        help="be an external scaler of KEDA on this port, whose ScaledObjects may have the "
+        "ceilings of pools in mode Observe (default: do not)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keda-tls", type=Path, metavar="DIR",
+        help="by TLS, with tls.crt and tls.key of this directory (default: without)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keda-client-ca", type=Path, metavar="FILE",
+        help="and only for clients whose certificate this authority has signed (default: for any)",
+    )  # fmt: skip
+    parser.add_argument(
         "--leader-elect", choices=("true", "false"), default="true",
         help="work the pools only while holding a Lease, so that another replica can stand by; "
         "false for a single one (%(default)s)",
@@ -90,7 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(arguments: argparse.Namespace) -> Settings:
-    """Return the settings that the parsed options and the environment say."""
+    """Return the settings that the parsed options and the environment say.
+
+    Raises:
+        SystemExit: if an option is of no effect without another one that is missing.
+
+    """
     return Settings(
         namespaces=_listed(arguments.namespace, "SCANPOOL_NAMESPACES"),
         host=arguments.host,
@@ -103,7 +136,16 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         if arguments.leader_elect == "true"
         else None,
         shard=None if arguments.selector is None else Shard(arguments.lease, arguments.selector),
+        keda=_keda(arguments.keda_port, arguments.keda_tls, arguments.keda_client_ca),
     )
+
+
+def _keda(port: int | None, tls: Path | None, client_ca: Path | None) -> KedaScaler | None:
+    if port is None and tls is not None:
+        raise SystemExit("scanpool run: --keda-tls needs --keda-port")
+    if tls is None and client_ca is not None:
+        raise SystemExit("scanpool run: --keda-client-ca needs --keda-tls")
+    return None if port is None else KedaScaler(port, tls, client_ca)
 
 
 def _listed(told: list[str], variable: str) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 import argparse
+from pathlib import Path
 
 import pytest
 
 from scanpool import settings
-from scanpool.settings import HEALTH_PORT, HOST, METRICS_PORT, Election, Settings
+from scanpool.settings import HEALTH_PORT, HOST, METRICS_PORT, Election, KedaScaler, Settings
 
 
 def parsed(*argv: str) -> Settings:
@@ -30,10 +31,12 @@ def test_every_option_counts() -> None:
     assert parsed(
         "-n", "scan", "--namespace", "team", "--host", "127.0.0.1", "--health-port", "1",
         "--metrics-port", "2", "--log-format", "text", "--verbose", "--lease", "shard-a",
-        "--lease-seconds", "30", "--allow-host", "*.svc",
+        "--lease-seconds", "30", "--allow-host", "*.svc", "--keda-port", "3", "--keda-tls", "/tls",
+        "--keda-client-ca", "/ca/ca.crt",
     ) == Settings(
         ("scan", "team"), "127.0.0.1", 1, 2, json_logs=False, verbose=True,
         allowed_hosts=("*.svc",), election=Election("shard-a", 30),
+        keda=KedaScaler(3, Path("/tls"), Path("/ca/ca.crt")),
     )  # fmt: skip
 
 
@@ -126,6 +129,19 @@ def test_a_selector_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) 
         parsed("--selector", "shard in a")
 
     assert "'shard in a' is no requirement on a label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "missing"),
+    [
+        (("--keda-tls", "/tls"), "--keda-tls needs --keda-port"),
+        (("--keda-port", "3", "--keda-client-ca", "/ca"), "--keda-client-ca needs --keda-tls"),
+        (("--keda-client-ca", "/ca"), "--keda-client-ca needs --keda-tls"),
+    ],
+)
+def test_what_would_guard_nothing_is_refused(argv: tuple[str, ...], missing: str) -> None:
+    with pytest.raises(SystemExit, match=missing):
+        parsed(*argv)
 
 
 def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

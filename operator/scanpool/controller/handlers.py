@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
@@ -24,7 +24,8 @@ from scanpool.controller.chosen import Chosen
 from scanpool.controller.claims import Claims
 from scanpool.controller.duty import Duty
 from scanpool.controller.loops import Loops
-from scanpool.controller.reconcile import Reconciler
+from scanpool.controller.reconcile import Reconciler, Shown
+from scanpool.keda.permits import Permits
 from scanpool.kube.accounts import Accounts
 from scanpool.kube.api import KubeApi, NoClusterError
 from scanpool.kube.cluster import Cluster
@@ -86,8 +87,9 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
         memo.parts = AsyncExitStack()
         try:
             memo.loops = await memo.parts.enter_async_context(running(settings))
-        except (NoClusterError, OSError) as error:
-            # No configuration, or a port that is taken: trying again in this process mends neither.
+        except (NoClusterError, OSError, ImportError) as error:
+            # No configuration, a port that is taken, or a part that is not installed: trying again
+            # in this process mends none of them.
             raise kopf.PermanentError(str(error)) from error
 
     @kopf.on.cleanup(registry=handlers)
@@ -150,11 +152,16 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
             shards = Shards(Accounts(api), settings.shard.name, executor, time.time)
             shards.start()
             parts.push_async_callback(shards.close)
-        reconciler = Reconciler(cluster, observer, Claims(shards), metrics, time.time)
+        shown = Shown(metrics, Permits(time.time))
+        reconciler = Reconciler(cluster, observer, Claims(shards), shown, time.time)
         duty = Duty(reconciler, fence, metrics)
         loops = Loops(duty, metrics, loop_metrics, time.monotonic)
+        keda = _keda(settings, shown.permits, fence, parts)
         if settings.election:
-            parts.push_async_callback(_elected(settings.election, fence, loops, parts).close)
+            told = (Told(loops.wake, _nothing), keda)
+            parts.push_async_callback(_elected(settings.election, fence, told, parts).close)
+        else:
+            keda.gained()
         # Before the election ends, which gives the Lease back.
         parts.push_async_callback(loops.close)
         watched.watch_pools(Chosen(loops, settings.shard.selector) if settings.shard else loops)
@@ -163,7 +170,35 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         yield loops
 
 
-def _elected(election: Election, fence: Fence, loops: Loops, parts: AsyncExitStack) -> Elector:
+def _keda(settings: Settings, permits: Permits, fence: Fence, parts: AsyncExitStack) -> Told:
+    """Make ready to answer KEDA, and return what is to be told for it.
+
+    gRPC takes memory, and is there for those who ask for it only.
+    """
+    if (asked := settings.keda) is None:
+        return Told(_nothing, _nothing)
+    try:
+        from scanpool.keda.listener import Listener, Tls  # noqa: PLC0415
+        from scanpool.keda.scaler import Scaler  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        hint = "install scanpool[keda], or run it without --keda-port"
+        raise ImportError(f"KEDA cannot be answered without gRPC ({error}): {hint}") from error
+
+    tls = None if asked.tls is None else Tls(asked.tls, asked.client_ca)
+    scaler = Scaler(permits, lambda: fence.is_open)
+    listener = Listener(scaler, settings.host, asked.port, tls)
+    listener.start()
+    parts.push_async_callback(listener.close)
+    return Told(listener.open, listener.shut)
+
+
+def _nothing() -> None:
+    """Stand in for what nobody asks for."""
+
+
+def _elected(
+    election: Election, fence: Fence, told: Iterable[Told], parts: AsyncExitStack
+) -> Elector:
     """Begin to stand for election, with a thread and connections that nothing else can hold up."""
     terms = Terms(election.seconds)
     executor = ThreadPoolExecutor(1, thread_name_prefix="election")
@@ -176,14 +211,20 @@ def _elected(election: Election, fence: Fence, loops: Loops, parts: AsyncExitSta
 
     def gained() -> None:
         metrics.gained()
-        loops.wake()
+        for one in told:
+            one.gained()
+
+    def lost() -> None:
+        metrics.lost()
+        for one in told:
+            one.lost()
 
     elector = Elector(
         Leases(api, election.lease),
         Candidate(f"{socket.gethostname()}_{secrets.token_hex(4)}", terms),
         fence,
         Clocks(time.time, time.monotonic),
-        Told(gained, metrics.lost),
+        Told(gained, lost),
     )
     elector.start()
     return elector

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -27,7 +28,9 @@ from scanpool.decide.breaker import Quota
 from scanpool.decide.decision import Decision
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.observed import Change
+from scanpool.decide.permit import permit
 from scanpool.decide.signals import Signals
+from scanpool.keda.permits import Permits
 from scanpool.kube.cluster import Cluster, Happening, Object
 from scanpool.models.conditions import Reason
 from scanpool.models.llm import Llm
@@ -43,7 +46,8 @@ from scanpool.report.news import is_news
 from scanpool.report.pool_status import PoolStatus
 from scanpool.report.status import Outcome, Scaled, Since
 
-# A claim outlives so many missed ticks and the longest one: the pool may only be slow to read.
+# A claim outlives so many missed ticks and the longest one: the pool may only be slow to read. So
+# does what a ScaledObject is told.
 CLAIM_INTERVALS = 3
 CLAIM_SECONDS = 60.0
 # A standby sees in the status what the leader's probes were told. Its own only keep the limits
@@ -54,17 +58,29 @@ FOLLOWING_PROBE_SECONDS = 300.0
 ProbeAges = Mapping[str, Mapping[str, float]]
 Keys = Mapping[str, Mapping[str, str]]
 
+ENFORCES = Unavailable(
+    Reason.SCALING_ENABLED,
+    "the pool scales the target itself, which two must not do: give it mode Observe",
+)
+
 logger = logging.getLogger(__name__)
+
+
+class Shown(NamedTuple):
+    """Where a pool is to be seen beside its status."""
+
+    metrics: Metrics
+    permits: Permits
 
 
 class Reconciler:
     """Carries out ticks. One for all pools; `clock` tells seconds since the epoch."""
 
     def __init__(
-        self, cluster: Cluster, observer: Observer, claims: Claims, metrics: Metrics, clock: Clock
+        self, cluster: Cluster, observer: Observer, claims: Claims, shown: Shown, clock: Clock
     ) -> None:
         self._cluster, self._observer, self._claims = cluster, observer, claims
-        self._metrics, self._clock = metrics, clock
+        self._metrics, self._permits, self._clock = *shown, clock
         self._draining = Draining(cluster, observer)
 
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
@@ -92,6 +108,9 @@ class Reconciler:
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
+        enforces = spec.mode is Mode.ENFORCE
+        found = ENFORCES if enforces else permit(spec, signals, decision)
+        self._permits.tell(pool.namespace, pool.name, found, _lasts_seconds(pool))
         elsewhere = self._elsewhere(pool, spec, keys)
         watched = memory.observed, elsewhere, memory.spent
         outcome = Outcome(signals, decision, scaled, refusal, *watched)
@@ -136,6 +155,7 @@ class Reconciler:
         """Let go of a pool that was deleted: the others may have its share."""
         self._claims.forget(f"{namespace}/{name}")
         self._draining.forget(f"{namespace}/{name}")
+        self._permits.forget(namespace, name)
 
     async def _observe(
         self, pool: Pool, spec: PoolSpec, target: Target, probe_ages: ProbeAges
@@ -213,7 +233,7 @@ class Reconciler:
             if key in identities[name]
         }
         self._claims.withdraw(pool.key, but=made)
-        lasts = CLAIM_INTERVALS * spec.polling_interval_seconds + CLAIM_SECONDS
+        lasts = _lasts_seconds(pool)
         for limit, (identity, claim) in made.items():
             self._claims.publish(identity, claim, now, lasts, limit)
         return signals, memory, decision
@@ -241,6 +261,7 @@ class Reconciler:
     async def _give_up(self, pool: Pool, since: Since, failure: Unavailable) -> Pool:
         # What it still uses is then seen as others' use.
         self.forget(pool.namespace, pool.name)
+        self._permits.tell(pool.namespace, pool.name, failure, _lasts_seconds(pool))
         current = status.of_failure_before(since, failure, self._clock())
         return await self._publish(pool, since.status, current)
 
@@ -266,6 +287,10 @@ class Reconciler:
         refusal = await self._cluster.emit_event(about, event)
         if refusal is not None:
             logger.warning("An Event was not written: %s", refusal.message)
+
+
+def _lasts_seconds(pool: Pool) -> float:
+    return CLAIM_INTERVALS * pool.interval_seconds + CLAIM_SECONDS
 
 
 def _probe_ages(since: Since, spec: PoolSpec, memory: Memory) -> ProbeAges:

@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 from builders import API_KEY, NOW, WHOLE_KEY, llm, observe, pool, seen, target, unseen
 from scanpool.controller.claims import Claims
 from scanpool.controller.duty import Duty
-from scanpool.controller.reconcile import FOLLOWING_PROBE_SECONDS, Reconciler
+from scanpool.controller.reconcile import FOLLOWING_PROBE_SECONDS, Reconciler, Shown
 from scanpool.decide.breaker import Quota
+from scanpool.keda.permits import Permits
 from scanpool.kube.fence import Fence
 from scanpool.models.llm import Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
@@ -66,7 +67,8 @@ class Process:
         self.fence = Fence(lambda: world.now, -inf, -inf)
         self.registry = CollectorRegistry()
         fake, metrics = cast("Any", self), Metrics(self.registry)
-        reconciler = Reconciler(fake, fake, Claims(), metrics, lambda: world.now)
+        shown = Shown(metrics, Permits(lambda: world.now))
+        reconciler = Reconciler(fake, fake, Claims(), shown, lambda: world.now)
         self.duty = Duty(reconciler, self.fence, metrics)
 
     def lead(self) -> None:

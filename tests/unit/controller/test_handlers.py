@@ -1,12 +1,16 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import kopf
 import pytest
@@ -14,10 +18,13 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from builders import pool
+from keda_client import KedaClient, scaled_object
 from scanpool.controller import handlers
+from scanpool.keda.permits import Permits
 from scanpool.kube import watch as watch_module
+from scanpool.kube.fence import Fence
 from scanpool.models.label_selector import parse
-from scanpool.settings import Election, Settings, Shard
+from scanpool.settings import Election, KedaScaler, Settings, Shard
 from scanpool_sandbox.kube import KubeEmulator
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds" / "scanworkerpools.yaml").read_text())
@@ -236,6 +243,48 @@ async def test_the_lease_is_taken_before_the_pools_are_ticked_and_given_back_aft
 
     assert loops.closed
     assert (lease()["holderIdentity"], lease()["leaseTransitions"]) == ("", 0)
+
+
+@pytest.mark.parametrize("election", [None, Election()], ids=["alone", "elected"])
+async def test_keda_is_answered_by_whoever_leads(
+    kube: KubeEmulator,
+    loops: RecordedLoops,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    election: Election | None,
+) -> None:
+    asked = KedaScaler(free_port())
+    settings = replace(LOCAL, election=election, keda=asked)
+    async with (
+        operator(kube, tmp_path, monkeypatch, settings),
+        grpc.aio.insecure_channel(f"127.0.0.1:{asked.port}") as channel,
+    ):
+        # None of the recorded loops ticks: nothing is known of any pool.
+        ref = scaled_object("default", "orders")
+        call = KedaClient(channel).call("IsActive", ref, timeout=30, wait_for_ready=True)
+        assert await call.code() is grpc.StatusCode.NOT_FOUND
+    assert loops.closed
+    with socket.socket() as tried:
+        assert tried.connect_ex(("127.0.0.1", asked.port)) != 0
+
+
+async def test_without_grpc_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scanpool.keda.listener", None)
+    settings = replace(LOCAL, keda=KedaScaler(free_port()))
+
+    async with AsyncExitStack() as parts:
+        with pytest.raises(ImportError, match=r"install scanpool\[keda\]"):
+            handlers._keda(settings, Permits(time.time), Fence(time.monotonic), parts)
+
+
+def test_grpc_is_loaded_for_those_who_ask_for_it_only() -> None:
+    code = "import sys, scanpool.controller.handlers as h; print('grpc' in sys.modules, h.__name__)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.split() == ["False", "scanpool.controller.handlers"]
 
 
 async def test_an_operator_of_named_namespaces_asks_for_nothing_beyond_them(

@@ -24,9 +24,11 @@ from builders import (
     unseen,
 )
 from scanpool.controller.claims import Claims
-from scanpool.controller.reconcile import Reconciler
+from scanpool.controller.reconcile import Reconciler, Shown
 from scanpool.decide import Memory
 from scanpool.decide.breaker import Quota
+from scanpool.decide.permit import Permit
+from scanpool.keda.permits import Permits
 from scanpool.kube.cluster import Happening, Object
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.deliveries import Consuming
@@ -173,7 +175,9 @@ class Operator:
         }
         self.pool = Pool.from_body(world.body)
         fake = cast("Any", world)
-        self.reconciler = Reconciler(fake, fake, Claims(), Metrics(self.registry), self.clock)
+        self.permits = Permits(self.clock)
+        shown = Shown(Metrics(self.registry), self.permits)
+        self.reconciler = Reconciler(fake, fake, Claims(), shown, self.clock)
 
     def change_spec(self) -> None:
         """Let the API server tell of a new generation, whatever is new in it."""
@@ -650,7 +654,8 @@ async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
     operator = started(Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY))), 2)
     shards, fake = Elsewhere(*elsewhere), cast("Any", world)
     claims, metrics = Claims(cast("Any", shards)), Metrics(CollectorRegistry())
-    operator.reconciler = Reconciler(fake, fake, claims, metrics, operator.clock)
+    shown = Shown(metrics, operator.permits)
+    operator.reconciler = Reconciler(fake, fake, claims, shown, operator.clock)
     await operator.tick()
     return shards
 
@@ -889,3 +894,76 @@ async def test_what_was_scaled_is_known_before_the_watch_tells_it() -> None:
     await operator.tick()
 
     assert operator.world.told == [("scan", "scan-worker", 5)]
+
+
+# --- what a ScaledObject may have ---
+
+
+def told(operator: Operator) -> Permit | Unavailable | None:
+    found = operator.permits.told("scan", "pool")
+    return None if found is None else found.found
+
+
+OBSERVING = pool(mode=Mode.OBSERVE, llm=llm())
+
+
+async def test_a_pool_that_observes_tells_what_it_would_let_others_have() -> None:
+    operator = started(Operator(World(observe(2, 50)), OBSERVING), 2)
+    assert told(operator) is None
+
+    await operator.tick()
+
+    assert told(operator) == Permit(3, would_have_any=True)
+    assert operator.world.scalings == []
+
+
+async def test_a_pool_that_scales_by_itself_lets_nobody_else() -> None:
+    operator = started(Operator(World(observe(2, 50)), pool(llm=llm())), 2)
+
+    await operator.tick()
+
+    found = told(operator)
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.SCALING_ENABLED
+
+
+@pytest.mark.parametrize(("spec", "found", "reason"), [
+    (INVALID, None, Reason.INVALID_SPEC), (OBSERVING, GONE, Reason.TARGET_NOT_FOUND),
+])  # fmt: skip
+async def test_a_pool_that_cannot_be_decided_on_tells_why(
+    spec: Any, found: Any, reason: Reason
+) -> None:
+    operator = Operator(World(observe(2, 50), found=found), spec)
+
+    await operator.tick()
+
+    why = told(operator)
+    assert isinstance(why, Unavailable)
+    assert why.reason is reason
+
+
+async def test_what_a_pool_told_lasts_some_missed_ticks_and_no_longer() -> None:
+    operator = started(Operator(World(observe(2, 50)), OBSERVING), 2)
+    await operator.tick()
+
+    operator.clock.now += 30
+    assert isinstance(told(operator), Permit)
+    operator.clock.now += 90
+    assert isinstance(told(operator), Unavailable)
+
+
+async def test_a_pool_that_is_gone_tells_nothing() -> None:
+    operator = started(Operator(World(observe(2, 50)), OBSERVING), 2)
+    await operator.tick()
+
+    operator.reconciler.forget("scan", "pool")
+
+    assert told(operator) is None
+
+
+async def test_a_process_that_follows_tells_nothing() -> None:
+    operator = started(Operator(World(observe(2, 50)), OBSERVING), 2)
+
+    await operator.reconciler.follow(operator.pool, operator.memory)
+
+    assert told(operator) is None

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from builders import NOW, WHOLE_KEY, llm, observe, pool, seen, settled, target, unseen
 from scanpool.controller.claims import Claims
-from scanpool.controller.reconcile import Reconciler
+from scanpool.controller.reconcile import Reconciler, Shown
+from scanpool.keda.permits import Permits
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import Llm
@@ -42,7 +43,8 @@ class Key:
     def __post_init__(self) -> None:
         fake = cast("Any", self)
         metrics = Metrics(CollectorRegistry())
-        self.reconciler = Reconciler(fake, fake, Claims(), metrics, lambda: self.now)
+        shown = Shown(metrics, Permits(lambda: self.now))
+        self.reconciler = Reconciler(fake, fake, Claims(), shown, lambda: self.now)
         self.pools: dict[str, tuple[Pool, Any]] = {}
 
     def add(self, name: str, replicas: int = 1, **changes: Any) -> None:
