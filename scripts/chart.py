@@ -21,10 +21,12 @@ FILES, README = CHART / "files", CHART / "README.md"
 SOURCES = {
     "base": ROOT / "manifests" / "base",
     "monitoring": ROOT / "manifests" / "monitoring",
+    "keda": ROOT / "manifests" / "overlays" / "keda",
     "crds": ROOT / "crds",
 }
-# What each file of a source would be without: kustomize's own, and the namespace, which Helm makes.
-LEFT_OUT = frozenset({"kustomization.yaml", "namespace.yaml"})
+# What each file of a source would be without: kustomize's own, its patch, and the namespace, which
+# Helm makes.
+LEFT_OUT = frozenset({"kustomization.yaml", "deployment.json", "namespace.yaml"})
 SUFFIXES = frozenset({".yaml", ".json"})
 BEGIN, END = "<!-- values: made by `make chart` -->\n", "<!-- end of values -->\n"
 

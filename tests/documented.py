@@ -38,7 +38,7 @@ CHECK = "tests/unit/test_release.py::test_the_check_is_a_command"
 # By expression: the first that is all of a command counts.
 RUN_BY = {
     r"kubectl apply --server-side -f crds/": INSTALL,
-    r"kubectl apply -k manifests/(base|monitoring)": INSTALL,
+    r"kubectl apply -k manifests/(base|monitoring|overlays/keda)": INSTALL,
     r"kubectl apply --server-side -f install\.yaml": INSTALL,
     r"kubectl apply -f manifests/samples/pool(-minimal)?\.yaml": INSTALL,
     r"kubectl -n scanpool-system (set image|rollout|get pods)\b.*": INSTALL,

@@ -29,6 +29,7 @@ PROMETHEUS_OPERATOR = (
 ORDER = (
     "apply --server-side -f crds/",
     "apply -k manifests/base",
+    "apply -k manifests/overlays/keda",
     "set image",
     "rollout status",
     "get pods",

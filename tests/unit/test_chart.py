@@ -50,6 +50,13 @@ EVERYTHING: dict[str, Any] = {
     "dashboard": {"enabled": True, "annotations": {"folder": "LLM"}},
 }
 NAMESPACED: dict[str, Any] = {"watchNamespaces": ["scan", "chat"]}
+KEDA: dict[str, Any] = {
+    "kedaScaler": {"enabled": True, "tlsSecretName": "keda-tls", "clientCertificates": True},
+    "networkPolicy": {
+        "enabled": True,
+        "kedaFrom": [{"namespaceSelector": {"matchLabels": {"name": "keda"}}}],
+    },
+}
 
 
 def documents_in(directory: Path) -> list[Document]:
@@ -106,7 +113,9 @@ def test_the_default_install_is_the_base_and_the_crds() -> None:
         assert document == expected[name]
 
 
-@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED, {**NAMESPACED, "rbac.nodes": True}])
+@pytest.mark.parametrize(
+    "values", [{}, EVERYTHING, NAMESPACED, {**NAMESPACED, "rbac.nodes": True}, KEDA]
+)
 def test_every_object_is_one_that_kubernetes_takes(values: Mapping[str, Any]) -> None:
     for document in rendered(values):
         check_against_openapi(document)
@@ -126,7 +135,7 @@ def test_every_manifest_is_one_that_kubernetes_takes(path: Path) -> None:
             check_against_openapi(document)
 
 
-@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED])
+@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED, KEDA])
 def test_helm_finds_nothing_to_complain_of(values: Mapping[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "values.yaml"
     path.write_text(yaml.safe_dump(dict(values)))
@@ -185,6 +194,11 @@ def test_every_value_is_described_and_every_description_has_a_value() -> None:
         ({"image": {"repository": None}}, "'repository'"),
         ({"replicas": None}, "'replicas'"),
         ({"podDisruptionBudget": {"maxUnavailable": None}}, "'maxUnavailable'"),
+        ({"kedaScaler": {"port": 1}}, "port"),
+        (
+            {"kedaScaler": {"enabled": True, "clientCertificates": True}},
+            "kedaScaler.clientCertificates needs kedaScaler.tlsSecretName",
+        ),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(
@@ -375,6 +389,70 @@ def test_shards_part_the_pools_and_the_leases_between_them() -> None:
         (("configmaps",), ("create",)): None,
         (("configmaps",), ("get", "patch")): [NAME],
     }
+
+
+def keda_service(documents: list[Document], name: str = "scanpool-keda") -> Document:
+    (found,) = (one for one in documents if one["metadata"]["name"] == name)
+    return found
+
+
+def test_keda_is_answered_where_it_is_asked_for() -> None:
+    made = rendered({"kedaScaler.enabled": True})
+
+    container = container_of(made)
+    told = settings.from_arguments(cli._parser().parse_args(container["args"]))
+    service = keda_service(made)
+    (port,) = service["spec"]["ports"]
+    (there,) = (one for one in container["ports"] if one["name"] == port["targetPort"])
+    assert told.keda == settings.KedaScaler(there["containerPort"])
+    # And by the chart as by the overlay of kustomize.
+    assert [service] == documents_in(ROOT / "manifests" / "overlays" / "keda")
+    assert keda_service(rendered(KEDA, namespace="tools"))["metadata"]["namespace"] == "tools"
+
+
+def test_keda_is_answered_with_the_certificate_of_a_secret_beside_other_volumes() -> None:
+    own = {name: EVERYTHING[name] for name in ("volumes", "volumeMounts")}
+    made = rendered({**KEDA, **own})
+
+    container, pod = container_of(made), only("Deployment", made)["spec"]["template"]["spec"]
+    told = settings.from_arguments(cli._parser().parse_args(container["args"])).keda
+    assert told is not None
+    ours, mount = container["volumeMounts"]
+    assert ours == own["volumeMounts"][0]
+    assert (str(told.tls), str(told.client_ca)) == (mount["mountPath"], "/keda-tls/ca.crt")
+    assert mount["readOnly"]
+    secret = {"name": mount["name"], "secret": {"secretName": "keda-tls"}}
+    assert pod["volumes"] == [*own["volumes"], secret]
+
+    plain = rendered({"kedaScaler": {"enabled": True, "tlsSecretName": "keda-tls"}})
+    told = settings.from_arguments(cli._parser().parse_args(container_of(plain)["args"])).keda
+    assert told is not None
+    assert told.client_ca is None
+
+
+def test_keda_reaches_the_shard_of_a_pool_by_its_own_service() -> None:
+    made = rendered({"kedaScaler.enabled": True, "shards": {"a": "shard=a", "b": "shard=b"}})
+
+    for shard in ("a", "b"):
+        check_against_openapi(keda_service(made, f"scanpool-keda-{shard}"))
+        selector = keda_service(made, f"scanpool-keda-{shard}")["spec"]["selector"]
+        found = [
+            one["metadata"]["name"]
+            for one in made
+            if one["kind"] == "Deployment"
+            and selector.items() <= one["spec"]["template"]["metadata"]["labels"].items()
+        ]
+        assert found == [f"scanpool-{shard}"]
+
+
+def test_network_policy_lets_keda_in_where_it_is_answered() -> None:
+    _, rule = only("NetworkPolicy", rendered(KEDA))["spec"]["ingress"]
+    assert rule == {
+        "ports": [{"port": "keda", "protocol": "TCP"}],
+        "from": KEDA["networkPolicy"]["kedaFrom"],
+    }
+    quiet = only("NetworkPolicy", rendered({"networkPolicy": KEDA["networkPolicy"]}))
+    assert len(quiet["spec"]["ingress"]) == 1
 
 
 def test_the_crd_can_be_left_to_somebody_else() -> None:

@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 BASE, SAMPLES, MONITORING = MANIFESTS / "base", MANIFESTS / "samples", MANIFESTS / "monitoring"
 KIND = MANIFESTS / "overlays" / "kind"
-KUSTOMIZATIONS = (BASE, SAMPLES, MONITORING, KIND)
+KEDA = MANIFESTS / "overlays" / "keda"
+KUSTOMIZATIONS = (BASE, SAMPLES, MONITORING, KIND, KEDA)
+BASES = {KIND: {BASE, SAMPLES}, KEDA: {BASE}}
+"""What each overlay takes over."""
 
 NOT_KUSTOMIZED = {SAMPLES / "pool-minimal.yaml", SAMPLES / "chat.yaml", KIND / "users.yaml"}
 """Applied one at a time, by their names."""
@@ -130,8 +133,7 @@ def test_kustomization_builds_all_its_files(directory: Path) -> None:
     expected = {
         identity(document)
         for path, document in OBJECTS
-        if path not in NOT_KUSTOMIZED
-        and (path.parent == directory or (directory == KIND and path.parent in {BASE, SAMPLES}))
+        if path not in NOT_KUSTOMIZED and path.parent in {directory, *BASES.get(directory, ())}
     }
     objects = {identity(document) for document in yaml.safe_load_all(built.stdout)}
     generated = {found for found in objects if found[0] == "ConfigMap"}
@@ -149,6 +151,31 @@ def test_grafanas_sidecar_finds_the_dashboard() -> None:
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert identity(config) == ("ConfigMap", "scanpool-system", "scanpool-dashboard")
     assert config["data"] == {"dashboard.json": (MONITORING / "dashboard.json").read_text()}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_overlay_for_keda_changes_nothing_but_to_answer_it() -> None:
+    built = subprocess.run(
+        ["kubectl", "kustomize", KEDA], capture_output=True, text=True, check=True, timeout=60
+    )
+    made = {identity(document): document for document in yaml.safe_load_all(built.stdout)}
+    for path, document in OBJECTS:
+        if path.parent == BASE and document["kind"] != "Deployment":
+            assert made[identity(document)] == document
+    deployment = made["Deployment", "scanpool-system", "scanpool"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    told = settings.from_arguments(cli._parser().parse_args(container["args"]))
+    service = made["Service", "scanpool-system", "scanpool-keda"]["spec"]
+
+    (port,) = service["ports"]
+    (there,) = (one for one in container["ports"] if one["name"] == port["targetPort"])
+    assert told == settings.Settings(keda=settings.KedaScaler(there["containerPort"]))
+    assert port["port"] == there["containerPort"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+    container["args"] = container["args"][:-2]
+    container["ports"].remove(there)
+    assert deployment == only("Deployment", BASE / "deployment.yaml")
 
 
 @pytest.mark.parametrize("pool", POOLS)

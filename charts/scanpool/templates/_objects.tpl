@@ -31,6 +31,38 @@ Make an object one of a shard, if there is one: by its name, and by a label in t
 {{- end -}}
 {{- end -}}
 
+{{/*
+Let the operator answer KEDA, if it is to, with the certificate of a Secret, if there is one.
+
+  (list $ $pod)
+*/}}
+{{- define "scanpool.answersKeda" -}}
+{{- $root := first . -}}
+{{- $keda := $root.Values.kedaScaler -}}
+{{- if and $keda.clientCertificates (not $keda.tlsSecretName) -}}
+{{- fail "kedaScaler.clientCertificates needs kedaScaler.tlsSecretName" -}}
+{{- end -}}
+{{- if $keda.enabled -}}
+{{- $pod := last . -}}
+{{- $container := first $pod.containers -}}
+{{- $service := include "scanpool.object" (dict "root" $root "path" "files/keda/service.yaml") | fromYaml -}}
+{{- $port := int (first $service.spec.ports).port -}}
+{{- $_ := set $container "ports" (append $container.ports (dict "name" "keda" "containerPort" $port)) -}}
+{{- $args := list "--keda-port" (toString $port) -}}
+{{- with $keda.tlsSecretName -}}
+{{- $args = concat $args (list "--keda-tls" "/keda-tls") -}}
+{{- if $keda.clientCertificates -}}
+{{- $args = concat $args (list "--keda-client-ca" "/keda-tls/ca.crt") -}}
+{{- end -}}
+{{- $volume := dict "name" "keda-tls" "secret" (dict "secretName" .) -}}
+{{- $_ := set $pod "volumes" (append ($pod.volumes | default list) $volume) -}}
+{{- $mount := dict "name" "keda-tls" "mountPath" "/keda-tls" "readOnly" true -}}
+{{- $_ := set $container "volumeMounts" (append ($container.volumeMounts | default list) $mount) -}}
+{{- end -}}
+{{- $_ := set $container "args" (concat $container.args $args) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The image, by its digest where there is one. */}}
 {{- define "scanpool.image" -}}
 {{- with .Values.image -}}
