@@ -86,7 +86,7 @@ NEEDS = {
     r"pytest .*|SCANPOOL_\S+ .*": ITSELF,
     r"make (demo( KEEP=1)?|replay|dashboard-picture|constraints|faults|takeovers)": LONG,
     r"make bench( POOLS=\d+ KEYS=\d+)?": LONG,
-    r"make (crd|chart|dashboard)": CHANGE,
+    r"make (crd|chart|dashboard|protocol)": CHANGE,
     r"kubectl (-n scanpool-system )?exec .*": CLUSTER,
     r"kubectl -n scanpool-system logs .*": CLUSTER,
     r"kubectl -n scan get swp -w": "a person who watches, until Ctrl-C",
