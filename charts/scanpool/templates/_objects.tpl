@@ -38,7 +38,7 @@ Let the operator answer KEDA, if it is to, with the certificate of a Secret, if 
 */}}
 {{- define "scanpool.answersKeda" -}}
 {{- $root := first . -}}
-{{- $keda := $root.Values.kedaScaler -}}
+{{- $keda := $root.Values.kedaScaler | default dict -}}
 {{- if and $keda.clientCertificates (not $keda.tlsSecretName) -}}
 {{- fail "kedaScaler.clientCertificates needs kedaScaler.tlsSecretName" -}}
 {{- end -}}
