@@ -137,6 +137,10 @@ class Sequences(RuleBasedStateMachine):
         self.memory = after_scaling(thought.memory, before, decision.desired, self.now)
         self.replicas = decision.desired
 
+        if decision.contest is not None and decision.contest.holds(self.now):
+            # Whoever sets it back again and again has it.
+            assert decision.desired == before
+            return
         assert LEAST <= decision.desired <= MOST
         within = min(max(before, LEAST), MOST)
         # A hold keeps what is there, also where it is more than a ceiling lets grow to.
