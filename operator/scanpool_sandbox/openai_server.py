@@ -86,10 +86,15 @@ class OpenAIServer:
     def _endpoint(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             number = next(self._numbers)
+            try:
+                raw_body = await request.read()
+            except ConnectionResetError:
+                # Its client has gone before it had said what it wants: nobody hears this.
+                return web.Response(status=400)
             call = Call(
                 endpoint=endpoint,
                 authorization=request.headers.get("Authorization", ""),
-                raw_body=await request.read(),
+                raw_body=raw_body,
                 consumer=request.headers.get("User-Agent", ""),
                 headers={"x-request-id": f"req_{number}"},
             )

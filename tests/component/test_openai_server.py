@@ -308,3 +308,20 @@ async def test_a_body_that_is_not_json_is_refused(openai_server) -> None:
         answer = await client.post(server.base_url + "/chat/completions", content=b"{", headers=KEY)
 
     assert (answer.status_code, json.loads(answer.text)["error"]["code"]) == (400, "invalid_json")
+
+
+async def test_a_client_that_goes_before_it_has_said_all_is_no_failure(
+    openai_server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await openai_server(OpenAISettings())
+    address = httpx.URL(server.url)
+
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    await writer.drain()
+    # Answered after it, so the first has been begun.
+    await get(server, "/sandbox/state")
+    writer.transport.abort()
+    await get(server, "/sandbox/state")
+
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

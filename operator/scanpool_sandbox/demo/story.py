@@ -16,8 +16,8 @@ BURST = 300
 BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
 UPGRADED_LIMIT = 2 * START_LIMIT
-NEIGHBOR_TOKENS_PER_MINUTE = 3_500_000
-"""With the pool's own use it would empty the bucket of the raised limit in a good minute."""
+NEIGHBOR_TOKENS_PER_MINUTE = 6_000_000
+"""With the pool's own use it would empty the bucket of the raised limit within a minute."""
 SEEN = 0.5
 """Share of the neighbor's use that the pool has to see. Only the level of the bucket tells it, and
 what busy replicas cost: on a busy machine they use less than they did when that was learned."""

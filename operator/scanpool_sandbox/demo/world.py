@@ -150,7 +150,7 @@ class World:
 
     async def _start_kube(self, stack: AsyncExitStack) -> None:
         directory = self._new("kube")
-        images = {**IMAGES, "scanpool": _operator(self._metrics_port)}
+        images = {**IMAGES, "scanpool": _operator(directory / "scraped-pod", self._metrics_port)}
         process = ChildProcess(
             [
                 sys.executable, "-m", "scanpool_sandbox.kube", "--directory", str(directory),
@@ -171,10 +171,17 @@ class World:
         return line.split()[0]
 
 
-def _operator(metrics_port: int) -> tuple[str, ...]:
+def _operator(scraped: Path, metrics_port: int) -> tuple[str, ...]:
+    """Return the operator's command. Of its pods the first is scraped, and says so in a directory.
+
+    The others have metrics ports of their own: two cannot listen at one on this machine.
+    """
+    first = shlex.quote(str(scraped))
     command = (
+        f"mkdir {first} 2>/dev/null && echo $HOSTNAME > {first}/name; port=$PORT_9090; "
+        f'test "$(cat {first}/name)" = "$HOSTNAME" && port={metrics_port}; '
         f'exec {shlex.quote(sys.executable)} -m scanpool "$@" '
-        f"--host 127.0.0.1 --health-port $PORT_8080 --metrics-port {metrics_port}"
+        "--host 127.0.0.1 --health-port $PORT_8080 --metrics-port $port"
     )
     return "sh", "-c", command, "scanpool"
 
