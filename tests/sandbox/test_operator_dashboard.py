@@ -30,6 +30,7 @@ QUICK = replace(
     api_keys=(*PROVIDER.api_keys, *OTHER_KEYS),
     models=(MODEL, OTHER_MODEL),
 )
+PRICES = {"input": 1, "output": 10}
 SOME_TOKENS, ALL_TOKENS = 50_000, PROVIDER.tokens_per_minute
 """Those of a call that may go through, and those of one that is refused right after it: the bucket
 takes 1.5 s to fill again."""
@@ -98,9 +99,8 @@ def watched(stage, rabbitmq, background, tmp_path_factory) -> Iterator[Watched]:
             for name in (FIRST, SECOND):
                 scene.queues.publish(name, 10)
                 scene.create_deployment(name)
-                scene.create_pool(
-                    name, name, llm=llm(server.base_url, usage=usage, bucketReservePercent=15)
-                )
+                used = llm(server.base_url, usage=usage, bucketReservePercent=15, prices=PRICES)
+                scene.create_pool(name, name, llm=used, spend={"perDay": 1_000_000})
             yield Watched(scene, server, prometheus.url, http)
 
 
