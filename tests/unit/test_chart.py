@@ -256,10 +256,8 @@ INNER_NULLS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("values", [dict.fromkeys(VALUES.keys() - NEEDED), INNER_NULLS])
-def test_a_null_takes_a_value_away_and_leaves_the_rest_whole(
-    values: Mapping[str, Any], tmp_path: Path
-) -> None:
-    made = of_file(values, tmp_path)
+def test_a_null_takes_a_value_away_and_leaves_the_rest_whole(values: Mapping[str, Any]) -> None:
+    made = rendered(values)
     assert {"Deployment", "Service"} <= {each["kind"] for each in made}
     for document in made:
         check_against_openapi(document)
@@ -278,20 +276,9 @@ def test_a_null_takes_a_value_away_and_leaves_the_rest_whole(
         ({"requests": {"cpu": None}}, {"requests": {"memory"}, "limits": {"memory"}}),
     ],
 )
-def test_resources_can_be_taken_away(
-    resources: object, expected: Mapping[str, set[str]], tmp_path: Path
-) -> None:
-    made = container_of(of_file({"resources": resources}, tmp_path))["resources"]
+def test_resources_can_be_taken_away(resources: object, expected: Mapping[str, set[str]]) -> None:
+    made = container_of(rendered({"resources": resources}))["resources"]
     assert {kind: set(amounts) for kind, amounts in made.items()} == expected
-
-
-def of_file(values: Mapping[str, Any], directory: Path) -> list[Document]:
-    """Return what Helm makes of a file of values: nulls count there."""
-    path = directory / "values.yaml"
-    path.write_text(yaml.safe_dump(dict(values)))
-    made = helm("template", "scanpool", CHART, "--values", path)
-    assert made.returncode == 0, made.stderr
-    return [document for document in yaml.safe_load_all(made.stdout) if document is not None]
 
 
 def nulls(found: object) -> bool:
