@@ -15,6 +15,7 @@ from scanpool.models import label_selector
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.label_selector import LabelSelector
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
+from scanpool.models.placement import together
 from scanpool.models.rivals import Writer
 from scanpool.models.units import epoch
 
@@ -165,21 +166,22 @@ def selector(label_selector: Json) -> str:
 
 
 def _template(namespace: str, template: Json) -> PodTemplate:
-    spec = template["spec"]
-    sidecars = filter(_is_sidecar, spec.get("initContainers", []))
+    spec, rules = template["spec"], placement(namespace, template)
     limits = [
-        each.get("resources", {}).get("limits", {}).get("memory")
-        for each in (*spec["containers"], *sidecars)
+        each.limits.get("memory")
+        for each in rules.containers
+        if not each.is_init or each.is_sidecar
     ]
-    requested = asked(spec)
+    known = [limit for limit in limits if limit is not None]
+    requested = together(rules.containers, rules.overhead)
     return PodTemplate(
         memory_request=requested.get("memory", 0),
         cpu_request=requested.get("cpu", 0),
         # A pod is only bounded if every container in it is.
-        memory_limit=sum(map(_bytes, limits)) if all(limits) else None,
+        memory_limit=sum(known) if len(known) == len(limits) else None,
         node_selector=spec.get("nodeSelector", {}),
         tolerations=tuple(map(_toleration, spec.get("tolerations", []))),
-        placement=placement(namespace, template),
+        placement=rules,
     )
 
 
@@ -232,10 +234,6 @@ def _probe_restarts(pod: Json) -> list[float]:
         for end in ends
         if end and end.get("reason") != OOM_KILLED and end["exitCode"] in STOPPED_CODES
     ]
-
-
-def _is_sidecar(init_container: Json) -> bool:
-    return bool(init_container.get("restartPolicy") == "Always")
 
 
 def _bytes(text: str) -> int:

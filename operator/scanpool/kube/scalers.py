@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from scanpool.kube.indices import At, at
 from scanpool.models.names import KIND
 from scanpool.models.rivals import Rival, RivalKind
 from scanpool.models.spec import Mode, ScaleTargetRef
 from scanpool.models.units import epoch
 
 Json = Mapping[str, Any]
-At = tuple[str, str]
-"""Namespace and name."""
 
 # What a ScaledObject or a pool scales where it does not say.
 DEFAULT_API_VERSION, DEFAULT_KIND = "apps/v1", "Deployment"
@@ -63,7 +62,7 @@ class Scalers:
 
     async def replace(self, namespace: str, objects: Iterable[Json]) -> None:
         """Take what there is in a namespace, in all of them if it is empty."""
-        there = {_at(one): self._scaler(one) for one in objects}
+        there = {at(one): self._scaler(one) for one in objects}
         for key in [key for key in self._kept if namespace in ("", key[0]) and key not in there]:
             self._take(key, None)
         for key, scaler in there.items():
@@ -71,11 +70,11 @@ class Scalers:
 
     async def put(self, obj: Json) -> None:
         """Take one that is new or has changed."""
-        self._take(_at(obj), self._scaler(obj))
+        self._take(at(obj), self._scaler(obj))
 
     async def drop(self, obj: Json) -> None:
         """Let go of one that is gone."""
-        self._take(_at(obj), None)
+        self._take(at(obj), None)
 
     def of(self, target: Scaled) -> tuple[Rival, ...]:
         """Return those that mean to scale a target, by their names."""
@@ -139,10 +138,6 @@ def _scaler(rival: RivalKind, kind: str, obj: Json) -> Scaler | None:
             metadata["namespace"], group, ref.get("kind") or DEFAULT_KIND, ref.get("name") or ""
         ),
     )
-
-
-def _at(obj: Json) -> At:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
 def _group(api_version: str) -> str:
