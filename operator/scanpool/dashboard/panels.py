@@ -160,7 +160,7 @@ ROWS = (
                 note=ONLY_SEVERAL,
             ),
             Panel(
-                "What each of several keys adds, tokens per minute",
+                "Tokens per minute that each key adds",
                 (Query(each("tpm_key_part", "name"), f"{POOL} {{{{name}}}}"),),
             ),
         ),
