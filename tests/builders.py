@@ -1,6 +1,7 @@
 """Specs, observations and memories with usual values: a test names only what it is about."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Backlog, Demand, Signals, Workers
 from scanpool.decide.signals import QueueDepth as QueueSignal
 from scanpool.decide.working_sets import WorkingSets
+from scanpool.kube.secret import Secret
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.fields import SecretKeyRef
@@ -81,6 +83,16 @@ def pool(*queues: Queue, **changes: Any) -> PoolSpec:
 def seen(value: T, at: float = NOW) -> Available[T]:
     """Build a reading that succeeded."""
     return Available(value, at, "test")
+
+
+def secret(texts: Mapping[SecretKeyRef, str], name: str, version: str = "1") -> Available[Secret]:
+    """Return a Secret with the texts of its keys."""
+    data = {
+        ref.key: base64.b64encode(text.encode()).decode()
+        for ref, text in texts.items()
+        if ref.name == name
+    }
+    return seen(Secret(f"Secret scan/{name}", version, data))
 
 
 def unseen(reason: Reason = Reason.BROKER_UNREACHABLE) -> Unavailable:

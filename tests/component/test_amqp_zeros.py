@@ -12,8 +12,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from builders import BROKER, follow, pool, queue, seen, settled, target, think
-from scanpool.kube.objects import SecretText
+from builders import BROKER, follow, pool, queue, secret, settled, target, think
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import QueueDepth
 from scanpool.models.reading import Available, Reading, Unavailable
@@ -51,7 +50,7 @@ class Cluster:
         self._url = url
 
     async def read_secret(self, *_: object) -> object:
-        return seen(SecretText(self._url, "1"))
+        return secret({BROKER: self._url}, BROKER.name)
 
 
 async def test_a_quorum_queue_without_its_majority_is_not_empty(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from typing import Any, cast
 
 import pika
 
-from builders import BROKER, follow, llm, memory, pool, queue, seen, target, think
-from scanpool.kube.objects import SecretText
+from builders import BROKER, follow, llm, memory, pool, queue, secret, seen, target, think
 from scanpool.models.llm import Usage
 from scanpool.models.observation import KeyUsage
 from scanpool.models.spec import Behavior, RabbitMQ, ScalingRules
@@ -41,7 +40,7 @@ class Cluster:
         self._url = url
 
     async def read_secret(self, *_: object) -> object:
-        return seen(SecretText(self._url, "1"))
+        return secret({BROKER: self._url}, BROKER.name)
 
 
 async def test_no_change_of_replicas_that_the_queues_do_not_ask_for(tmp_path: Path) -> None:

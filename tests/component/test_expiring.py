@@ -12,8 +12,7 @@ import httpx
 import pika
 import pytest
 
-from builders import BROKER, llm, pool, queue, seen, settled, target, think
-from scanpool.kube.objects import SecretText
+from builders import BROKER, llm, pool, queue, secret, settled, target, think
 from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.llm import Usage
 from scanpool.models.spec import RabbitMQ
@@ -35,7 +34,7 @@ class Cluster:
         self._url = url
 
     async def read_secret(self, *_: object) -> object:
-        return seen(SecretText(self._url, "1"))
+        return secret({BROKER: self._url}, BROKER.name)
 
 
 @contextmanager

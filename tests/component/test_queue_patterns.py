@@ -11,9 +11,8 @@ import httpx
 import pika
 import pytest
 
-from builders import BROKER, pool, seen, target
+from builders import BROKER, pool, secret, target
 from scanpool.decide.assess.queues import backlog
-from scanpool.kube.objects import SecretText
 from scanpool.models.broker import Operation, Pattern
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Available, Unavailable
@@ -186,7 +185,7 @@ class Cluster:
         self._url = url
 
     async def read_secret(self, *_: object) -> object:
-        return seen(SecretText(self._url, "1"))
+        return secret({BROKER: self._url}, BROKER.name)
 
 
 @pytest.mark.parametrize(("is_left_out", "expected"), [(False, (40, 4)), (True, (0, 0))])

@@ -1,14 +1,13 @@
 """What the operator asks of the Kubernetes API; what it watches is in `kube.watched`."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube import objects
 from scanpool.kube.api import MERGE_PATCH, Json, KubeApi
+from scanpool.kube.secret import Secret
 from scanpool.models.conditions import Reason
 from scanpool.models.deliveries import DELETION_COST
-from scanpool.models.fields import SecretKeyRef
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.rivals import FIELD_MANAGER
@@ -65,23 +64,13 @@ class Cluster:
         metrics = await self._api.call(listing, *METRICS, "nodes")
         return self._seen(objects.nodes_used(_items(metrics)))
 
-    async def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[objects.SecretText]:
-        """Read one key of a Secret. The value never appears in a message."""
-        where, value = f"Secret {namespace}/{ref.name}", ""
-        secret = await self._api.call(self._api.core.read_namespaced_secret, ref.name, namespace)
-        if isinstance(secret, Unavailable):
-            return _missing(secret, Reason.SECRET_NOT_FOUND, f"{where} does not exist: create it")
-        encoded = (secret.get("data") or {}).get(ref.key)
-        if encoded is None:
-            return Unavailable(Reason.SECRET_KEY_NOT_FOUND, f"{where} has no key {ref.key}: add it")
-        try:
-            value = base64.b64decode(encoded, validate=True).decode().strip()
-            told = "is empty: set it"
-        except ValueError:
-            told = "is not text: set it anew"
-        if not value:
-            return Unavailable(Reason.SECRET_KEY_NOT_FOUND, f"{where}, key {ref.key}, {told}")
-        return self._seen(objects.SecretText(value, secret["metadata"]["resourceVersion"]))
+    async def read_secret(self, namespace: str, name: str) -> Reading[Secret]:
+        """Read a Secret, with all of its keys: whoever names another key of it shares the read."""
+        where = f"Secret {namespace}/{name}"
+        found = await self._api.call(self._api.core.read_namespaced_secret, name, namespace)
+        if isinstance(found, Unavailable):
+            return _missing(found, Reason.SECRET_NOT_FOUND, f"{where} does not exist: create it")
+        return self._seen(Secret.from_body(found, where))
 
     async def scale(
         self, namespace: str, name: str, current: int, desired: int

@@ -6,7 +6,7 @@ Memory is in bytes, CPU in millicores, times in seconds since the epoch.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any
 
 from scanpool.kube.managers import writers
 from scanpool.kube.placement import asked, extended, placement
@@ -28,13 +28,6 @@ FINISHED = frozenset({"Succeeded", "Failed"})
 # Of a pod that stays only the kubelet tells it, when a probe fails.
 STOPPED_CODES = frozenset({0, 143, 137})
 OOM_KILLED = "OOMKilled"
-
-
-class SecretText(NamedTuple):
-    """One key of a Secret; `version` is another one after every write of the Secret."""
-
-    text: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from functools import partial
 from math import inf
 
 from scanpool.kube.cluster import Cluster
-from scanpool.kube.objects import SecretText
+from scanpool.kube.secret import SecretText
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import Prometheus
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import RabbitMQ
 from scanpool.models.units import Clock
-from scanpool.observe.shared_reads import SharedReads
+from scanpool.observe.shared_reads import RETRY_SECONDS, SharedReads
 from scanpool.sources.broker_access import Access
 from scanpool.sources.failures import SourceError
 from scanpool.sources.identity import Identity
@@ -44,13 +44,22 @@ class Secrets:
 
     async def read(self, namespace: str, ref: SecretKeyRef) -> SecretText:
         """Return the value of a key and the version that it is of."""
-        read = partial(self._cluster.read_secret, namespace, ref)
         since_doubt = self._clock() - self._doubted.get(namespace, -inf)
         age = min(SECRET_SECONDS, since_doubt)
-        found = await self._shared.get(("secret", namespace, ref), age, read)
+        found = await self._read(namespace, ref, age)
+        if isinstance(found, Unavailable):
+            # A key that is missing is looked for again as soon as a Secret is.
+            found = await self._read(namespace, ref, min(age, RETRY_SECONDS))
         if isinstance(found, Unavailable):
             raise SourceError(found.reason, found.message)
-        return found.value
+        return found
+
+    async def _read(
+        self, namespace: str, ref: SecretKeyRef, max_age: float
+    ) -> SecretText | Unavailable:
+        read = partial(self._cluster.read_secret, namespace, ref.name)
+        secret = await self._shared.get(("secret", namespace, ref.name), max_age, read)
+        return secret if isinstance(secret, Unavailable) else secret.value.text(ref.key)
 
     async def of_management(self, namespace: str, rabbitmq: RabbitMQ) -> Access:
         """Return how a pool's management API is reached.

@@ -15,7 +15,7 @@ from kube_stub import TOKEN, Answer, KubeStub, kube_stub, refusal, use_kubeconfi
 from scanpool.kube import api as api_module
 from scanpool.kube.api import KubeApi, NoClusterError
 from scanpool.kube.cluster import Cluster, Happening, Object
-from scanpool.kube.objects import SecretText
+from scanpool.kube.secret import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.reading import Available, Reading, Unavailable
@@ -33,7 +33,7 @@ ABOUT = Object("scan", "scan-worker", "u-1")
 Read = Callable[[Cluster], Awaitable[Reading[Any] | None]]
 
 READS: dict[str, Read] = {
-    "read_secret": lambda cluster: cluster.read_secret("scan", KEY),
+    "read_secret": lambda cluster: cluster.read_secret("scan", KEY.name),
     "read_pool": lambda cluster: cluster.read_pool("scan", "scan-worker"),
     "scale": lambda cluster: cluster.scale("scan", "scan-worker", 2, 3),
     "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", {}),
@@ -188,7 +188,7 @@ async def test_an_api_that_says_nothing_is_unavailable_in_time_and_asked_once(
     stub.gets(SECRET, silence)
     monkeypatch.setattr(api_module, "REQUEST_TIMEOUT", (1, 0.1))
 
-    found = await cluster.read_secret("scan", KEY)
+    found = await cluster.read_secret("scan", KEY.name)
     release.set()
 
     assert isinstance(found, Unavailable)
@@ -295,8 +295,12 @@ async def test_a_secret_is_decoded_without_the_line_break_that_echo_adds(
 ) -> None:
     stub.gets(SECRET, secret(OPENAI_API_KEY=encoded(b"sk-test\n")))
 
-    text = SecretText("sk-test", version="7")
-    assert await cluster.read_secret("scan", KEY) == Available(text, NOW, "kubernetes")
+    found = await cluster.read_secret("scan", KEY.name)
+
+    assert isinstance(found, Available)
+    assert (found.at, found.source) == (NOW, "kubernetes")
+    assert found.value.text(KEY.key) == SecretText("sk-test", version="7")
+    assert encoded(b"sk-test\n") not in repr(found)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +323,9 @@ async def test_a_secret_that_is_no_use_says_so_and_nothing_else(
 ) -> None:
     stub.gets(SECRET, answer)
 
-    found = await cluster.read_secret("scan", KEY)
+    read = await cluster.read_secret("scan", KEY.name)
+    assert isinstance(read, Available)
+    found = read.value.text(KEY.key)
 
     assert isinstance(found, Unavailable)
     assert found.reason is Reason.SECRET_KEY_NOT_FOUND

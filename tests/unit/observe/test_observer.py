@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,8 +9,21 @@ from typing import Any, cast
 
 import pytest
 
-from builders import API_KEY, BROKER, NOW, VISION, WHOLE_KEY, llm, pool, queue, seen, target, unseen
-from scanpool.kube.objects import SecretText
+from builders import (
+    API_KEY,
+    BROKER,
+    NOW,
+    VISION,
+    WHOLE_KEY,
+    llm,
+    pool,
+    queue,
+    secret,
+    seen,
+    target,
+    unseen,
+)
+from scanpool.kube.secret import Secret
 from scanpool.models.broker import BrokerNode, BrokerState, QueueReport, RateReport
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
@@ -78,26 +92,30 @@ class Clock:
 
 
 class FakeCluster:
-    """Secrets and nodes; `secrets` that are missing are unavailable."""
+    """Secrets and nodes."""
 
     def __init__(self) -> None:
-        self.secrets: dict[SecretKeyRef, Reading[SecretText]] = {
-            ref: seen(SecretText(value, "1")) for ref, value in SECRETS.items()
-        }
-        self.secret_reads: list[tuple[str, SecretKeyRef]] = []
+        self.secrets = dict(SECRETS)
+        self.secret_reads: list[tuple[str, str]] = []
         self.node_reads = 0
         self.used_reads = 0
         self.pods_used: dict[tuple[str, str], int] = {}
-        self.version = 1
+        self.versions = {ref.name: 1 for ref in SECRETS}
 
     def write(self, ref: SecretKeyRef, text: str) -> None:
         """Write a Secret; whatever is written, it has another version."""
-        self.version += 1
-        self.secrets[ref] = seen(SecretText(text, str(self.version)))
+        self.versions[ref.name] = self.versions.get(ref.name, 0) + 1
+        self.secrets[ref] = text
 
-    async def read_secret(self, namespace: str, ref: SecretKeyRef) -> Reading[SecretText]:
-        self.secret_reads.append((namespace, ref))
-        return self.secrets[ref]
+    def drop(self, name: str) -> None:
+        """Delete a Secret."""
+        self.versions.pop(name, None)
+
+    async def read_secret(self, namespace: str, name: str) -> Reading[Secret]:
+        self.secret_reads.append((namespace, name))
+        if name not in self.versions:
+            return unseen(Reason.SECRET_NOT_FOUND)
+        return secret(self.secrets, name, str(self.versions[name]))
 
     async def read_nodes(self) -> Reading[tuple[Node, ...]]:
         self.node_reads += 1
@@ -290,7 +308,7 @@ async def test_the_key_that_a_pool_burns_is_read_once_with_its_probe(
     await observer.observe("scan", spec, TARGET, PROBE_AGE)
 
     assert await observer.read_keys("scan", llm(api_key_secret_ref=API_KEY)) == {ONLY: "sk-test"}
-    assert cluster.secret_reads.count(("scan", API_KEY)) == 1
+    assert cluster.secret_reads.count(("scan", API_KEY.name)) == 1
 
 
 async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
@@ -298,7 +316,7 @@ async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
 ) -> None:
     assert await observer.read_keys("scan", llm()) == {}
 
-    cluster.secrets[API_KEY] = unseen(Reason.SECRET_NOT_FOUND)
+    cluster.drop(API_KEY.name)
     assert await observer.read_keys("scan", llm(api_key_secret_ref=API_KEY)) == {}
     unread = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
     assert isinstance(unread.provider, Unavailable)
@@ -351,33 +369,47 @@ async def test_what_a_pool_does_not_ask_for_is_not_read(
         pytest.param(PROMETHEUS_CA, {"usage"}, id="ca-of-prometheus"),
     ],
 )
-@pytest.mark.parametrize("reason", [Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND])
-async def test_a_missing_secret_is_the_reason_of_the_readings_that_need_it_and_only_those(
-    observer: Observer,
-    cluster: FakeCluster,
-    ref: SecretKeyRef,
-    readings: set[str],
-    reason: Reason,
+async def test_a_missing_key_is_the_reason_of_the_readings_that_need_it_and_only_those(
+    observer: Observer, cluster: FakeCluster, ref: SecretKeyRef, readings: set[str]
 ) -> None:
-    cluster.secrets[ref] = unseen(reason)
+    del cluster.secrets[ref]
 
     observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
-    assert unavailable(observation) == dict.fromkeys(readings, reason)
+    assert unavailable(observation) == dict.fromkeys(readings, Reason.SECRET_KEY_NOT_FOUND)
+    assert asked(observation) == set(READINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "readings"),
+    [
+        pytest.param("scan-secret", {"queues", "rates", "provider"}, id="of-broker-and-key"),
+        pytest.param("scan-admin", {"configured"}, id="of-the-admin-key"),
+        pytest.param("monitoring", {"usage"}, id="of-prometheus"),
+    ],
+)
+async def test_a_missing_secret_is_the_reason_of_all_readings_that_need_it(
+    observer: Observer, cluster: FakeCluster, name: str, readings: set[str]
+) -> None:
+    cluster.drop(name)
+
+    observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
+
+    assert unavailable(observation) == dict.fromkeys(readings, Reason.SECRET_NOT_FOUND)
     assert asked(observation) == set(READINGS)
 
 
 @pytest.mark.parametrize("ref", [AMQP, CA])
-async def test_a_missing_secret_of_amqp_is_the_queues_reason(
+async def test_a_missing_key_of_amqp_is_the_queues_reason(
     observer: Observer, cluster: FakeCluster, sources: Sources, ref: SecretKeyRef
 ) -> None:
-    cluster.secrets[ref] = unseen(Reason.SECRET_NOT_FOUND)
+    del cluster.secrets[ref]
 
     observation = await observer.observe(
         "scan", pool(rabbitmq=by_amqp(ca_secret_ref=CA)), TARGET, PROBE_AGE
     )
 
-    assert unavailable(observation) == {"queues": Reason.SECRET_NOT_FOUND}
+    assert unavailable(observation) == {"queues": Reason.SECRET_KEY_NOT_FOUND}
     assert sources.count("amqp.read_ready") == 0
 
 
@@ -645,7 +677,11 @@ async def test_each_reading_is_renewed_at_its_own_pace(
         "openai_admin.read_limits": 60 // ADMIN_SECONDS + 1,
     }
     assert cluster.node_reads == 60 / NODES_SECONDS + 1
-    assert len(cluster.secret_reads) == 7 * (60 // SECRET_SECONDS + 1)
+    # Each Secret once, whichever of its keys are named.
+    names = {"scan-secret", "scan-admin", "monitoring"}
+    assert Counter(name for _, name in cluster.secret_reads) == dict.fromkeys(
+        names, 60 // SECRET_SECONDS + 1
+    )
 
 
 async def test_pools_of_one_key_and_model_share_one_probe_and_one_look_at_its_project(
@@ -836,10 +872,10 @@ async def test_the_provider_is_asked_with_each_of_several_keys_in_its_own_time(
         asked_with.append([call["api_key"] for call in sources.calls.pop("probe.probe")])
 
     assert asked_with == [
-        ["sk-one", "sk-other\n"],
+        ["sk-one", "sk-other"],
         ["sk-one"],
         ["sk-one"],
-        ["sk-one", "sk-other\n"],
+        ["sk-one", "sk-other"],
     ]
     assert SEVERAL.llm is not None
     texts = await observer.read_keys("scan", SEVERAL.llm)
@@ -863,7 +899,7 @@ async def test_what_cannot_be_read_with_one_key_names_it_and_leaves_the_other(
     gap = Unavailable(Reason.PROVIDER_ERROR, "correct the Secret of llm.apiKeySecretRef")
     sources.answers["probe.probe"] = gap
     cluster.write(ONE, "sk-one")
-    cluster.secrets[OTHER] = unseen(Reason.SECRET_NOT_FOUND)
+    cluster.drop(OTHER.name)
     ages = {"one/KEY": 60.0, "other/KEY": 60.0}
     found = keys_of(await observer.observe("scan", SEVERAL, TARGET, ages))
 
