@@ -13,6 +13,7 @@ from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
 from scanpool.observe import broker_history, patterns, queue_belief
 from scanpool.observe.broker_history import Counts, History, Leaders
+from scanpool.observe.lately import Lately
 from scanpool.observe.noted import Note, noted
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
@@ -48,21 +49,18 @@ class Brokers:
         self._shared = shared
         self._note = note
         self._clock = clock
-        self._brokers: dict[Access, tuple[Broker, float]] = {}
+        self._brokers: dict[Access, Broker] = {}
+        self._lately: Lately[Access] = Lately(FORGET_SECONDS)
 
     def get(self, access: Access) -> "Broker":
         """Return the broker that is reached so. Raises SourceError for unusable certificates."""
-        now = self._clock()
-        self._brokers = {
-            key: (broker, wanted_at)
-            for key, (broker, wanted_at) in self._brokers.items()
-            if now - wanted_at < FORGET_SECONDS
-        }
         place = access.place
-        known = self._brokers.get(place)
-        broker = self._new(place) if known is None else known[0]
+        broker = self._brokers.get(place)
+        if broker is None:
+            broker = self._brokers[place] = self._new(place)
+        for forgotten in self._lately.want(place, self._clock()):
+            del self._brokers[forgotten]
         broker.ask_with(access.token)
-        self._brokers[place] = (broker, now)
         return broker
 
     def _new(self, place: Access) -> "Broker":
@@ -84,7 +82,7 @@ class Broker:
         self._history = History()
         self._leaders = Leaders()
         self._counts = Counts()
-        self._wanted: dict[str, float] = {}
+        self._wanted: Lately[str] = Lately(FORGET_SECONDS)
         self._auto_deleted: set[str] = set()
         # By expression, the names that it matched at the last look.
         self._matched: dict[str, frozenset[str]] = {}
@@ -134,17 +132,14 @@ class Broker:
         found = await self._rate_reports(names, window, state.value)
         if isinstance(found, Unavailable):
             return found
-        self._counts = broker_history.count(self._counts, found.value.values(), self._clock())
         judged = {name: self._rated(name, found.value, state.value, window) for name in names}
         for one in asked:
             if isinstance(one, str):
                 continue
             read = (matching.read_matching_rates, one.expression, window)
-            matched = await self._read("matching rates", STATISTICS_SECONDS, *read)
+            matched = await self._read_rates("matching rates", *read)
             if isinstance(matched, Unavailable):
                 return matched
-            reports = matched.value.values()
-            self._counts = broker_history.count(self._counts, reports, self._clock())
             each = {
                 name: self._rated(name, matched.value, state.value, window)
                 for name in matched.value
@@ -193,8 +188,8 @@ class Broker:
 
     def _is_listed_whole(self, names: Sequence[str], state: BrokerState) -> bool:
         now = self._clock()
-        self._wanted |= dict.fromkeys(names, now)
-        self._wanted = {name: at for name, at in self._wanted.items() if now - at < FORGET_SECONDS}
+        for name in names:
+            self._wanted.want(name, now)
         return _is_small(state, len(self._wanted))
 
     async def _named(self, names: Sequence[str], age: float) -> Reading[Mapping[str, QueueReport]]:
@@ -205,13 +200,13 @@ class Broker:
     async def _rate_reports(
         self, names: Sequence[str], window: int, state: BrokerState
     ) -> Reading[Mapping[str, RateReport]]:
-        age, read = STATISTICS_SECONDS, management.read_queue_rates
         if not names:
             return Available({}, self._clock(), management.SOURCE)
         if self._is_listed_whole(names, state):
-            return await self._read("rates", age, management.read_rates, window)
+            return await self._read_rates("rates", management.read_rates, window)
+        read = management.read_queue_rates
         found = await asyncio.gather(
-            *(self._read("rate", age, read, name, window) for name in names)
+            *(self._read_rates("rate", read, name, window) for name in names)
         )
         return _together(names, found, self._clock())
 
@@ -254,6 +249,20 @@ class Broker:
         key = (what, self._access, *asked)
         return await self._shared.get(key, age, partial(self._in_turn, read, *asked))
 
+    async def _read_rates(
+        self, what: object, read: Callable[..., Awaitable[Reading[T]]], *asked: str | int
+    ) -> Reading[T]:
+        """Read rates; what they count is taken note of once, for all who share the answer."""
+
+        async def counted() -> Reading[T]:
+            found = await self._in_turn(read, *asked)
+            if isinstance(found, Available):
+                reports = _each(found.value)
+                self._counts = broker_history.count(self._counts, reports, self._clock())
+            return found
+
+        return await self._shared.get((what, self._access, *asked), STATISTICS_SECONDS, counted)
+
     async def _in_turn(
         self, read: Callable[..., Awaitable[Reading[T]]], *asked: str | int
     ) -> Reading[T]:
@@ -277,6 +286,13 @@ def _is_small(state: BrokerState, wanted: int) -> bool:
     # By its name, or by a pattern, a queue of a large vhost shows only its statistics.
     few = LISTED_FOR_ONE_NAMED * wanted
     return bool(state.statistics_off) or state.queues is None or state.queues <= few
+
+
+def _each(found: object) -> Iterable[RateReport]:
+    """Return the reports of an answer: a list of queues, one of them, or none."""
+    if isinstance(found, Mapping):
+        return found.values()
+    return (found,) if isinstance(found, RateReport) else ()
 
 
 def _together(

@@ -1,7 +1,7 @@
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -43,7 +43,8 @@ from scanpool.models.observation import (
 from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
-from scanpool.observe import in_time
+from scanpool.observe import broker_history, in_time
+from scanpool.observe.broker_history import Counts
 from scanpool.observe.brokers import STATISTICS_SECONDS
 from scanpool.observe.observer import ADMIN_SECONDS, NODES_SECONDS, Observer
 from scanpool.observe.secrets import DOUBT_SECONDS, SECRET_SECONDS
@@ -614,6 +615,22 @@ async def test_a_source_that_hangs_does_not_take_the_others_with_it(
 
     assert unavailable(observation) == {reading: Reason.DEADLINE_EXCEEDED}
     assert reading in getattr(observation, reading).message
+
+
+async def test_what_a_broker_counts_is_taken_note_of_once_however_many_pools_share_it(
+    observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, really = [], broker_history.count
+
+    def count(counts: Counts, seen: Iterable[RateReport], now: float) -> Counts:
+        noted.append(now)
+        return really(counts, seen, now)
+
+    monkeypatch.setattr(broker_history, "count", count)
+    for _ in range(3):
+        await observer.observe("scan", pool(llm=llm()), TARGET, PROBE_AGE)
+
+    assert len(noted) == 1
 
 
 async def test_two_pools_with_one_broker_read_it_once(
