@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from scanpool.kube.api import MERGE_PATCH, KubeApi
+from scanpool.kube.api import KubeApi
+from scanpool.kube.watch import Kind
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
 
+CONFIG_MAPS = Kind("/api/v1", "configmaps")
 NAME = "scanpool-shards"
 
 
@@ -17,8 +19,7 @@ class Accounts:
 
     async def read(self) -> Mapping[str, str] | Unavailable | None:
         """Return what is written in it; None if there is none."""
-        core, namespace = self._api.core, self._api.namespace
-        found = await self._api.call(core.read_namespaced_config_map, NAME, namespace)
+        found = await self._api.get(CONFIG_MAPS.path_of(self._api.namespace, NAME))
         if isinstance(found, Unavailable):
             return None if found.reason is Reason.NOT_FOUND else found
         return found.get("data") or {}
@@ -26,13 +27,11 @@ class Accounts:
     async def create(self, data: Mapping[str, str]) -> Unavailable | None:
         """Make it; refused with SCALE_CONFLICT if another shard was faster."""
         body = {"metadata": {"name": NAME}, "data": dict(data)}
-        create = self._api.core.create_namespaced_config_map
-        done = await self._api.write(create, self._api.namespace, body)
+        done = await self._api.create(CONFIG_MAPS.path(self._api.namespace), body)
         return done if isinstance(done, Unavailable) else None
 
     async def change(self, entry: str, text: str) -> Unavailable | None:
         """Write one entry, and leave those of others alone."""
-        patch, body = self._api.core.patch_namespaced_config_map, {"data": {entry: text}}
-        named = (NAME, self._api.namespace)
-        done = await self._api.write(patch, *named, body, _content_type=MERGE_PATCH)
+        path = CONFIG_MAPS.path_of(self._api.namespace, NAME)
+        done = await self._api.patch(path, {"data": {entry: text}})
         return done if isinstance(done, Unavailable) else None

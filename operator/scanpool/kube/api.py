@@ -1,7 +1,8 @@
 """How to talk to the Kubernetes API: where it is, in which thread, and what its refusals mean.
 
 Single requests go through the client library, which blocks, in threads; lists and watches, which
-take long, through a client that does not.
+take long, through a client that does not. Of the library its connections, credentials and TLS are
+used, and no class of its APIs: those load every type of the API, some 25 MiB and two seconds.
 
 What the world does wrong comes back as `Unavailable`; nothing raises for it.
 """
@@ -13,10 +14,10 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import httpx
 import urllib3
@@ -27,6 +28,7 @@ from requests.utils import should_bypass_proxies
 from scanpool.kube.fence import Fence
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
+from scanpool.models.rivals import FIELD_MANAGER
 from scanpool.threads import in_thread
 
 # To connect and to answer, in seconds: a healthy API server takes milliseconds, and a tick must
@@ -37,11 +39,15 @@ REQUEST_TIMEOUT = (3.0, 10.0)
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 DEFAULT_NAMESPACE = "default"
 
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
 # A page of a list is some megabytes, which a busy server takes seconds for.
 LIST_SECONDS = 30.0
-# What the methods of the clients begin with, where it is not the verb itself.
-VERBS = {"read": "get"}
+# By the verb of a request, as RBAC and the metrics call it.
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "replace": "PUT"}
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+# So that managedFields tell whose a field is.
+BY_US = {"fieldManager": FIELD_MANAGER}
 NOT_LEADING = (
     "this process does not hold the Lease (any more), and leaves the write to whoever does: see "
     "scanpool_leading"
@@ -49,6 +55,16 @@ NOT_LEADING = (
 
 Json = dict[str, Any]
 Asked = Callable[[str], None]
+
+
+class _Call(NamedTuple):
+    """One request. What comes from an object is escaped in its path."""
+
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    body: object = None
+    content_type: str = JSON
 
 
 def unnoted(_: str) -> None:
@@ -99,48 +115,78 @@ class KubeApi:
         self._fence = fence or Fence(time.monotonic)
         self._asked = asked
         self._http: httpx.AsyncClient | None = None
-        self.core = client.CoreV1Api(self._client)
-        self.apps = client.AppsV1Api(self._client)
-        self.custom = client.CustomObjectsApi(self._client)
 
-    async def call(
-        self, method: Callable[..., Any], *args: object, **kwargs: object
-    ) -> Json | Unavailable:
-        """Make one request, a method of the clients above, and return the object that came."""
-        self._note(method)
-        asked = partial(method, *args, **kwargs, _request_timeout=self._timeout)
-        return await in_thread(self._executor, _call, asked)
+    async def get(self, path: str) -> Json | Unavailable:
+        """Return an object."""
+        return await self._read(_Call("get", path, {}))
 
-    async def write(
-        self, method: Callable[..., Any], *args: object, **kwargs: object
+    async def list(self, path: str, query: Mapping[str, str] = NO_QUERY) -> Json | Unavailable:
+        """Return a list that is small enough for one answer."""
+        return await self._read(_Call("list", path, query))
+
+    async def create(self, path: str, body: Json) -> Json | Unavailable:
+        """Make an object; return it as it then is."""
+        return await self._write(_Call("create", path, BY_US, body))
+
+    async def patch(
+        self, path: str, body: object, content_type: str = MERGE_PATCH
     ) -> Json | Unavailable:
+        """Change an object; return it as it then is."""
+        return await self._write(_Call("patch", path, BY_US, body, content_type))
+
+    async def replace(self, path: str, body: Json) -> Json | Unavailable:
+        """Write an object as a whole; return it as it then is."""
+        return await self._write(_Call("replace", path, BY_US, body))
+
+    async def _read(self, call: _Call) -> Json | Unavailable:
+        self._asked(call.verb)
+        return await in_thread(self._executor, self._send, call, self._timeout)
+
+    async def _write(self, call: _Call) -> Json | Unavailable:
         """Make one request that changes something, if the fence lets it through.
 
         It has to end before another process may lead: the time that is left bounds its time-outs.
         Whoever is cancelled meanwhile ends with it, and not before: the thread goes on, and what
         was let go must not be written to any more.
         """
-        asked = in_thread(self._executor, self._write, partial(method, *args, **kwargs))
-        sent = asyncio.ensure_future(asked)
+        sent = asyncio.ensure_future(in_thread(self._executor, self._send_fenced, call))
         try:
             return await asyncio.shield(sent)
         except asyncio.CancelledError:
             await asyncio.wait([sent])
             raise
 
-    def _write(self, method: partial[Any]) -> Json | Unavailable:
+    def _send_fenced(self, call: _Call) -> Json | Unavailable:
         with self._fence.passage() as left:
             if not left:
                 return Unavailable(Reason.NOT_LEADING, NOT_LEADING)
-            self._note(method.func)
+            self._asked(call.verb)
             connect, answer = self._timeout
             connect = min(connect, left / 2)
-            timeout = (connect, min(answer, left - connect))
-            return _call(partial(method, _request_timeout=timeout))
+            return self._send(call, (connect, min(answer, left - connect)))
 
-    def _note(self, method: Callable[..., Any]) -> None:
-        verb = method.__name__.partition("_")[0]
-        self._asked(VERBS.get(verb, verb))
+    def _send(self, call: _Call, timeout: tuple[float, float]) -> Json | Unavailable:
+        """Make one request, and return the object that the server sent; blocks."""
+        headers = {"Accept": JSON}
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+        try:
+            asked = self._client.param_serialize(
+                METHODS[call.verb],
+                call.path,
+                query_params=list(call.query.items()),
+                header_params=headers,
+                body=call.body,
+                auth_settings=["BearerToken"],
+            )
+            response = self._client.call_api(*asked, _request_timeout=timeout)
+            data = response.read()
+        except ApiException as error:
+            # Raised for TLS alone: what a server answers is in the response.
+            return _refused(error.status or 0, error.reason or "", error.body or "")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return _unanswered(error)
+        return _told(response.status, response.reason or "", data)
 
     async def page(self, path: str, query: Mapping[str, str]) -> Json | Unavailable:
         """Return a list, or a page of one."""
@@ -233,21 +279,6 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
             yield line
     if rest:
         yield rest
-
-
-def _call(method: Callable[..., Any]) -> Json | Unavailable:
-    """Make one request, and return the object that the server sent, unread by the client.
-
-    The client's typed models cost more than the request for a large list, and reject what a
-    newer server sends.
-    """
-    try:
-        response = method(_preload_content=False)
-    except ApiException as error:
-        return _refused(error.status or 0, error.reason or "", error.body or "")
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        return _unanswered(error)
-    return _told(response.status, response.reason or "", response.data)
 
 
 def _unanswered(error: Exception) -> Unavailable:

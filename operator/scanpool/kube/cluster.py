@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube import objects
-from scanpool.kube.api import MERGE_PATCH, Json, KubeApi
+from scanpool.kube.api import Json, KubeApi
 from scanpool.kube.secret import Secret
+from scanpool.kube.watch import Kind
 from scanpool.models.conditions import Reason
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.rivals import FIELD_MANAGER
 from scanpool.models.units import Clock, timestamp
 
 T = TypeVar("T")
 
-METRICS = ("metrics.k8s.io", "v1beta1")
+POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
+DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
+PODS, SECRETS, EVENTS = (Kind("/api/v1", plural) for plural in ("pods", "secrets", "events"))
+PODS_USED, NODES_USED = (Kind("/apis/metrics.k8s.io/v1beta1", one) for one in ("pods", "nodes"))
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
 FROM_CACHE = "0"
 COMPONENT = "scanpool"
@@ -50,24 +53,18 @@ class Cluster:
 
         Empty where metrics.k8s.io is not served: it is a bonus.
         """
-        listing = self._api.custom
-        metrics = await (
-            self._api.call(listing.list_namespaced_custom_object, *METRICS, namespace, "pods")
-            if namespace
-            else self._api.call(listing.list_cluster_custom_object, *METRICS, "pods")
-        )
+        metrics = await self._api.list(PODS_USED.path(namespace))
         return self._seen(objects.pods_used(_items(metrics)))
 
     async def read_nodes_used(self) -> Reading[Mapping[str, int]]:
         """Read what is in use of the nodes' memory, in bytes; empty as for the pods."""
-        listing = self._api.custom.list_cluster_custom_object
-        metrics = await self._api.call(listing, *METRICS, "nodes")
+        metrics = await self._api.list(NODES_USED.path(""))
         return self._seen(objects.nodes_used(_items(metrics)))
 
     async def read_secret(self, namespace: str, name: str) -> Reading[Secret]:
         """Read a Secret, with all of its keys: whoever names another key of it shares the read."""
         where = f"Secret {namespace}/{name}"
-        found = await self._api.call(self._api.core.read_namespaced_secret, name, namespace)
+        found = await self._api.get(SECRETS.path_of(namespace, name))
         if isinstance(found, Unavailable):
             return _missing(found, Reason.SECRET_NOT_FOUND, f"{where} does not exist: create it")
         return self._seen(Secret.from_body(found, where))
@@ -80,8 +77,8 @@ class Cluster:
         Nothing is written if someone else has changed the replicas since they were observed, nor
         if anyone writes the Deployment in between: the next tick then decides anew.
         """
-        api = self._api
-        scale = await api.call(api.apps.read_namespaced_deployment_scale, name, namespace)
+        path = DEPLOYMENTS.path_of(namespace, name, "/scale")
+        scale = await self._api.get(path)
         if isinstance(scale, Unavailable):
             return scale
         found = scale["spec"].get("replicas", 0)
@@ -92,21 +89,15 @@ class Cluster:
                 "this tick was deciding; the next one decides anew",
             )
         seen = {"resourceVersion": scale["metadata"]["resourceVersion"]}
-        patch = {"metadata": seen, "spec": {"replicas": desired}}
-        write = api.apps.patch_namespaced_deployment_scale
-        # So that managedFields tell whose they are.
-        named = {"field_manager": FIELD_MANAGER, "_content_type": MERGE_PATCH}
-        done = await api.write(write, name, namespace, patch, **named)
+        done = await self._api.patch(path, {"metadata": seen, "spec": {"replicas": desired}})
         return done if isinstance(done, Unavailable) else None
 
     async def set_deletion_cost(
         self, namespace: str, pod: str, cost: str | None
     ) -> Unavailable | None:
         """Say how dear a pod is when replicas are taken away, or no more; None if that was done."""
-        api = self._api
         patch = {"metadata": {"annotations": {DELETION_COST: cost}}}
-        named = {"field_manager": FIELD_MANAGER, "_content_type": MERGE_PATCH}
-        done = await api.write(api.core.patch_namespaced_pod, pod, namespace, patch, **named)
+        done = await self._api.patch(PODS.path_of(namespace, pod), patch)
         return done if isinstance(done, Unavailable) else None
 
     async def write_status(
@@ -116,12 +107,9 @@ class Cluster:
 
         Replaced as a whole, so that nothing of an older status stays behind.
         """
-        written = await self._api.write(
-            self._api.custom.patch_namespaced_custom_object_status,
-            GROUP, VERSION, namespace, PLURAL, name,
-            [{"op": "add", "path": "/status", "value": status}],
-            _content_type=JSON_PATCH,
-        )  # fmt: skip
+        path = POOLS.path_of(namespace, name, "/status")
+        change = [{"op": "add", "path": "/status", "value": status}]
+        written = await self._api.patch(path, change, JSON_PATCH)
         return written if isinstance(written, Unavailable) else self._seen(written)
 
     async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
@@ -140,26 +128,18 @@ class Cluster:
             "reportingComponent": COMPONENT,
             "reportingInstance": COMPONENT,
         }
-        done = await self._api.write(self._api.core.create_namespaced_event, about.namespace, body)
+        done = await self._api.create(EVENTS.path(about.namespace), body)
         return done if isinstance(done, Unavailable) else None
 
     async def read_pool(self, namespace: str, name: str) -> Reading[Json]:
         """Read a ScanWorkerPool as it is."""
-        read = self._api.custom.get_namespaced_custom_object
-        pool = await self._api.call(read, GROUP, VERSION, namespace, PLURAL, name)
+        pool = await self._api.get(POOLS.path_of(namespace, name))
         return pool if isinstance(pool, Unavailable) else self._seen(pool)
 
     async def read_pools(self, namespace: str | None) -> Reading[tuple[Json, ...]]:
         """Read all ScanWorkerPools of a namespace; of all of them if it is None."""
-        listing = self._api.custom
-        cached = {"resource_version": FROM_CACHE}
-        pools = await (
-            self._api.call(listing.list_cluster_custom_object, GROUP, VERSION, PLURAL, **cached)
-            if namespace is None
-            else self._api.call(
-                listing.list_namespaced_custom_object, GROUP, VERSION, namespace, PLURAL, **cached
-            )
-        )
+        cached = {"resourceVersion": FROM_CACHE}
+        pools = await self._api.list(POOLS.path(namespace or ""), cached)
         return pools if isinstance(pools, Unavailable) else self._seen(tuple(_items(pools)))
 
     def _seen(self, value: T) -> Available[T]:

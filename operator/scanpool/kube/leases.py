@@ -1,14 +1,13 @@
 """One Lease by its name: read it, and write it if nobody else has since."""
 
 from scanpool.kube.api import KubeApi
+from scanpool.kube.watch import Kind
 from scanpool.models.conditions import Reason
 from scanpool.models.lease import Lease
 from scanpool.models.reading import Unavailable
 
-# By the client that sends bodies as they are: the one of this group writes times without their
-# microseconds where these are 0, which the API server does not take for a time of a Lease.
-LEASES = ("coordination.k8s.io", "v1")
-PLURAL = "leases"
+GROUP_VERSION = "coordination.k8s.io/v1"
+LEASES = Kind(f"/apis/{GROUP_VERSION}", "leases")
 
 
 class Leases:
@@ -19,8 +18,7 @@ class Leases:
 
     async def read(self) -> Lease | Unavailable | None:
         """Return the Lease as it is; None if there is none."""
-        read, named = self._api.custom.get_namespaced_custom_object, (PLURAL, self.name)
-        found = await self._api.call(read, *LEASES, self.namespace, *named)
+        found = await self._api.get(LEASES.path_of(self.namespace, self.name))
         if isinstance(found, Unavailable):
             return None if found.reason is Reason.NOT_FOUND else found
         return Lease.from_body(found)
@@ -31,18 +29,16 @@ class Leases:
         It is made if `lease` has no version. Refused with SCALE_CONFLICT if there is one by now, or
         if it is of another version: somebody else was faster.
         """
-        api, metadata = self._api.custom, {"name": self.name}
+        metadata = {"name": self.name}
         body = {
-            "apiVersion": "/".join(LEASES),
+            "apiVersion": GROUP_VERSION,
             "kind": "Lease",
             "metadata": metadata,
             "spec": lease.to_spec(),
         }
         if lease.version:
             metadata["resourceVersion"] = lease.version
-            replace, named = api.replace_namespaced_custom_object, (PLURAL, self.name)
-            written = await self._api.call(replace, *LEASES, self.namespace, *named, body)
+            written = await self._api.replace(LEASES.path_of(self.namespace, self.name), body)
         else:
-            create = api.create_namespaced_custom_object
-            written = await self._api.call(create, *LEASES, self.namespace, PLURAL, body)
+            written = await self._api.create(LEASES.path(self.namespace), body)
         return written if isinstance(written, Unavailable) else Lease.from_body(written)

@@ -83,6 +83,10 @@ class Kind(NamedTuple):
         where = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         return f"{self.group}{where}/{self.plural}"
 
+    def path_of(self, namespace: str, name: str, part: str = "") -> str:
+        """Return where one of its objects is; `part` is a subresource of it, such as /status."""
+        return f"{self.path(namespace)}/{quote(name, safe='')}{part}"
+
 
 class Watch:
     """Keeps an index up to date with the objects of a kind.

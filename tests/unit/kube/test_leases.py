@@ -140,14 +140,15 @@ async def test_a_write_ends_before_another_may_lead(
     use_kubeconfig(monkeypatch, tmp_path, stub.url)
     clock, asked = Clock(), list[tuple[float, float]]()
 
-    def write(*, _preload_content: bool, _request_timeout: tuple[float, float]) -> None:
+    def call_api(*_: object, _request_timeout: tuple[float, float]) -> None:
         asked.append(_request_timeout)
         raise OSError
 
+    monkeypatch.setattr("kubernetes.client.ApiClient.call_api", call_api)
     with ThreadPoolExecutor(1) as executor:
         fence = Fence(clock, 60.0, clock.now + left)
         with closing(KubeApi(executor, 1, fence=fence)) as api:
-            assert isinstance(await api.write(write), Unavailable)
+            assert isinstance(await api.create(EVENTS, {}), Unavailable)
 
     assert asked == [timeouts]
 
@@ -158,13 +159,14 @@ async def test_who_is_cancelled_while_writing_ends_after_the_write(
     use_kubeconfig(monkeypatch, tmp_path, stub.url)
     begun, go_on, ended = threading.Event(), threading.Event(), list[bool]()
 
-    def write(**_: Any) -> None:
+    def call_api(*_: object, **__: object) -> None:
         begun.set()
         ended.append(go_on.wait(30))
         raise OSError
 
+    monkeypatch.setattr("kubernetes.client.ApiClient.call_api", call_api)
     with ThreadPoolExecutor(1) as executor, closing(KubeApi(executor, 1)) as api:
-        writing = asyncio.create_task(api.write(write))
+        writing = asyncio.create_task(api.create(EVENTS, {}))
         assert await asyncio.to_thread(begun.wait, 30)
         writing.cancel()
         for _ in range(20):
