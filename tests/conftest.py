@@ -12,11 +12,16 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scanpool_sandbox.openai_provider import OpenAISettings
 from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.prometheus_server import PrometheusServer
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
+
+# A machine that is busy with something else is no defect of the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 OpenAIServerFactory = Callable[[OpenAISettings], Awaitable[OpenAIServer]]
 PrometheusFactory = Callable[[Mapping[str, Sequence[str]]], PrometheusServer]

@@ -5,7 +5,6 @@ from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from builders import API_KEY, NOW, WHOLE_KEY, pool, rates, target, unseen
@@ -44,10 +43,6 @@ from scanpool.models.spec import (
 from scanpool.models.units import MEBIBYTE
 
 T = TypeVar("T")
-
-# A machine that is busy with something else is no defect of the code.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 class Scenario(NamedTuple):
