@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from scanpool.controller.claims import Claims
 from scanpool.controller.draining import Draining
+from scanpool.controller.pruned import Pruned
 from scanpool.decide import (
     Memory,
     Peers,
@@ -82,6 +83,7 @@ class Reconciler:
         self._cluster, self._observer, self._claims = cluster, observer, claims
         self._metrics, self._permits, self._clock = *shown, clock
         self._draining = Draining(cluster, observer)
+        self._pruned = Pruned()
 
     async def tick(self, pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         """Bring a pool one step nearer to what it should be.
@@ -280,7 +282,9 @@ class Reconciler:
             told = f"{condition.type} is {condition.status}: {condition.message}"
             is_warning = not conditions.is_good(condition)
             await self._event(pool, Happening(condition.reason, told, is_warning))
-        return pool.changed(written.value)
+        kept = pool.changed(written.value)
+        # What the server took away would else be news to every tick.
+        return replace(kept, status=current) if self._pruned.is_in(written.value, body) else kept
 
     async def _event(self, pool: Pool, event: Happening) -> None:
         about = Object(pool.namespace, pool.name, pool.uid)

@@ -67,6 +67,7 @@ class World:
     status_refusal: Unavailable | None = None
     event_refusal: Unavailable | None = None
     cost_refusal: Unavailable | None = None
+    unknown_fields: frozenset[str] = frozenset()
     consuming: Reading[tuple[Consuming, ...]] = field(default_factory=lambda: seen(()))
     rivals: Reading[tuple[Rival, ...]] = field(default_factory=lambda: seen(()))
     did: list[str] = field(default_factory=list)
@@ -125,7 +126,7 @@ class World:
         if self.status_refusal is not None:
             return self.status_refusal
         self.statuses.append(status)
-        self.body["status"] = status
+        self.body["status"] = {k: v for k, v in status.items() if k not in self.unknown_fields}
         return seen(self.body)
 
     def scaled(self, namespace: str, name: str, replicas: int) -> None:
@@ -575,6 +576,21 @@ async def test_a_status_that_is_not_written_is_written_by_the_next_tick(
     await operator.tick()
 
     assert len(world.statuses) == 1
+
+
+async def test_what_an_older_crd_takes_away_is_told_once_and_not_written_again_and_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(observe(2, 20), unknown_fields=frozenset({"steps", "checkpoint"}))
+    operator = started(Operator(world, pool()), 2)
+
+    for backlog in (20, 20, 20, 15, 15):
+        await operator.tick(observe(2, backlog))
+
+    assert [status["backlog"] for status in world.statuses] == [20, 15]
+    (told,) = caplog.messages
+    assert "lacks checkpoint, steps" in told
+    assert "apply crds/ anew" in told
 
 
 async def test_a_pool_that_is_gone_is_no_matter_for_the_log(

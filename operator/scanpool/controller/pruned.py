@@ -1,0 +1,27 @@
+"""What an older CRD takes away of the statuses that are written."""
+
+import logging
+
+from scanpool.kube.api import Json
+
+logger = logging.getLogger(__name__)
+
+
+class Pruned:
+    """Looks at what became of each status. One for all pools: they have one CRD."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def is_in(self, pool: Json, written: Json) -> bool:
+        """Tell whether a pool lacks some of the status that was written to it; log it once."""
+        kept = pool.get("status") or {}
+        lost = {name for name, value in written.items() if kept.get(name) != value}
+        if lost - self._told:
+            self._told |= lost
+            logger.warning(
+                "The status of pools lacks %s: their CRD is older than this operator, whose next "
+                "process will begin without it; apply crds/ anew",
+                ", ".join(sorted(self._told)),
+            )
+        return bool(lost)
