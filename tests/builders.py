@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from scanpool.decide import Memory, Peers, assess, decide, learn
+from scanpool.decide import Memory, Peers, assess, decide, followed, learn
 from scanpool.decide.backoff import Backoff
 from scanpool.decide.behavior import Recommendation
 from scanpool.decide.belief import Belief
@@ -235,6 +235,7 @@ def think(
     pause: Pause = NO_PAUSE,
 ) -> Thought:
     """Assess, learn and decide, as a tick does."""
+    memory = followed(memory, now)
     found = assess(spec, observation, memory, now)
     learned = learn(spec, found, memory)
     claims = {ONLY: {ONLY: tuple(peers)}}

@@ -19,6 +19,7 @@ from scanpool.decide import (
     assess,
     checkpoint,
     decide,
+    followed,
     heard,
     learn,
     probe_ages,
@@ -212,6 +213,7 @@ class Reconciler:
         the same free share.
         """
         now = self._clock()
+        memory = followed(memory, now)
         # The limit of each key is one for itself: another pool may burn only some of the keys.
         identities = {
             name: {

@@ -2,6 +2,7 @@
 
 from scanpool.decide.assess import assess
 from scanpool.decide.ceilings import Peers
+from scanpool.decide.clock import followed
 from scanpool.decide.ladder import decide
 from scanpool.decide.learn import learn
 from scanpool.decide.memory import (
@@ -23,6 +24,7 @@ __all__ = [
     "assess",
     "checkpoint",
     "decide",
+    "followed",
     "heard",
     "learn",
     "probe_age",

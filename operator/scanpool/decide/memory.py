@@ -5,7 +5,7 @@ What belongs to a provider's limit hangs together, so that a second limit is a s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 from scanpool.decide import (
     backoff,
@@ -40,6 +40,7 @@ from scanpool.decide.signals import Failures
 from scanpool.decide.spend import KeptSpent, Spent
 from scanpool.decide.throughput import Throughput
 from scanpool.decide.working_sets import KeptWorkingSets, WorkingSets
+from scanpool.models.figures import NEVER, Noise
 from scanpool.models.llm import ONLY
 
 
@@ -67,7 +68,7 @@ class Memory:
     """State between decisions; it lives in the process, except for what a checkpoint keeps.
 
     `llms` is what is remembered of each limit, by name, and `observed` what a pool that only
-    observes would have done.
+    observes would have done. `at` is when it was last taken up, in seconds since the epoch.
     """
 
     history: History = field(default_factory=History)
@@ -80,6 +81,7 @@ class Memory:
     throughput: Throughput = field(default_factory=Throughput)
     restarts: Restarts = ()
     spent: Spent | None = None
+    at: float | None = None
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""
@@ -113,6 +115,7 @@ class Checkpoint(KeptLlm, KeptWorkingSets, KeptHistory, KeptObserved, KeptSpent)
     """
 
     llms: tuple[KeptNamedLlm, ...] | None = None
+    at: Annotated[float | None, Noise(NEVER)] = None
 
 
 def checkpoint(memory: Memory) -> Checkpoint:
@@ -127,6 +130,7 @@ def checkpoint(memory: Memory) -> Checkpoint:
         **dict(observed.kept(memory.observed)),
         **dict(spend.kept(memory.spent)),
         llms=named or None,
+        at=memory.at,
     )
 
 
@@ -142,6 +146,7 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
         llms={name: one for name, one in named.items() if one != LlmMemory()},
         observed=observed.restored(kept),
         spent=spend.restored(kept),
+        at=kept.at,
     )
 
 

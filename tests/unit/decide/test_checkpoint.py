@@ -152,6 +152,7 @@ SINCE = (
     "spent_at",
     "spend_ends_at",
     "spend_ended",
+    "at",
 )
 """What it did not keep."""
 
