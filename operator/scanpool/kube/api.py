@@ -203,7 +203,7 @@ class KubeApi:
         """Yield what a watch tells: an empty object once it is open, then its events.
 
         Ends when the server ends it. What goes wrong is yielded last: so is a silence of
-        `silence_seconds`.
+        `silence_seconds`. A version that the server has forgotten is an event, however it is told.
         """
         self._asked("watch")
         timeout = httpx.Timeout(LIST_SECONDS, read=silence_seconds)
@@ -212,6 +212,9 @@ class KubeApi:
         )
         try:
             async with opening as answer:
+                if answer.status_code == httpx.codes.GONE:
+                    yield {"type": "ERROR", "object": {"code": httpx.codes.GONE}}
+                    return
                 if answer.status_code != httpx.codes.OK:
                     body = await answer.aread()
                     refused = _told(answer.status_code, answer.reason_phrase, body)

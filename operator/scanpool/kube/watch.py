@@ -183,7 +183,7 @@ class Watch:
             if event and (failure := await self._take(event)) is not None:
                 return failure
             if self._version is None:
-                return None
+                break
             self._heard(self._version)
         if monotonic() - began < RETRY_SECONDS:
             # Of a server that ends every watch at once not more is asked than of one that fails.

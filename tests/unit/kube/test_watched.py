@@ -165,6 +165,43 @@ async def test_a_forgotten_version_is_read_anew(
         assert "deployments" in restarted
 
 
+EXPIRED = {"kind": "Status", "code": 410, "message": "too old resource version"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(EXPIRED, 410), Answer(json.dumps({"type": "ERROR", "object": EXPIRED}).encode())],
+    ids=["status", "event"],
+)
+async def test_a_version_that_is_never_new_enough_is_no_trouble_and_not_asked_for_at_once_again(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 30.0)
+    listed = Answer({"metadata": {"resourceVersion": "1"}, "items": [deployment()]})
+    nothing = Answer({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    def asked() -> list[bool]:
+        """Of each request for Deployments, whether it was a watch."""
+        return ["watch" in one.query for one in stub.requests if one.path == DEPLOYMENTS]
+
+    async def asked_once_more() -> None:
+        while asked() in ([], [False], [False, True]):
+            await asyncio.sleep(0.01)
+
+    stub.gets(DEPLOYMENTS, lambda: answer if asked()[-1] else listed)
+    stub.gets(PODS, nothing)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        pods = watched._of_pods[""]
+        monkeypatch.setattr(pods, "_follow", asyncio.Event().wait)
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asked_once_more(), 0.5)
+        found = await watched.read_target("default", "worker")
+
+    assert isinstance(found, Available)
+    assert asked() == [False, True]
+
+
 async def test_an_api_server_that_goes_is_not_taken_for_a_quiet_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
