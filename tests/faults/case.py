@@ -20,7 +20,7 @@ class Case:
     Deployment. `tells` is the condition that turns, as `Type=Status`, and `reason` that of its
     Event; empty where nothing has to be told. `is_known`: what is injected tells something, which
     may well lower. `after` are the replicas once the fault is over, `most` those that no known
-    ceiling ever allows to pass.
+    ceiling ever allows to pass. It is mended after `lasts_seconds`, or once all is seen.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Case:
     prepare: Step | None = None
     is_known: bool = False
     most: int = CEILING
+    lasts_seconds: float = 0.0
     note: str = ""
 
 

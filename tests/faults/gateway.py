@@ -1,6 +1,7 @@
 """Stands before every HTTP server that is asked, and does to each pool what its case says."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Self
@@ -22,10 +23,12 @@ SHUTDOWN_SECONDS = 0.1
 class Gateway:
     """Passes requests below /CASE/SERVICE on to the server of that service, unless a fault is set.
 
-    `upstreams` are the servers' URLs by the name of the service. Use as an async context manager.
+    `upstreams` are the servers' URLs by the name of the service; `tls` says which are the right
+    ones, of those behind TLS. Use as an async context manager.
     """
 
-    def __init__(self, upstreams: Mapping[str, str]) -> None:
+    def __init__(self, upstreams: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._upstreams = {name: url.rstrip("/") for name, url in upstreams.items()}
         self._faults: dict[tuple[str, str], Fault] = {}
         self.asked: list[tuple[str, str, str]] = []
@@ -51,7 +54,7 @@ class Gateway:
         self._client = ClientSession(
             auto_decompress=False,
             timeout=ClientTimeout(total=None),
-            connector=TCPConnector(limit=0),
+            connector=TCPConnector(limit=0, ssl=self._tls or True),
         )
         application = web.Application(client_max_size=2**30)
         application.router.add_route("*", "/{case}/{service}{path:.*}", self._handle)
@@ -78,6 +81,10 @@ class Gateway:
     async def refuse(self) -> None:
         """Refuse connections and cut those that there are, until `accept`."""
         await self._site.stop()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut all connections, those of watches too; new ones may come."""
         assert self._runner.server is not None
         for connection in self._runner.server.connections:
             connection.force_close()

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults.case import Case
-from faults.cases import broker, prometheus, provider, secrets, target
+from faults.cases import api_server, broker, prometheus, provider, secrets, target
 from faults.world import CEILING, Part
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -19,6 +19,7 @@ CASES: Sequence[Case] = (
     *provider.CASES,
     *secrets.CASES,
     *target.CASES,
+    *api_server.CASES,
 )
 HEAD = ("fault", "meanwhile", "condition", "reason", "Event", "afterwards")
 

@@ -42,6 +42,7 @@ BEHIND = {
     Part.PROVIDER: {"provider"},
     Part.SECRET: {"provider"},
     Part.POOL: {"provider"},
+    Part.OPERATOR: {"broker"},
 }
 """What is asked by way of the gateway. All else pools share, and so they are cheap."""
 
@@ -116,6 +117,10 @@ class World:
         worker = SteadyWorker(self.rabbitmq.amqp_url(f"{self.scene.namespace}/eco2"))
         worker.start()
         self.workers.append(worker)
+
+    def cut(self) -> None:
+        """Cut every connection to the gateway."""
+        self.background.call(self.gateway.cut)
 
     def inject(self, case: str, service: str, fault: Fault) -> None:
         self.background.call(lambda: self.gateway.inject(case, service, fault))
