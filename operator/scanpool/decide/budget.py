@@ -21,14 +21,22 @@ T = TypeVar("T", str, float, tuple[float, str])
 
 
 class Standpoint(NamedTuple):
-    """From where a pool looks at the others' claims: its class, and whether its bucket is full."""
+    """From where a pool looks at the others' claims: its class, and its bucket.
+
+    The bucket's level decides (`has_level`), and it is full (`is_full`).
+    """
 
     priority: int
     is_full: bool
+    has_level: bool
 
 
 class Used(NamedTuple):
-    """What a pool finds of the limit, and what it uses of it itself, per minute (see `Need`)."""
+    """What a pool finds of the limit, and what it uses of it itself, per minute (see `Need`).
+
+    `beyond` is None for an equal of which is known what it leaves: it uses what is measured, so
+    that what it takes its cost for limits nobody.
+    """
 
     own: float
     others: float
@@ -36,19 +44,22 @@ class Used(NamedTuple):
     keep: float
     factor: float
     most: float
+    beyond: float | None
 
 
 class Sums(NamedTuple):
     """Of all claims, in units of `exact`, but for `replicas`.
 
-    `used` is what the pools use, `taken` what they hold or are about to give back, `asked` all that
-    they claim, `first` what goes before a pool that would take all it can get: the whole claims of
-    its class and of higher ones, and the floors of lower. `granted` is what the claims come to in
-    whole replicas, `granted_first` those that go before, and `replicas` their number.
+    `used` is what the pools use, `taken` what they hold or are about to give back, of which they
+    leave what is `unused`, `asked` all that they claim, `first` what goes before a pool that would
+    take all it can get: the whole claims of its class and of higher ones, and the floors of lower.
+    `granted` is what the claims come to in whole replicas, `granted_first` those that go before,
+    and `replicas` their number.
     """
 
     used: int = 0
     taken: int = 0
+    unused: int = 0
     asked: int = 0
     first: int = 0
     granted: int = 0
@@ -95,24 +106,30 @@ def seen(unit: Unit, claim: Claim, by: Standpoint) -> Row | None:
         return None
     if claim.is_idle:
         claim = replace(claim, floor=0, wanted=0, held=0, wanted_lately=0)
-    lent = _lent(claim, need, by)
-    taken = _there(claim, by) * need.per_replica - lent
-    return row(claim, need, _asked(claim, by), by, lent, taken)
+    return row(claim, need, _asked(claim, by), by, _unused(claim, need, by))
 
 
-def row(
-    claim: Claim, need: Need, wanted: int, by: Standpoint, lent: float = 0.0, taken: float = 0.0
-) -> Row:
-    """Return a claim of `wanted` replicas, less what it has lent, in tokens per minute."""
-    step = need.per_replica
+def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | None = None) -> Row:
+    """Return a claim of `wanted` replicas, some of it `unused`, in tokens per minute.
+
+    While the bucket is full that is lent: it carries what is taken back at once, until I have given
+    it back. Later it only counts for what I may keep. None: what is used of it is not known.
+    """
+    step, left = need.per_replica, unused or 0.0
+    lent = left if by.is_full else 0.0
+    taken = _there(claim, by) * step - lent
     most = max(wanted * step - lent, 0.0)
     floor = min(claim.floor * step, most)
-    used = max(need.own, claim.held * step)
+    # Beside a level others' use is told at once: before a replica is ready, none of it is its own.
+    is_told = by.has_level and claim.ready is not None
+    working = min(claim.held, claim.ready or 0) if is_told else claim.held
+    used = max(need.own, working * step - left)
     wants, least = whole(most / step), whole(floor / step)
     comes_first = claim.priority >= by.priority
     sums = Sums(
         exact(used),
         exact(taken),
+        exact(left - lent),
         exact(most),
         exact(most if comes_first else floor),
         exact(wants * step),
@@ -121,21 +138,32 @@ def row(
     )
     return Row(
         Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority),
-        Used(used, need.others, need.plan, need.keep, need.factor, need.most),
+        Used(
+            used,
+            need.others,
+            need.plan - need.beyond,
+            need.keep,
+            need.factor,
+            need.most,
+            None if unused is not None and claim.priority == by.priority else need.beyond,
+        ),
         taken,
         wants,
         sums,
     )
 
 
-def _lent(peer: Claim, need: Need, by: Standpoint) -> float:
-    """Return what a peer of a higher class leaves of what it has, in tokens per minute.
+def _unused(peer: Claim, need: Need, by: Standpoint) -> float | None:
+    """Return what a peer of my class or a higher one leaves of what it has, in tokens per minute.
 
-    Only while the bucket is full: it carries what the peer takes back at once, until I have given
-    it back. One that waits for more leaves nothing.
+    None where that is not known: for a higher class that waits for more, and for an equal that is
+    busy, since what busy replicas seem to leave is noise.
     """
-    is_calm = peer.priority > by.priority and max(peer.wanted, peer.wanted_lately) <= peer.held
-    return need.spare if is_calm and by.is_full else 0.0
+    if not by.has_level or peer.priority < by.priority or peer.is_idle:
+        return None
+    if peer.priority == by.priority:
+        return None if peer.is_busy else need.spare
+    return need.spare if max(peer.wanted, peer.wanted_lately) <= peer.held else None
 
 
 def _asked(peer: Claim, by: Standpoint) -> int:

@@ -91,6 +91,7 @@ def measure(
             needs={},
             priority=llm.priority,
             draining=signals.workers.draining,
+            ready=signals.workers.ready,
         )
         made = provider_ceiling.measure(
             spec.only(name),

@@ -80,6 +80,9 @@ def need(unit: Unit, use: Use, cost: Cost, terms: Terms) -> Need | None:
         factor,
         min(terms.most, allowed.most),
         is_full=terms.level.state is State.HIGH,
+        has_level=terms.level.decides,
+        has_spare=terms.level.has_spare and not terms.level.is_taken_at_once,
+        beyond=factor * allowed.beyond,
     )
 
 

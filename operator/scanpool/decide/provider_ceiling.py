@@ -32,6 +32,8 @@ from scanpool.models.spec import PoolSpec
 
 ALL_TOKENS = (*TOKEN_UNITS, Unit.TOKENS_A_DAY)
 ALL_REQUESTS = (Unit.REQUESTS, Unit.REQUESTS_A_DAY)
+# A rate over a minute has a tenth of noise.
+SURELY_USED = 1.1
 NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 FIRST_REPLICA = Ceiling(1, 1, "no use of the key is measured until one replica calls the provider")
 
@@ -77,7 +79,11 @@ def measure(
         basis.cost,
         basis.factor,
         memory.backoff.at,
-        replace(claim, is_idle=basis.level.decides and _is_idle(signals)),
+        replace(
+            claim,
+            is_idle=basis.level.decides and _is_idle(signals),
+            is_busy=_is_busy(signals),
+        ),
         basis.level,
         binding,
         _tightest(entitlements),
@@ -97,15 +103,16 @@ def _shares(seen: LlmSignals, units: tuple[Unit, ...]) -> Shares:
     }
 
 
-def _spare(need: Need, signals: Signals, seen: LlmSignals) -> float:
-    """Return what the pool's replicas would use and do not, in units per minute.
+def _spare(need: Need, signals: Signals, seen: LlmSignals) -> float | None:
+    """Return what the pool's replicas would use and surely do not, in units per minute.
 
-    As far as its use is told, and all of them have been ready for as long as that takes to show.
+    None where its use is not told, or where they have not all been ready for as long as that takes
+    to show.
     """
     since = signals.workers.steady_since
     if since is None or signals.now - since < seen.hold_seconds or not seen.use.own_is_told:
-        return 0.0
-    return max(signals.workers.replicas * need.per_replica - need.own, 0.0)
+        return None
+    return max(signals.workers.replicas * need.per_replica - SURELY_USED * need.own, 0.0)
 
 
 def _is_idle(signals: Signals) -> bool:
@@ -114,6 +121,12 @@ def _is_idle(signals: Signals) -> bool:
     if backlog is None or any(queue.unacked is None for queue in backlog.queues):
         return False
     return not any(queue.ready or queue.unacked for queue in backlog.queues)
+
+
+def _is_busy(signals: Signals) -> bool:
+    """Tell whether a message waits for each replica, as far as is known."""
+    backlog = signals.backlog
+    return backlog is None or backlog.ready >= max(signals.workers.ready, 1)
 
 
 class _Basis(NamedTuple):

@@ -12,7 +12,8 @@ from scanpool.decide.budget import Beside, Row, Standpoint, Used, needed, row
 from scanpool.decide.claimed import Others, others
 from scanpool.decide.exact import exact, rounded
 from scanpool.decide.fair import LAST_REPLICA, Ask, in_replicas, whole
-from scanpool.models.claims import Claim, Share, Unit
+from scanpool.decide.watermarks import APART
+from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS
 
 # Learned costs of equal pools differ by up to 15% in the replay: what differs by less is equal.
@@ -64,23 +65,27 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     mine = needed(unit, me)
     if mine is None:
         return None
-    by = Standpoint(me.priority, mine.is_full)
+    by = Standpoint(me.priority, mine.is_full, mine.has_level)
     peers = peers if isinstance(peers, Others) else others(peers, me.pool)
     beside = peers.budget(unit, by)
     own = row(me, mine, max(me.wanted, me.floor), by)
     greedy = row(me, mine, MOST_REPLICAS, by)
-    view = _view(own, beside)
+    view = _view(mine, own, beside)
 
     split = unsplit(view.plan, own, beside) or divided(view.plan, own, greedy, beside)
     held, step = rounded(beside.sums.taken), mine.per_replica
     room = whole(free(view.grow, held) / step)
     if view.grow > 0 and not held:
         room = max(room, LAST_REPLICA)
-    keeps = split.entitled
+    keeps, fits = split.entitled, min(split.entitled, max(me.held, room))
     if not any(_is_worse_off(ask, own.ask, granted) for ask, granted in split.waiting):
-        keeps = max(keeps, whole(free(view.keep, held) / step))
+        unused = rounded(beside.sums.unused)
+        keeps = max(keeps, whole(free(view.keep, held - unused) / step))
+        if unused:
+            # Beyond what I may keep of it I give back that, and not all that was lent.
+            fits = max(fits, min(me.held, keeps))
     return Entitlement(
-        fits=min(split.entitled, max(me.held, room)),
+        fits=fits,
         keeps=keeps,
         total=view.plan,
         share=_share(view.plan, own.ask, split.granted),
@@ -154,21 +159,32 @@ class _View(NamedTuple):
     keep: float
 
 
-def _view(own: Row, beside: Beside) -> _View:
+def _view(need: Need, own: Row, beside: Beside) -> _View:
     """Return the most careful view: what others use is theirs as far as it is no pool's.
 
     The claims are older than the readings. A pool that has grown since uses what it holds, and one
     that has shrunk still shows what it used. So too much is put down to a pool that is idle, but
     that one's own view is right, and the most careful one counts.
+
+    Of one that leaves some of what it has, what is beyond the limit is not the most careful: it is
+    mine to judge. Beside a bucket that stays full that is one replica more than everyone uses.
     """
     everyone = rounded(beside.sums.used + own.sums.used)
+    beyond = own.used.beyond or 0.0
+    if any(one.beyond is None for one in beside.views):
+        # The bucket has to last for what is taken back, too.
+        beyond = min(beyond, APART * need.per_replica)
+    least = everyone + need.per_replica if need.has_spare else 0.0
 
-    def of(one: Used) -> tuple[float, float, float]:
+    def of(one: Used, beyond: float) -> tuple[float, float, float]:
         outside = max(one.others - (everyone - one.own), 0.0)
-        plan = one.plan - one.factor * outside
+        plan = one.plan + beyond - one.factor * outside
+        if one.beyond is None:
+            plan = max(plan, least)
         return plan, min(plan, one.most - outside), one.keep - one.factor * outside
 
-    plans, grows, keeps = zip(of(own.used), *map(of, beside.views), strict=True)
+    found = [of(one, beyond if one.beyond is None else one.beyond) for one in beside.views]
+    plans, grows, keeps = zip(of(own.used, beyond), *found, strict=True)
     return _View(min(plans), min(grows), min(keeps))
 
 

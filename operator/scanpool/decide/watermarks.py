@@ -138,12 +138,13 @@ class Allowance:
     """What everyone on the key may use, in tokens per minute.
 
     `plan` is shared out, what is beyond `keep` has to go, and none of the pools grows where all
-    together would use more than `most`.
+    together would use more than `most`. A full bucket gives what the plan has `beyond` the limit.
     """
 
     plan: float
     keep: float
     most: float = inf
+    beyond: float = 0.0
 
 
 def level(
@@ -209,7 +210,7 @@ def allowance(level: Level, limit: int, cost: Replica) -> Allowance:
             plan = limit + (_apart(level, per_replica) * per_replica if cost.is_learned else 0.0)
             if level.has_spare and not level.is_taken_at_once and level.use is not None:
                 plan = max(plan, level.use + per_replica)
-            return Allowance(plan, inf)
+            return Allowance(plan, inf, beyond=plan - limit)
         case State.BETWEEN:
             is_sure = cost.is_learned or level.is_upper
             return Allowance(limit, inf, limit - SURELY * per_replica if is_sure else 0.0)

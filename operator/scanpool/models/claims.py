@@ -33,7 +33,10 @@ class Need:
     `plan` is what it finds for everyone on the key, the back-off `factor` in it: the target share
     of the limit. `keep` is the same up to the edge beyond which replicas are given back. `others`
     use some of it, the other pools among them; all together may not grow beyond `most`. `spare` is
-    what its replicas would use and have not for a while; `is_full`: it sees the bucket full.
+    what its replicas would use and have not for a while, None where that is not known.
+
+    `has_level`: the bucket's level decides. `is_full`: it is full, and gives what the plan has
+    `beyond` the limit; `has_spare`: it has been so for long.
     """
 
     per_replica: float
@@ -43,8 +46,11 @@ class Need:
     others: float = 0.0
     factor: float = 1.0
     most: float = inf
-    spare: float = 0.0
+    spare: float | None = None
     is_full: bool = False
+    has_level: bool = False
+    beyond: float = 0.0
+    has_spare: bool = False
 
     def times(self, share: float) -> "Need":
         """Return what of it concerns a part of the limit."""
@@ -56,7 +62,8 @@ class Need:
             keep=self.keep * share,
             others=self.others * share,
             most=self.most * share,
-            spare=self.spare * share,
+            spare=None if self.spare is None else self.spare * share,
+            beyond=self.beyond * share,
         )
 
     def plus(self, other: "Need") -> "Need":
@@ -70,8 +77,11 @@ class Need:
             others=self.others + other.others,
             factor=min(self.factor, other.factor),
             most=self.most + other.most,
-            spare=self.spare + other.spare,
+            spare=None if self.spare is None or other.spare is None else self.spare + other.spare,
             is_full=self.is_full and other.is_full,
+            has_level=self.has_level and other.has_level,
+            has_spare=self.has_spare and other.has_spare,
+            beyond=self.beyond + other.beyond,
         )
 
 
@@ -83,7 +93,8 @@ class Claim:
     `held` what it has or is about to have. One that `is_idle` uses nothing of what it holds, and
     the others may: the bucket lasts until they have given it back. A higher `priority` comes first;
     `draining` are replicas beyond those held that are not gone yet, and `wanted_lately` is the most
-    that it wanted within a minute.
+    that it wanted within a minute. One that `is_busy` has a message waiting for each of its
+    replicas, as far as is known. No more than are `ready` use anything yet; None: all do.
     """
 
     pool: str
@@ -96,6 +107,8 @@ class Claim:
     priority: int = 0
     draining: int = 0
     wanted_lately: int = 0
+    is_busy: bool = True
+    ready: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

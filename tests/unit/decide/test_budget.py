@@ -38,8 +38,11 @@ needs = st.builds(
     others=amounts,
     factor=st.sampled_from([1.0, 0.5]),
     most=st.sampled_from([inf, 8_000.0]),
-    spare=amounts,
+    spare=st.none() | amounts,
     is_full=st.booleans(),
+    has_level=st.booleans(),
+    beyond=amounts,
+    has_spare=st.booleans(),
 )
 changes = st.builds(
     Claim,
@@ -53,6 +56,8 @@ changes = st.builds(
     priority=st.sampled_from([0, 0, 1]),
     draining=st.integers(0, 2),
     wanted_lately=counts,
+    is_busy=st.booleans(),
+    ready=st.none() | counts,
 )
 
 
@@ -66,8 +71,8 @@ def test_claims_that_came_and_went_leave_no_trace(
         left = {**left, one.pool: one}
         if is_gone:
             del left[one.pool]
-        for is_full in (True, False):
-            followed.budget(Unit.TOKENS, Standpoint(me.priority, is_full))
+        for is_full, has_level in ((True, True), (False, True), (False, False)):
+            followed.budget(Unit.TOKENS, Standpoint(me.priority, is_full, has_level))
 
     anew = Claimed(left.values())
 
@@ -90,7 +95,7 @@ def test_where_nothing_has_to_be_split_sums_come_to_what_splitting_does(
     mine = needed(Unit.TOKENS, me)
     if mine is None:
         return
-    by = Standpoint(me.priority, mine.is_full)
+    by = Standpoint(me.priority, mine.is_full, mine.has_level)
     beside = Claimed(claims).budget(Unit.TOKENS, by).beside(me.pool)
     own, greedy = (
         row(me, mine, wanted, by) for wanted in (max(me.wanted, me.floor), MOST_REPLICAS)
@@ -117,7 +122,7 @@ def test_sums_are_enough_as_long_as_there_is_more_than_all_ask_for(
 ) -> None:
     need = replace(NEED, plan=plan)
     others = [claim(name, needs={Unit.TOKENS: need}) for name in "bcd"]
-    by = Standpoint(0, is_full=False)
+    by = Standpoint(0, is_full=False, has_level=False)
     beside = Claimed(others).budget(Unit.TOKENS, by).beside("a")
 
     found = unsplit(plan, row(claim("a"), need, 2, by), beside)

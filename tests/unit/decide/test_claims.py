@@ -61,7 +61,7 @@ def test_a_claim_is_what_the_pool_would_have_without_the_limits_that_are_shared(
     found = claimed(1, 200)
 
     assert replace(found, needs={}) == Claim(
-        "scan/pool", 3, 2, wanted=5, held=3, needs={}, wanted_lately=10
+        "scan/pool", 3, 2, wanted=5, held=3, needs={}, wanted_lately=10, is_busy=False, ready=1
     )
     assert set(found.needs) == {Unit.TOKENS}
     assert found.needs[Unit.TOKENS].per_replica == 500_000

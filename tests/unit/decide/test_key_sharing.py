@@ -35,15 +35,15 @@ def on(key: str, whole: Claim, shares: dict[str, dict[Unit, float]]) -> Claim:
 
 
 @given(
-    figures=st.tuples(*[st.floats(0, 1e9)] * 7), factor=st.floats(0.1, 1), is_full=st.booleans(),
+    figures=st.tuples(*[st.floats(0, 1e9)] * 8), factor=st.floats(0.1, 1), is_full=st.booleans(),
     share=st.floats(0, 1),
 )  # fmt: skip
 def test_the_parts_of_a_need_come_to_all_of_it(
     figures: tuple[float, ...], factor: float, is_full: bool, share: float
 ) -> None:
     """Whatever it says: what a part forgot, pools of one key would forget of all."""
-    *five, most, spare = figures
-    whole = Need(*five, factor, most, spare, is_full)
+    *five, most, spare, beyond = figures
+    whole = Need(*five, factor, most, spare, is_full, is_full, beyond, is_full)
     found = whole.times(share).plus(whole.times(1 - share))
     assert astuple(found) == pytest.approx(astuple(whole))
 

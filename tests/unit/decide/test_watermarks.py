@@ -132,9 +132,17 @@ def test_the_marks_are_apart_whatever_is_kept_in_reserve(percent: int) -> None:
 @pytest.mark.parametrize(
     ("found", "replica", "allowed"),
     [
-        (Level(State.HIGH), KNOWN, Allowance(2_350_000, inf)),
-        (Level(State.HIGH, use=2e6, has_spare=True), KNOWN, Allowance(2_500_000, inf)),
-        (Level(State.HIGH, use=1e6, has_spare=True), KNOWN, Allowance(2_350_000, inf)),
+        (Level(State.HIGH), KNOWN, Allowance(2_350_000, inf, beyond=350_000)),
+        (
+            Level(State.HIGH, use=2e6, has_spare=True),
+            KNOWN,
+            Allowance(2_500_000, inf, beyond=500_000),
+        ),
+        (
+            Level(State.HIGH, use=1e6, has_spare=True),
+            KNOWN,
+            Allowance(2_350_000, inf, beyond=350_000),
+        ),
         (Level(State.HIGH), KNOWN._replace(is_learned=False), Allowance(2_000_000, inf)),
         (Level(State.BETWEEN), KNOWN, Allowance(2_000_000, inf, 1_750_000)),
         (
