@@ -20,11 +20,14 @@ from scanpool.observe.observer import Observer
 from scanpool.report.conditions import ConditionState, of_tick
 from scanpool.sources.http import HttpClients
 
-SEEN_WITHIN_SECONDS = 60
+SEEN_WITHIN_SECONDS = 150
 QUEUE = "scan.rule"
 HOUR = 3_600_000
 FIVE_MINUTES = 300_000
 WINDOW_SECONDS = 10
+LIMITED = {"llm": llm(usage=Usage(window_seconds=WINDOW_SECONDS))}
+BY_POLICY = {"policies": FIVE_MINUTES}
+BY_BOTH = {"policies": HOUR, "operator-policies": FIVE_MINUTES}
 
 
 class Cluster:
@@ -66,28 +69,31 @@ async def clients() -> AsyncIterator[HttpClients]:
 
 
 @pytest.mark.parametrize(
-    ("argument", "policy", "waiting", "status", "reason", "words"),
+    ("argument", "policies", "waiting", "limits", "status", "reason", "words"),
     [
         # Some messages a second: an hour is enough for ten of them, five minutes are not for 6,000.
-        (HOUR, None, 10, "False", Reason.MESSAGES_IN_TIME, "after 3,600 s"),
-        (HOUR, FIVE_MINUTES, 10, "False", Reason.MESSAGES_IN_TIME, "after 300 s"),
-        (HOUR, FIVE_MINUTES, 6_000, "True", Reason.BACKLOG_OUTLASTS_TTL, "the 300 s"),
-        (None, None, 6_000, "False", Reason.MESSAGES_IN_TIME, "no queue lets messages expire"),
+        (HOUR, {}, 10, LIMITED, "False", Reason.MESSAGES_IN_TIME, "after 3,600 s"),
+        (HOUR, BY_POLICY, 10, LIMITED, "False", Reason.MESSAGES_IN_TIME, "after 300 s"),
+        (HOUR, BY_POLICY, 6_000, LIMITED, "True", Reason.BACKLOG_OUTLASTS_TTL, "the 300 s"),
+        (None, {}, 6_000, LIMITED, "False", Reason.MESSAGES_IN_TIME, "no queue lets messages"),
+        # Whether the workers call a provider is nothing to the broker.
+        (HOUR, BY_BOTH, 6_000, {}, "True", Reason.BACKLOG_OUTLASTS_TTL, "the 300 s"),
     ],
 )
 async def test_a_backlog_is_told_of_before_the_shortest_time_to_live_takes_it(
-    vhost, clients, argument, policy, waiting, status, reason, words
+    vhost, clients, argument, policies, waiting, limits, status, reason, words
 ) -> None:
-    if policy is not None:
-        path = f"/api/policies/{quote(vhost.name, safe='')}/short"
-        body = {"pattern": "^scan", "definition": {"message-ttl": policy}, "apply-to": "queues"}
+    for kind, milliseconds in policies.items():
+        path = f"/api/{kind}/{quote(vhost.name, safe='')}/short"
+        definition = {"message-ttl": milliseconds}
+        body = {"pattern": "^scan", "definition": definition, "apply-to": "queues"}
         async with httpx.AsyncClient(base_url=vhost.management_url, trust_env=False) as http:
             (await http.put(path, json=body)).raise_for_status()
     spec = pool(
         rabbitmq=RabbitMQ(
             management_url_secret_ref=BROKER, vhost=vhost.name, queues=(queue(QUEUE, tokens=1),)
         ),
-        llm=llm(usage=Usage(window_seconds=WINDOW_SECONDS)),
+        **limits,
         polling_interval_seconds=1,
     )
     arguments = {} if argument is None else {"x-message-ttl": argument}
@@ -101,7 +107,8 @@ async def test_a_backlog_is_told_of_before_the_shortest_time_to_live_takes_it(
             made = think(spec, observation, settled(1, time.time()), time.time())
             known = made.signals.expiries
             # The policy and the pace show some seconds later.
-            if known is None or (policy and not any(one.seconds == policy / 1e3 for one in known)):
+            ttl = min(policies.values(), default=argument)
+            if known is None or (ttl and not any(one.seconds == ttl / 1e3 for one in known)):
                 return None
             if waiting > 10 and any(not one.acked_per_second for one in known):
                 return None

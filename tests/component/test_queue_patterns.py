@@ -170,7 +170,6 @@ async def test_what_is_worked_off_of_all_of_them_is_summed(vhost, broker) -> Non
 
         one, other, both = await until(summed)
     assert both.name == "^scan"
-    assert both.message_ttl_seconds == 300.0
     # Asked for one after the other, while samples go on coming.
     assert both.acked_per_second == pytest.approx(
         one.acked_per_second + other.acked_per_second, rel=0.5

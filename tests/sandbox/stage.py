@@ -21,11 +21,14 @@ OPERATOR_USER = f"system:serviceaccount:{HOME}:scanpool"
 NODES = (Node("node-a", cpu="64", memory="256Gi", pods=1000),)
 """Room for everything: no memory ceiling binds unless a test wants one."""
 WORKER = "scan-worker"
+DEAF = "deaf-worker"
+DEAF_CODE = "import signal as s; s.signal(s.SIGTERM, s.SIG_IGN)\nwhile True: s.pause()"
 IMAGES = {
     WORKER: Program((sys.executable, "-m", "celery")),
+    DEAF: Program((sys.executable, "-c", DEAF_CODE)),
     "*": Simulated(),
 }
-"""Real workers for the tests that are about them, and simulated ones for all others."""
+"""Real workers for the tests that are about them, some that ignore SIGTERM, else simulated ones."""
 CRD = "crds/scanworkerpools.yaml"
 BASE = tuple(
     f"manifests/base/{name}.yaml"

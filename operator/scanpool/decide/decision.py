@@ -11,6 +11,7 @@ from scanpool.decide.breaker import Verdict
 from scanpool.decide.contest import Contest
 from scanpool.decide.cost import Cost
 from scanpool.decide.day import Left
+from scanpool.decide.held import Longest
 from scanpool.decide.key_sharing import Shares
 from scanpool.decide.keys import Breakers
 from scanpool.decide.limits import Limit
@@ -127,7 +128,8 @@ class Decision:
     """The outcome of one tick.
 
     `current` is what the target asked for when it was observed, `contest` who else sets it, and
-    `restarts` are those of its workers of the last hour. `ceilings` are those that apply, the
+    `restarts` are those of its workers of the last hour, and `held` is how long these were seen to
+    hold messages. `ceilings` are those that apply, the
     smallest of each kind. `llms` is what was made of each of the provider's limits, and `tightest`
     the name of the one with the smallest ceiling; `breaker` and `next_probe_seconds` are what their
     breakers come to. `budget` is what is left of the day's money.
@@ -141,6 +143,7 @@ class Decision:
     ceilings: Mapping[LimitedBy, Ceiling]
     contest: Contest | None = None
     restarts: tuple[Restart, ...] = ()
+    held: Longest | None = None
     llms: Mapping[str, LlmDecision] = field(default_factory=dict)
     tightest: str = ONLY
     breaker: Verdict | None = None

@@ -41,7 +41,7 @@ def risk(spec: PoolSpec, signals: Signals, verdicts: Mapping[str, Verdict]) -> R
         if first is not None and (found := _kept_away(first, verdict, signals.now)) is not None:
             return found
     for expiry in expiries:
-        if _takes_seconds(expiry) >= BACKLOG_SHARE * expiry.seconds:
+        if expiry.ready and _takes_seconds(expiry) >= BACKLOG_SHARE * expiry.seconds:
             return Risk(Reason.BACKLOG_OUTLASTS_TTL, _of_backlog(expiry))
     for name, llm in spec.limits.items():
         first = _first(expiries, served.waiting(spec, frozenset({name})))

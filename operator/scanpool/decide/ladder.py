@@ -107,6 +107,7 @@ def decide(
         ceilings=met.by_limit,
         contest=contested,
         restarts=memory.restarts,
+        held=memory.held.longest,
         llms=llms,
         tightest=met.tightest,
         breaker=verdict,

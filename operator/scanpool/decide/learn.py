@@ -8,6 +8,7 @@ from scanpool.decide import (
     breaker,
     cost,
     day,
+    held,
     history,
     keys,
     limits,
@@ -40,6 +41,7 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
         failures=signals.failures,
         activity=activation.step(memory.activity, signals),
         restarts=restarts.step(memory.restarts, signals),
+        held=held.step(memory.held, signals),
     )
     llms = {
         name: _of_limit(spec.only(name), signals.only(name), memory.of(name), own.history)

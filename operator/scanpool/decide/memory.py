@@ -28,6 +28,7 @@ from scanpool.decide.breaker import Breaker, KeptBreaker
 from scanpool.decide.bucket import Bucket, KeptBucket
 from scanpool.decide.cost import KeptCost, Learned
 from scanpool.decide.day import Days, KeptDays
+from scanpool.decide.held import Held
 from scanpool.decide.history import History, KeptHistory
 from scanpool.decide.keys import Breakers, KeptKeys
 from scanpool.decide.limits import KeptLimits, KnownLimits
@@ -80,6 +81,7 @@ class Memory:
     observed: Observed | None = None
     throughput: Throughput = field(default_factory=Throughput)
     restarts: Restarts = ()
+    held: Held = field(default_factory=Held)
     spent: Spent | None = None
     at: float | None = None
 

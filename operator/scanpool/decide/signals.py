@@ -14,6 +14,7 @@ from scanpool.decide.working_sets import WorkingSets
 from scanpool.models.llm import ONLY
 from scanpool.models.reading import Unavailable
 from scanpool.models.rivals import Rival, Writer
+from scanpool.models.stopping import Stopping
 
 
 class Demand(NamedTuple):
@@ -84,6 +85,30 @@ class Expiry(NamedTuple):
     seconds: float
     ready: int = 0
     acked_per_second: float = 0.0
+
+
+class Holding(NamedTuple):
+    """How many messages of a queue workers hold, and how many were handed to them so far.
+
+    The latter is as of `counted_at`.
+    """
+
+    queue: str
+    unacked: int
+    delivered: int
+    counted_at: float
+
+
+class Stopped(NamedTuple):
+    """How replicas are stopped, and what became of those that were told to go within an hour.
+
+    `killed` are the pods that were killed as their grace ended, the last one last; `in_time` is how
+    many ended by themselves.
+    """
+
+    how: Stopping
+    killed: tuple[str, ...] = ()
+    in_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +189,8 @@ class Signals:
     does not tell. `llms` are those of each limit, by name. `unseen` are queues that may ask for
     more than the backlog does: they keep the pool from shrinking, not from the growth that the
     others ask for. `writers` own the replicas now, and `rivals` mean to set them, too; `rivals_gap`
-    is why those cannot be told.
+    is why those cannot be told. `holding` is what workers hold, where the broker tells, and
+    `stopped` how replicas are stopped, where the target tells.
     """
 
     now: float
@@ -184,6 +210,8 @@ class Signals:
     writers: tuple[Writer, ...] = ()
     rivals: tuple[Rival, ...] = ()
     rivals_gap: Unavailable | None = None
+    holding: tuple[Holding, ...] = ()
+    stopped: Stopped | None = None
 
     @property
     def llm(self) -> LlmSignals | None:

@@ -11,6 +11,7 @@ from typing import Any
 from scanpool.kube.managers import writers
 from scanpool.kube.placement import asked, extended, placement
 from scanpool.kube.quantities import amounts, quantity
+from scanpool.kube.stopping import stopping
 from scanpool.models import label_selector
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.label_selector import LabelSelector
@@ -175,6 +176,7 @@ def _template(namespace: str, template: Json) -> PodTemplate:
         node_selector=spec.get("nodeSelector", {}),
         tolerations=tuple(map(_toleration, spec.get("tolerations", []))),
         placement=rules,
+        stopping=stopping(template),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from scanpool.kube import placement, scalers
 from scanpool.kube.api import KubeApi
+from scanpool.kube.ends import Ends
 from scanpool.kube.indices import Deployments, Nodes, Pods
 from scanpool.kube.rules import ByNamespace
 from scanpool.kube.scalers import Scaled, Scalers
@@ -49,9 +50,9 @@ class Watched:
         self._api, self._restarted, self._clock = api, restarted, clock
         self._scopes = tuple(namespaces) or (EVERYWHERE,)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deployments, self._pods = Deployments(), Pods()
+        self._deployments, self._pods, self._ends = Deployments(), Pods(), Ends()
         self._of_deployments = self._begin(DEPLOYMENTS, self._scopes, self._deployments)
-        self._of_pods = self._begin(PODS, self._scopes, self._pods)
+        self._of_pods = self._begin(PODS, self._scopes, Both(self._pods, self._ends))
         self._pools = Scalers(scalers.pool)
         self._hpas, self._scaled_objects = Scalers(scalers.hpa), Scalers(scalers.scaled_object)
         self._of_hpas = self._begin(HPAS, self._scopes, self._hpas)
@@ -100,6 +101,7 @@ class Watched:
                 pods=tuple(one.pod for one in there if one.stays),
                 draining=sum(one.drains for one in there),
                 writers=found.writers,
+                ended=self._ends.of(found),
             )
         )
 

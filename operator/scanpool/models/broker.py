@@ -91,8 +91,9 @@ class RateReport:
     """What the broker has counted of a queue's acknowledgements.
 
     `acked_per_second` is the average over the window that was asked for, `acked` the count since
-    the start; both are None where nothing was counted. `has_statistics`: it has told anything of
-    the queue since its start.
+    the start; both are None where nothing was counted. `delivered` counts the messages that it has
+    handed to whoever acknowledges them. `has_statistics`: it has told anything of the queue since
+    its start.
     """
 
     name: str
@@ -100,3 +101,4 @@ class RateReport:
     acked: int | None = None
     acked_per_second: float | None = None
     message_ttl_seconds: float | None = None
+    delivered: int | None = None

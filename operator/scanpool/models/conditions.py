@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     CONTESTED = "Contested"
     KEY_SPLIT = "KeySplit"
     MESSAGES_EXPIRING = "MessagesExpiring"
+    TASKS_CUT_OFF = "TasksCutOff"
     BUDGET_EXHAUSTED = "BudgetExhausted"
 
 
@@ -34,6 +35,7 @@ class Reason(StrEnum):
     NOT_CONTESTED = "NotContested"
     KEY_IN_ONE_SHARD = "KeyInOneShard"
     MESSAGES_IN_TIME = "MessagesInTime"
+    GRACE_SUFFICES = "GraceSuffices"
     BUDGET_AVAILABLE = "BudgetAvailable"
     # A choice of the user's, or a state that passes.
     OBSERVE_MODE = "ObserveMode"
@@ -104,6 +106,9 @@ class Reason(StrEnum):
     # What waits longer than the broker keeps it.
     BREAKER_OUTLASTS_TTL = "BreakerOutlastsTTL"
     BACKLOG_OUTLASTS_TTL = "BacklogOutlastsTTL"
+    # What is killed when replicas are taken away.
+    GRACE_TOO_SHORT = "GraceTooShort"
+    SIGNAL_NOT_PASSED_ON = "SignalNotPassedOn"
     # Someone else sets the replicas too.
     REPLICAS_CHANGED_ELSEWHERE = "ReplicasChangedElsewhere"
     KEY_IN_OTHER_SHARDS = "KeyInOtherShards"

@@ -12,6 +12,7 @@ from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
 from scanpool.models.placement import NamespaceRules, Placement
 from scanpool.models.reading import Reading, Unavailable
 from scanpool.models.rivals import Rival, Writer
+from scanpool.models.stopping import Ended, Stopping
 from scanpool.models.today import Today
 
 
@@ -36,7 +37,7 @@ class Toleration:
 
 @dataclass(frozen=True, slots=True)
 class PodTemplate:
-    """What the scheduler needs of one more replica."""
+    """What the scheduler needs of one more replica, and how one is stopped."""
 
     memory_request: int
     cpu_request: int
@@ -44,6 +45,7 @@ class PodTemplate:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     placement: Placement = field(default_factory=Placement)
+    stopping: Stopping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Pod:
 class Target:
     """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet.
 
-    `writers` are those that own its replicas.
+    `writers` are those that own its replicas, `ended` the pods that were told to go and have gone.
     """
 
     uid: str
@@ -82,6 +84,7 @@ class Target:
     pods: tuple[Pod, ...]
     draining: int = 0
     writers: tuple[Writer, ...] = ()
+    ended: tuple[Ended, ...] = ()
 
     @property
     def ready_replicas(self) -> int:
@@ -132,7 +135,20 @@ class QueueRates:
 
     name: str
     acked_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePace:
+    """How long messages of a queue may wait for a worker, and how fast it is worked off.
+
+    `message_ttl_seconds` is None where they may wait for ever. `acked_per_second` is the average
+    over a window, `delivered` how many were handed out so far; None is unknown.
+    """
+
+    name: str
     message_ttl_seconds: float | None = None
+    acked_per_second: float | None = None
+    delivered: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +255,7 @@ class Observation:
     averages over its window. `queue_gaps` are the queues that are missing among `queues`, or may
     have more messages than shown: what they ask for beyond is unknown. `rivals` are others that
     mean to set the replicas of the same target. `rules` are the quotas and limits of its namespace.
+    `paces` only warn: nothing waits for them where they are missing.
     """
 
     target: Target
@@ -253,6 +270,7 @@ class Observation:
     keys: Reading[Mapping[str, Reading[ProviderState]]] | None = None
     rivals: Reading[tuple[Rival, ...]] | None = None
     rules: Reading[NamespaceRules] | None = None
+    paces: Reading[tuple[QueuePace, ...]] | None = None
 
     def only(self, name: str) -> "Observation":
         """Return what is seen beside one limit."""

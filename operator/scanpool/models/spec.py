@@ -265,13 +265,19 @@ class PoolSpec(Model):
     def readings(self) -> frozenset[str]:
         """What the pool asks for, by the names that the readings have in an Observation.
 
-        Rates need the management API, the provider a key and its probe, or several (`keys`), use a
-        Prometheus.
+        Rates and paces need the management API, the provider a key and its probe, or several
+        (`keys`), use a Prometheus.
         """
-        asked = {"queues": True, "nodes": self.memory.enabled, "rules": self.memory.enabled}
+        counts = self.rabbitmq.management_url_secret_ref is not None
+        asked = {
+            "queues": True,
+            "paces": counts,
+            "nodes": self.memory.enabled,
+            "rules": self.memory.enabled,
+        }
         if (llm := self.llm) is not None:
             asked |= {
-                "rates": self.rabbitmq.management_url_secret_ref is not None,
+                "rates": counts,
                 "provider": llm.is_probed and not llm.api_key_secret_refs,
                 "keys": llm.is_probed and bool(llm.api_key_secret_refs),
                 "configured": llm.admin is not None,

@@ -8,13 +8,14 @@ from typing import NamedTuple, TypeVar
 
 from scanpool.models.broker import BrokerState, Pattern, QueueReport, RateReport
 from scanpool.models.deliveries import Consuming
-from scanpool.models.observation import QueueDepth, QueueRates
+from scanpool.models.observation import QueueDepth, QueuePace, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
-from scanpool.observe import broker_history, patterns, queue_belief
+from scanpool.observe import broker_history, paces, patterns, queue_belief
 from scanpool.observe.broker_history import Counts, History, Leaders
 from scanpool.observe.lately import Lately
 from scanpool.observe.noted import Note, noted
+from scanpool.observe.paces import Counted
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
 from scanpool.sources import broker_state, deliveries, management, matching
@@ -27,6 +28,8 @@ T = TypeVar("T")
 # The broker renews its statistics every 5 s (collect_statistics_interval): asking more often
 # repeats the same figures.
 STATISTICS_SECONDS = 5.0
+# What only warns may be half a minute old, where nothing else asks for the statistics.
+PACES_SECONDS = 30.0
 # Measured on 3.10: a queue of a list of 3,000 takes 0.13 to 0.25 ms, one asked for by name 3 ms.
 LISTED_FOR_ONE_NAMED = 15
 
@@ -125,32 +128,57 @@ class Broker:
         self, asked: Sequence[str | Pattern], window: int
     ) -> Reading[Mapping[str, QueueRates | Unavailable]]:
         """Read what is worked off of queues, averaged over `window` seconds; and why not."""
-        state = await self._state(STATISTICS_SECONDS)
+        found = await self._counted(asked, window, STATISTICS_SECONDS)
+        if isinstance(found, Unavailable):
+            return found
+        judged = {
+            _name(one): patterns.rates(one, counted.rated)
+            if isinstance(one, Pattern)
+            else counted.rated[one]
+            for one, counted in zip(asked, found.value, strict=True)
+        }
+        return Available(judged, found.at, found.source)
+
+    async def paces(
+        self, asked: Sequence[str | Pattern], window: int
+    ) -> Reading[tuple[QueuePace, ...]]:
+        """Read how long messages of queues may wait, and how fast they are worked off."""
+        found = await self._counted(asked, window, PACES_SECONDS)
+        if isinstance(found, Unavailable):
+            return found
+        told = map(paces.together, map(_name, asked), found.value)
+        return Available(tuple(told), found.at, found.source)
+
+    async def _counted(
+        self, asked: Sequence[str | Pattern], window: int, age: float
+    ) -> Reading[tuple[Counted, ...]]:
+        """Read what was acknowledged of each entry's queues, no older than `age` seconds."""
+        state = await self._state(age)
         if isinstance(state, Unavailable):
             return state
         names = [one for one in asked if isinstance(one, str)]
-        found = await self._rate_reports(names, window, state.value)
+        found = await self._rate_reports(names, window, age, state.value)
         if isinstance(found, Unavailable):
             return found
-        judged = {name: self._rated(name, found.value, state.value, window) for name in names}
+        counted = []
         for one in asked:
             if isinstance(one, str):
-                continue
-            read = (matching.read_matching_rates, one.expression, window)
-            matched = await self._read_rates("matching rates", *read)
-            if isinstance(matched, Unavailable):
-                return matched
-            each = {
-                name: self._rated(name, matched.value, state.value, window)
-                for name in matched.value
-            }
-            judged[one.expression] = patterns.rates(one, each)
-        return Available(judged, found.at, found.source)
+                none = RateReport(one, has_statistics=False)
+                reports: Mapping[str, RateReport] = {one: found.value.get(one, none)}
+            else:
+                read = (matching.read_matching_rates, one.expression, window)
+                matched = await self._read_rates("matching rates", age, *read)
+                if isinstance(matched, Unavailable):
+                    return matched
+                reports = matched.value
+            rated = {name: self._rated(each, state.value, window) for name, each in reports.items()}
+            counted.append(Counted(reports, rated))
+        return Available(tuple(counted), found.at, found.source)
 
     def _rated(
-        self, name: str, found: Mapping[str, RateReport], state: BrokerState, window: int
+        self, report: RateReport, state: BrokerState, window: int
     ) -> QueueRates | Unavailable:
-        now, report = self._clock(), found.get(name, RateReport(name, has_statistics=False))
+        now = self._clock()
         return queue_belief.rates(report, state, self._history, self._counts, window, now)
 
     async def consuming(self) -> Reading[tuple[Consuming, ...]]:
@@ -198,15 +226,15 @@ class Broker:
         return _together(names, found, self._clock())
 
     async def _rate_reports(
-        self, names: Sequence[str], window: int, state: BrokerState
+        self, names: Sequence[str], window: int, age: float, state: BrokerState
     ) -> Reading[Mapping[str, RateReport]]:
         if not names:
             return Available({}, self._clock(), management.SOURCE)
         if self._is_listed_whole(names, state):
-            return await self._read_rates("rates", management.read_rates, window)
+            return await self._read_rates("rates", age, management.read_rates, window)
         read = management.read_queue_rates
         found = await asyncio.gather(
-            *(self._read_rates("rate", read, name, window) for name in names)
+            *(self._read_rates("rate", age, read, name, window) for name in names)
         )
         return _together(names, found, self._clock())
 
@@ -250,7 +278,11 @@ class Broker:
         return await self._shared.get(key, age, partial(self._in_turn, read, *asked))
 
     async def _read_rates(
-        self, what: object, read: Callable[..., Awaitable[Reading[T]]], *asked: str | int
+        self,
+        what: object,
+        age: float,
+        read: Callable[..., Awaitable[Reading[T]]],
+        *asked: str | int,
     ) -> Reading[T]:
         """Read rates; what they count is taken note of once, for all who share the answer."""
 
@@ -261,7 +293,7 @@ class Broker:
                 self._counts = broker_history.count(self._counts, reports, self._clock())
             return found
 
-        return await self._shared.get((what, self._access, *asked), STATISTICS_SECONDS, counted)
+        return await self._shared.get((what, self._access, *asked), age, counted)
 
     async def _in_turn(
         self, read: Callable[..., Awaitable[Reading[T]]], *asked: str | int
@@ -279,6 +311,11 @@ class Broker:
             failures.append(found)
         messages = dict.fromkeys(one.message for one in failures)
         return Unavailable(failures[0].reason, "; ".join(messages))
+
+
+def _name(asked: str | Pattern) -> str:
+    """Return what a pool calls an entry of its queues."""
+    return asked.expression if isinstance(asked, Pattern) else asked
 
 
 def _is_small(state: BrokerState, wanted: int) -> bool:

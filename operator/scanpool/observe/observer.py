@@ -13,7 +13,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.deliveries import Consuming
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.limit_names import limit_names
-from scanpool.models.llm import ONLY, Llm
+from scanpool.models.llm import ONLY, Llm, Usage
 from scanpool.models.observation import (
     ConfiguredLimits,
     KeyUsage,
@@ -21,6 +21,7 @@ from scanpool.models.observation import (
     Observation,
     ProviderState,
     QueueDepth,
+    QueuePace,
     QueueRates,
     Target,
 )
@@ -110,6 +111,7 @@ class Observer:
             "nodes": self._nodes,
             "rules": self._rules,
             "rates": self._rates,
+            "paces": self._paces,
             "provider": self._provider,
             "keys": self._keys,
             "configured": self._configured,
@@ -214,6 +216,14 @@ class Observer:
                 return rate
         known = (rate for rate in found.value.values() if not isinstance(rate, Unavailable))
         return Available(tuple(known), found.at, found.source)
+
+    async def _paces(self, ask: _Ask) -> Reading[tuple[QueuePace, ...]]:
+        rabbitmq = ask.spec.rabbitmq
+        # Over the window of the rates, where they are read too: both are one read then.
+        usage = Usage() if ask.spec.llm is None else ask.spec.llm.usage
+        access = await self._secrets.of_management(ask.namespace, rabbitmq)
+        asked = tuple(queue.asked for queue in rabbitmq.queues)
+        return await self._brokers.get(access).paces(asked, usage.window_seconds)
 
     async def _provider(self, ask: _Ask) -> Reading[ProviderState]:
         return await self._with_key(ask, ONLY)

@@ -28,8 +28,7 @@ def rates(
 ) -> QueueRates | Unavailable:
     """Return what is worked off of all of the queues, whichever operation joins their depths.
 
-    A queue that was declared some seconds ago has no part in it yet. The first to let messages
-    expire is the one that counts.
+    A queue that was declared some seconds ago has no part in it yet.
     """
     known = [one for one in found.values() if not isinstance(one, Unavailable)]
     unknown = [one for one in found.values() if isinstance(one, Unavailable)]
@@ -38,10 +37,7 @@ def rates(
         return (failed or unknown)[0]
     if not known:
         return _nothing(pattern, ())
-    lives = [one.message_ttl_seconds for one in known if one.message_ttl_seconds is not None]
-    return QueueRates(
-        pattern.expression, sum(one.acked_per_second for one in known), min(lives, default=None)
-    )
+    return QueueRates(pattern.expression, sum(one.acked_per_second for one in known))
 
 
 def _operate(pattern: Pattern, depths: Sequence[QueueDepth]) -> QueueDepth:

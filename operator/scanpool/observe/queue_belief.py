@@ -81,7 +81,7 @@ def rates(
     if rate is None and acked is not None:
         return no_statistics(queue.name)
     # Where nothing was ever counted, a broker that counts tells no rate: a true zero.
-    return QueueRates(queue.name, rate or 0.0, queue.message_ttl_seconds)
+    return QueueRates(queue.name, rate or 0.0)
 
 
 def no_statistics(name: str) -> Unavailable:

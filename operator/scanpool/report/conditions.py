@@ -16,7 +16,7 @@ from scanpool.models.pause import Paused
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
 from scanpool.models.units import SECONDS_PER_MINUTE, timestamp
-from scanpool.report import contested, unpaid_keys
+from scanpool.report import contested, cut_off, unpaid_keys
 
 # Condition messages end up in Events, which the API server bounds.
 MAX_MESSAGE_CHARACTERS = 1000
@@ -29,6 +29,7 @@ TOLD = frozenset(
         ConditionType.CONTESTED,
         ConditionType.KEY_SPLIT,
         ConditionType.MESSAGES_EXPIRING,
+        ConditionType.TASKS_CUT_OFF,
         ConditionType.BUDGET_EXHAUSTED,
     }
 )
@@ -81,6 +82,7 @@ def of_tick(
         ConditionType.QUOTA_EXHAUSTED: _quota_of_all(spec, signals, decision),
         ConditionType.CONTESTED: ConditionState(*contested.state(spec, signals, decision)),
         ConditionType.MESSAGES_EXPIRING: _expiring(spec, signals, decision),
+        ConditionType.TASKS_CUT_OFF: ConditionState(*cut_off.state(signals, decision)),
     }
 
 
@@ -162,6 +164,7 @@ _START: dict[ConditionType, tuple[str, Reason]] = {
     ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
     ConditionType.KEY_SPLIT: ("False", Reason.KEY_IN_ONE_SHARD),
     ConditionType.MESSAGES_EXPIRING: ("False", Reason.MESSAGES_IN_TIME),
+    ConditionType.TASKS_CUT_OFF: ("False", Reason.GRACE_SUFFICES),
     ConditionType.BUDGET_EXHAUSTED: ("False", Reason.BUDGET_AVAILABLE),
 }
 
@@ -351,8 +354,8 @@ def _expiring(spec: PoolSpec, signals: Signals, decision: Decision) -> Condition
         return _true(*found)
     if signals.expiries is None:
         return _unmeasured(
-            "how long the queues keep messages is not read: that takes the management API, its "
-            "statistics, and llm"
+            "how long the queues keep messages is not known: that takes the management API "
+            "(rabbitmq.managementUrlSecretRef); see Ready for what it says"
         )
     first = signals.first_expiry
     told = "no queue lets messages expire"

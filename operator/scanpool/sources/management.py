@@ -37,7 +37,8 @@ COUNTS_QUERY: Final = {
 """From the statistics, for brokers that know only the first half of TOTALS_QUERY."""
 RATE_COLUMNS: Final = (
     "name,vhost,consumers,arguments,effective_policy_definition,"
-    "message_stats.ack,message_stats.ack_details.avg_rate"
+    "message_stats.ack,message_stats.ack_details.avg_rate,"
+    "message_stats.deliver,message_stats.get"
 )
 SAMPLE_SECONDS: Final = 5
 """How often the broker takes samples by default. They are aligned to multiples of the increment, so
@@ -156,6 +157,8 @@ def _length(value: object) -> int | None:
 def told_of_rate(item: Item) -> RateReport:
     """Return what an item of an answer tells of what is worked off of a queue."""
     stats = mapping(item.get("message_stats"))
+    handed_out = [whole_number(stats.get(name)) for name in ("deliver", "get")]
+    delivered = [one for one in handed_out if one is not None]
     return RateReport(
         str(item["name"]),
         # A statistic too: without it missing message_stats do not mean that there were none.
@@ -163,6 +166,7 @@ def told_of_rate(item: Item) -> RateReport:
         acked=whole_number(stats.get("ack")),
         acked_per_second=_per_second(mapping(stats.get("ack_details")).get("avg_rate")),
         message_ttl_seconds=_message_ttl_seconds(item),
+        delivered=sum(delivered) if delivered else None,
     )
 
 

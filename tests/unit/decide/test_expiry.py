@@ -76,6 +76,8 @@ def test_a_breaker_that_keeps_workers_away_for_longer_than_messages_wait(
         (225, 1.0, RULE, BACKLOG),
         (9_000, 1.0, RULE, BACKLOG),
         (9_000, 100.0, RULE, None),
+        # Messages that may not wait at all, of which none does.
+        (0, 1.0, 0.0, None),
         # Nothing is worked off yet: nobody knows how long that takes.
         (9_000, 0.0, RULE, None),
     ],

@@ -37,6 +37,7 @@ from scanpool.models.observation import (
     Observation,
     ProviderState,
     QueueDepth,
+    QueuePace,
     QueueRates,
     Target,
 )
@@ -79,9 +80,13 @@ PROBE_AGE = {ONLY: 60.0}
 DEPTHS = {VISION: QueueDepth(VISION, 3, 4), "other": QueueDepth("other", 1, 1)}
 QUEUES = {name: QueueReport(name, one.ready, one.unacked) for name, one in DEPTHS.items()}
 RATES = {VISION: QueueRates(VISION, 2.0)}
-COUNTED = {VISION: RateReport(VISION, has_statistics=True, acked=9_000, acked_per_second=2.0)}
+COUNTED = {
+    VISION: RateReport(
+        VISION, has_statistics=True, acked=9_000, acked_per_second=2.0, delivered=9_100
+    )
+}
 BROKER_STATE = BrokerState(nodes=(BrokerNode("rabbit@one", is_running=True, uptime=86_400.0),))
-READINGS = ("queues", "rates", "provider", "configured", "usage", "nodes", "rules")
+READINGS = ("queues", "paces", "rates", "provider", "configured", "usage", "nodes", "rules")
 
 
 class Clock:
@@ -294,6 +299,7 @@ async def test_everything_that_a_pool_asks_for_is_read(observer: Observer) -> No
         target=TARGET,
         queues=seen((DEPTHS[VISION],)),
         rates=seen((RATES[VISION],)),
+        paces=seen((QueuePace(VISION, None, 2.0, 9_100),)),
         provider=seen(ProviderState(tokens_per_minute=1)),
         configured=seen(ConfiguredLimits(tokens_per_minute=2)),
         usage=seen(KeyUsage(1.0)),
@@ -326,24 +332,30 @@ async def test_a_pool_without_a_key_or_whose_key_cannot_be_read_shares_no_limit(
 @pytest.mark.parametrize(
     ("spec", "readings"),
     [
-        pytest.param(pool(), {"queues"}, id="queues-alone"),
-        pytest.param(pool(memory=MemoryTarget()), {"queues", "nodes", "rules"}, id="with-memory"),
-        pytest.param(pool(llm=llm()), {"queues", "rates"}, id="limit-from-the-spec"),
+        pytest.param(pool(), {"queues", "paces"}, id="queues-alone"),
+        pytest.param(
+            pool(memory=MemoryTarget()), {"queues", "paces", "nodes", "rules"}, id="with-memory"
+        ),
+        pytest.param(pool(llm=llm()), {"queues", "paces", "rates"}, id="limit-from-the-spec"),
         pytest.param(
             pool(llm=llm(api_key_secret_ref=API_KEY)),
-            {"queues", "rates", "provider"},
+            {"queues", "paces", "rates", "provider"},
             id="with-a-probe",
         ),
         pytest.param(
             pool(llm=llm(api_key_secret_ref=API_KEY, probe=Probe(enabled=False))),
-            {"queues", "rates"},
+            {"queues", "paces", "rates"},
             id="probe-switched-off",
         ),
         pytest.param(
-            pool(llm=llm(admin=ADMIN)), {"queues", "rates", "configured"}, id="with-an-admin-key"
+            pool(llm=llm(admin=ADMIN)),
+            {"queues", "paces", "rates", "configured"},
+            id="with-an-admin-key",
         ),
         pytest.param(
-            pool(llm=llm(usage=WHOLE_KEY)), {"queues", "rates", "usage"}, id="with-prometheus"
+            pool(llm=llm(usage=WHOLE_KEY)),
+            {"queues", "paces", "rates", "usage"},
+            id="with-prometheus",
         ),
         pytest.param(pool(llm=llm(), rabbitmq=by_amqp()), {"queues"}, id="amqp-shows-no-rates"),
     ],
@@ -361,8 +373,8 @@ async def test_what_a_pool_does_not_ask_for_is_not_read(
 @pytest.mark.parametrize(
     ("ref", "readings"),
     [
-        pytest.param(BROKER, {"queues", "rates"}, id="management-url"),
-        pytest.param(CA, {"queues", "rates"}, id="ca"),
+        pytest.param(BROKER, {"queues", "paces", "rates"}, id="management-url"),
+        pytest.param(CA, {"queues", "paces", "rates"}, id="ca"),
         pytest.param(API_KEY, {"provider"}, id="api-key"),
         pytest.param(ADMIN_KEY, {"configured"}, id="admin-key"),
         pytest.param(BEARER, {"usage"}, id="bearer-token"),
@@ -460,7 +472,9 @@ async def test_an_invalid_ca_is_a_matter_of_tls(
 
     observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
-    assert unavailable(observation) == dict.fromkeys(("queues", "rates"), Reason.TLS_FAILED)
+    assert unavailable(observation) == dict.fromkeys(
+        ("queues", "paces", "rates"), Reason.TLS_FAILED
+    )
     assert isinstance(observation.queues, Unavailable)
     assert "rabbitmq.caSecretRef" in observation.queues.message
     assert sources.count("management.read_queues") == 0
@@ -593,12 +607,12 @@ async def test_a_rate_that_the_pools_part_of_the_use_needs_must_be_known(
 
 
 @pytest.mark.parametrize(
-    ("source", "reading"),
+    ("source", "readings"),
     [
-        ("management.read_queues", "queues"),
-        ("management.read_rates", "rates"),
-        ("probe.probe", "provider"),
-        ("openai_admin.read_limits", "configured"),
+        ("management.read_queues", {"queues"}),
+        ("management.read_rates", {"rates", "paces"}),
+        ("probe.probe", {"provider"}),
+        ("openai_admin.read_limits", {"configured"}),
     ],
 )
 async def test_a_source_that_hangs_does_not_take_the_others_with_it(
@@ -606,15 +620,16 @@ async def test_a_source_that_hangs_does_not_take_the_others_with_it(
     sources: Sources,
     monkeypatch: pytest.MonkeyPatch,
     source: str,
-    reading: str,
+    readings: set[str],
 ) -> None:
     monkeypatch.setattr(in_time, "DEADLINE_SECONDS", 0.2)
     sources.hanging = {source}
 
     observation = await observer.observe("scan", full_pool(), TARGET, PROBE_AGE)
 
-    assert unavailable(observation) == {reading: Reason.DEADLINE_EXCEEDED}
-    assert reading in getattr(observation, reading).message
+    assert unavailable(observation) == dict.fromkeys(readings, Reason.DEADLINE_EXCEEDED)
+    for reading in readings:
+        assert reading in getattr(observation, reading).message
 
 
 async def test_what_a_broker_counts_is_taken_note_of_once_however_many_pools_share_it(

@@ -87,9 +87,9 @@ def test_the_sum_is_no_less_than_the_largest_and_that_no_less_than_the_average(
 def test_all_that_is_worked_off_is_the_pools_own_use_whatever_the_operation(
     pattern: Pattern,
 ) -> None:
-    found = {"a": QueueRates("a", 2.0, 600.0), "b": QueueRates("b", 1.5, 300.0), "c": NEW}
+    found = {"a": QueueRates("a", 2.0), "b": QueueRates("b", 1.5), "c": NEW}
 
-    assert patterns.rates(pattern, found) == QueueRates("^scan", 3.5, 300.0)
+    assert patterns.rates(pattern, found) == QueueRates("^scan", 3.5)
 
 
 @pytest.mark.parametrize(

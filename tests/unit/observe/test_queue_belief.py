@@ -198,11 +198,6 @@ def test_a_count_that_falls_is_no_rate_until_the_window_has_passed() -> None:
         assert isinstance(found, QueueRates) == is_known
 
 
-def test_the_time_to_live_comes_with_the_rate() -> None:
-    found = rate(replace(COUNTED, message_ttl_seconds=300.0), UP)
-    assert found == QueueRates("q", 2.0, message_ttl_seconds=300.0)
-
-
 def test_a_clock_that_is_set_back_costs_the_usual_wait_and_no_hour() -> None:
     """Whatever was seen to change is then yet to come, and counts from now."""
     ahead = NOW + 3_600

@@ -9,6 +9,7 @@ from builders import (
     ANSWER,
     API_KEY,
     NOW,
+    VISION,
     WHOLE_KEY,
     depth,
     llm,
@@ -17,7 +18,6 @@ from builders import (
     observe,
     pool,
     queue,
-    rates,
     seen,
     settled,
     signals,
@@ -31,7 +31,7 @@ from scanpool.models.conditions import Condition, ConditionType, LimitedBy, Reas
 from scanpool.models.error_codes import Refusals
 from scanpool.models.fallback import Fallback
 from scanpool.models.llm import OnQuotaExhausted, Probe
-from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.observation import KeyUsage, Observation, ProviderState, QueuePace
 from scanpool.models.pause import Pause
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode, PoolSpec
@@ -103,6 +103,7 @@ def test_a_healthy_pool_says_so_in_every_condition() -> None:
         ConditionType.QUOTA_EXHAUSTED: ("Unknown", Reason.NOT_MEASURED),
         ConditionType.CONTESTED: ("False", Reason.NOT_CONTESTED),
         ConditionType.MESSAGES_EXPIRING: ("Unknown", Reason.NOT_MEASURED),
+        ConditionType.TASKS_CUT_OFF: ("Unknown", Reason.NOT_MEASURED),
     }
 
 
@@ -488,37 +489,43 @@ def test_a_provider_that_has_not_answered_is_not_said_to_have_quota() -> None:
 def test_an_open_breaker_tells_how_long_messages_may_wait() -> None:
     spec = pool(queue(), queue(name=ANSWER, tokens=1_500), llm=llm(api_key_secret_ref=API_KEY))
     refused = seen(ProviderState(billing_code="insufficient_quota"))
-    flows = (
-        replace(rates(1.0), message_ttl_seconds=3_600.0),
-        replace(rates(1.0, name=ANSWER), message_ttl_seconds=300.0),
-    )
+    lives = (QueuePace(VISION, 3_600.0, 1.0), QueuePace(ANSWER, 300.0, 1.0))
     depths = seen((depth(20), depth(20, name=ANSWER)))
-    observation = observe(2, queues=depths, provider=refused, rates=seen(flows))
+    observation = observe(2, queues=depths, provider=refused, paces=seen(lives))
 
     found = thought(ConditionType.QUOTA_EXHAUSTED, spec, observation, Memory())
 
     assert f"messages of queue {ANSWER} expire after 300 s" in found.message
 
 
-EXPIRES = replace(rates(1.0), message_ttl_seconds=300.0)
+EXPIRES = QueuePace(VISION, message_ttl_seconds=300.0, acked_per_second=1.0)
 
 
+@pytest.mark.parametrize("limits", [{"llm": llm()}, {}], ids=["llm", "no llm"])
 @pytest.mark.parametrize(
-    ("found_rates", "ready", "status", "reason", "words"),
+    ("paces", "ready", "status", "reason", "words"),
     [
-        (None, 20, "Unknown", Reason.NOT_MEASURED, "is not read"),
-        (unseen(), 20, "Unknown", Reason.NOT_MEASURED, "is not read"),
-        (seen((rates(1.0),)), 20, "False", Reason.MESSAGES_IN_TIME, "no queue lets"),
+        (None, 20, "Unknown", Reason.NOT_MEASURED, "is not known"),
+        (unseen(), 20, "Unknown", Reason.NOT_MEASURED, "is not known"),
+        (seen((QueuePace(VISION, None, 1.0),)), 20, "False", Reason.MESSAGES_IN_TIME, "no queue"),
+        # What is worked off is not known: nor is whether the backlog waits for too long.
+        (
+            seen((replace(EXPIRES, acked_per_second=None),)),
+            9_000,
+            "False",
+            Reason.MESSAGES_IN_TIME,
+            "after 300 s",
+        ),
         (seen((EXPIRES,)), 20, "False", Reason.MESSAGES_IN_TIME, "after 300 s"),
         (seen((EXPIRES,)), 280, "True", Reason.BACKLOG_OUTLASTS_TTL, "ScalingLimited"),
         (seen((EXPIRES,)), 9_000, "True", Reason.BACKLOG_OUTLASTS_TTL, "ScalingLimited"),
     ],
 )
 def test_messages_that_expire_while_they_wait_are_told_of_before(
-    found_rates: Any, ready: int, status: str, reason: Reason, words: str
+    paces: Any, ready: int, status: str, reason: Reason, words: str, limits: dict[str, Any]
 ) -> None:
-    observation = observe(2, queues=seen((depth(ready),)), rates=found_rates)
-    found = thought(ConditionType.MESSAGES_EXPIRING, pool(llm=llm()), observation)
+    observation = observe(2, queues=seen((depth(ready),)), paces=paces)
+    found = thought(ConditionType.MESSAGES_EXPIRING, pool(**limits), observation)
 
     assert (found.status, found.reason) == (status, reason)
     assert words in found.message
@@ -529,7 +536,7 @@ def test_scale_to_zero_says_that_a_breaker_would_lose_messages() -> None:
         llm=llm(api_key_secret_ref=API_KEY, on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
     )
     state = seen(ProviderState(tokens_per_minute=2_000_000))
-    observation = observe(2, 20, provider=state, rates=seen((EXPIRES,)))
+    observation = observe(2, 20, provider=state, paces=seen((EXPIRES,)))
     found = thought(ConditionType.MESSAGES_EXPIRING, spec, observation)
 
     assert (found.status, found.reason) == ("True", Reason.BREAKER_OUTLASTS_TTL)
@@ -544,7 +551,7 @@ def test_what_expires_under_an_open_breaker_is_told_in_words_that_stay() -> None
     told = set()
     known = settled(2)
     for after in (0.0, 10.0, 400.0):
-        observation = observe(2, 20, provider=refused, rates=seen((EXPIRES,)))
+        observation = observe(2, 20, provider=refused, paces=seen((EXPIRES,)))
         made = think(spec, observation, known, NOW + after)
         known = made.memory
         state = of_tick(spec, made.signals, made.decision, None)[ConditionType.MESSAGES_EXPIRING]

@@ -237,10 +237,15 @@ async def test_rates_and_the_shortest_time_to_live() -> None:
         "consumers": 4,
         "arguments": {"x-message-ttl": 3_600_000},
         "effective_policy_definition": {"message-ttl": 300_000},
-        "message_stats": measured(2),
+        "message_stats": {**measured(2), "deliver": 11, "get": 2},
     }
     expected = RateReport(
-        "q", has_statistics=True, acked=9, acked_per_second=2.0, message_ttl_seconds=300.0
+        "q",
+        has_statistics=True,
+        acked=9,
+        acked_per_second=2.0,
+        message_ttl_seconds=300.0,
+        delivered=13,
     )
     assert await rates(queue) == seen_as({"q": expected})
 

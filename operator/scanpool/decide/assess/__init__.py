@@ -4,7 +4,7 @@ The only room of `decide` that sees readings; what it makes of them is all that 
 """
 
 from scanpool.decide import fallback, working_sets
-from scanpool.decide.assess import gaps, provider, queues, room, workers
+from scanpool.decide.assess import gaps, provider, queues, room, stopping, workers
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Signals
 from scanpool.models.field_names import gap_of_limit
@@ -54,4 +54,6 @@ def assess(spec: PoolSpec, observation: Observation, memory: Memory, now: float)
         writers=target.writers,
         rivals=rivals.value if isinstance(rivals, Available) else (),
         rivals_gap=rivals if isinstance(rivals, Unavailable) else None,
+        holding=queues.holding(spec, observation),
+        stopped=stopping.stopped(target, now),
     )

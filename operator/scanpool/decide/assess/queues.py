@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from scanpool.decide.signals import Acked, Backlog, Demand, Expiry, QueueDepth
+from scanpool.decide.signals import Acked, Backlog, Demand, Expiry, Holding, QueueDepth
 from scanpool.models import observation
 from scanpool.models.observation import Observation, QueueRates
 from scanpool.models.reading import Available, Reading
@@ -77,14 +77,32 @@ def within_tolerance(wanted: Demand, current: int, behavior: Behavior) -> bool:
 
 def expiries(seen: Observation) -> tuple[Expiry, ...] | None:
     """Return the queues whose messages expire, and what waits there; None if that is not known."""
-    if not isinstance(seen.rates, Available):
+    if not isinstance(seen.paces, Available):
         return None
     depths = seen.queues.value if isinstance(seen.queues, Available) else ()
     ready = {one.name: one.ready for one in depths}
     return tuple(
-        Expiry(one.name, one.message_ttl_seconds, ready.get(one.name, 0), one.acked_per_second)
-        for one in seen.rates.value
+        Expiry(
+            one.name, one.message_ttl_seconds, ready.get(one.name, 0), one.acked_per_second or 0.0
+        )
+        for one in seen.paces.value
         if one.message_ttl_seconds is not None
+    )
+
+
+def holding(spec: PoolSpec, seen: Observation) -> tuple[Holding, ...]:
+    """Return what workers hold of the queues of which that is told.
+
+    Messages that are left out wait in the workers, and are given back when those stop.
+    """
+    if not (isinstance(seen.paces, Available) and isinstance(seen.queues, Available)):
+        return ()
+    left_out = {one.name for one in spec.rabbitmq.queues if one.exclude_unacknowledged}
+    held = {one.name: one.unacked for one in seen.queues.value if one.name not in left_out}
+    return tuple(
+        Holding(one.name, unacked, one.delivered, seen.paces.at)
+        for one in seen.paces.value
+        if one.delivered is not None and (unacked := held.get(one.name)) is not None
     )
 
 

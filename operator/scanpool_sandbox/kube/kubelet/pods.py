@@ -73,6 +73,7 @@ class PodWorker:
         self._specs: list[Obj] = pod["spec"]["containers"]
         self._states = {c["name"]: ContainerState(c["name"], c["image"]) for c in self._specs}
         self._runs: dict[str, Run] = {}
+        self._told: dict[str, asyncio.Event] = {}
         self._ports: dict[int, int] = {}
         self._stopping = False
         self._oom_killed: set[str] = set()
@@ -90,9 +91,11 @@ class PodWorker:
         finally:
             self.kill()
             await asyncio.gather(*(run.wait() for run in self._runs.values()))
+            for told in self._told.values():
+                told.set()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Ask all containers to stop, and kill what has not done so in time."""
+        """Ask all containers to stop, kill what has not in time, and tell how each ended."""
         self._stopping = True
         runs = list(self._runs.values())
         for run in runs:
@@ -100,10 +103,10 @@ class PodWorker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await asyncio.gather(*(run.wait() for run in runs))
-                return
         for run in runs:
             run.kill()
-        await asyncio.gather(*(run.wait() for run in runs))
+        # The kubelet deletes no pod before its status tells that its containers have ended.
+        await asyncio.gather(*(told.wait() for told in self._told.values()))
 
     def kill(self) -> None:
         """Kill all containers now."""
@@ -155,6 +158,7 @@ class PodWorker:
                 "OOMKilled" if oom else ("Error" if code else "Completed"),
             )
             self._publish()
+            self._told[container["name"]].set()
             policy = self._pod["spec"]["restartPolicy"]
             if self._stopping or policy == "Never" or (policy == "OnFailure" and code == 0):
                 return
@@ -199,6 +203,7 @@ class PodWorker:
             self._publish()
             return None
         self._runs[name] = run
+        self._told[name] = asyncio.Event()
         state.run(run.container_id)
         self._publish()
         self._event("Normal", "Started", f"Started container {name}")
