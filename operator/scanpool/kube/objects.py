@@ -16,7 +16,6 @@ from scanpool.models import label_selector
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.label_selector import LabelSelector
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
-from scanpool.models.placement import together
 from scanpool.models.rivals import Writer
 from scanpool.models.units import epoch
 
@@ -64,6 +63,12 @@ class Placed:
     memory_requested: int
     cpu_requested: int
     extended_requested: Mapping[str, int]
+
+    @property
+    def asked(self) -> Mapping[str, int]:
+        """All that the scheduler has set aside for it."""
+        plain = {"memory": self.memory_requested, "cpu": self.cpu_requested}
+        return {**self.extended_requested, **plain}
 
 
 def workload(deployment: Json) -> Workload:
@@ -167,12 +172,12 @@ def _template(namespace: str, template: Json) -> PodTemplate:
         if not each.is_init or each.is_sidecar
     ]
     known = [limit for limit in limits if limit is not None]
-    requested = together(rules.containers, rules.overhead)
+    requested, whole = rules.asked, rules.whole.limits.get("memory")
     return PodTemplate(
         memory_request=requested.get("memory", 0),
         cpu_request=requested.get("cpu", 0),
-        # A pod is only bounded if every container in it is.
-        memory_limit=sum(known) if len(known) == len(limits) else None,
+        # A pod is only bounded as a whole, or if every container in it is.
+        memory_limit=whole or (sum(known) if len(known) == len(limits) else None),
         node_selector=spec.get("nodeSelector", {}),
         tolerations=tuple(map(_toleration, spec.get("tolerations", []))),
         placement=rules,

@@ -1,10 +1,10 @@
 """A pod template's rules of placement, and a namespace's quotas, as plain values. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from scanpool.kube.quantities import amounts
+from scanpool.kube.quantities import amounts, quantity
 from scanpool.models import label_selector
 from scanpool.models.placement import (
     Container,
@@ -23,6 +23,8 @@ Json = Mapping[str, Any]
 PLAIN = frozenset({"memory", "cpu", "pods"})
 NOTHING: Mapping[str, int] = MappingProxyType({})
 DO_NOT_SCHEDULE = "DoNotSchedule"
+CONTAINER = "Container"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -30,13 +32,17 @@ def placement(namespace: str, template: Json) -> Placement:
     """Return where the pods of a template may run, which are in a namespace."""
     spec, labels = template["spec"], template.get("metadata", {}).get("labels") or {}
     affinity = spec.get("affinity") or {}
+    containers = tuple(_containers(spec))
     asked = (affinity.get("nodeAffinity") or {}).get(REQUIRED)
     return Placement(
         terms=None if asked is None else tuple(map(_term, asked.get("nodeSelectorTerms") or ())),
         apart=tuple(
             one["topologyKey"]
             for one in (affinity.get("podAntiAffinity") or {}).get(REQUIRED) or ()
-            if _selects(one.get("labelSelector"), labels) and _is_of(namespace, one)
+            if _selects(one.get("labelSelector"), labels)
+            and _is_of(namespace, one)
+            # Pods that have the same value of one of these are nobody's matter.
+            and not labels.keys() & set(one.get("mismatchLabelKeys") or ())
         ),
         spreads=tuple(
             _spread(one)
@@ -44,16 +50,22 @@ def placement(namespace: str, template: Json) -> Placement:
             if one.get("whenUnsatisfiable", DO_NOT_SCHEDULE) == DO_NOT_SCHEDULE
             and _selects(one.get("labelSelector"), labels)
         ),
-        containers=tuple(_containers(spec)),
+        containers=containers,
         overhead=amounts(spec.get("overhead")),
         priority_class=spec.get("priorityClassName", ""),
         has_deadline="activeDeadlineSeconds" in spec,
+        whole=_whole(spec, containers),
+        crosses_namespaces=any(
+            term.get("namespaces") or term.get("namespaceSelector") is not None
+            for term in _pod_terms(affinity)
+        ),
     )
 
 
 def asked(spec: Json) -> Mapping[str, int]:
     """Return what the scheduler sets aside for a pod."""
-    return together(tuple(_containers(spec)), amounts(spec.get("overhead")))
+    containers = tuple(_containers(spec))
+    return together(containers, amounts(spec.get("overhead")), _whole(spec, containers))
 
 
 def extended(amounts_of_all: Mapping[str, int]) -> Mapping[str, int]:
@@ -79,17 +91,29 @@ def quota(one: Json) -> Quota:
 
 
 def limit_ranges(one: Json) -> tuple[LimitRange, ...]:
-    """Return the parts of a LimitRange."""
+    """Return the parts of a LimitRange, as the API server fills them in."""
     return tuple(
-        LimitRange(
-            name=one["metadata"]["name"],
-            kind=limit["type"],
-            default=amounts(limit.get("default")),
-            default_request=amounts(limit.get("defaultRequest")),
-            largest=amounts(limit.get("max")),
-            smallest=amounts(limit.get("min")),
-        )
+        _limit_range(one["metadata"]["name"], limit)
         for limit in (one.get("spec") or {}).get("limits") or ()
+    )
+
+
+def _limit_range(name: str, limit: Json) -> LimitRange:
+    largest, smallest = amounts(limit.get("max")), amounts(limit.get("min"))
+    default = amounts(limit.get("default"))
+    default_request = amounts(limit.get("defaultRequest"))
+    if limit["type"] == CONTAINER:
+        default = {**largest, **default}
+        default_request = {**smallest, **default, **default_request}
+    ratios = limit.get("maxLimitRequestRatio") or {}
+    return LimitRange(
+        name=name,
+        kind=limit["type"],
+        default=default,
+        default_request=default_request,
+        largest=largest,
+        smallest=smallest,
+        largest_ratio={resource: float(quantity(text)) for resource, text in ratios.items()},
     )
 
 
@@ -105,6 +129,24 @@ def _containers(spec: Json) -> Iterator[Container]:
                 is_init=is_init,
                 is_sidecar=is_init and one.get("restartPolicy") == "Always",
             )
+
+
+def _whole(spec: Json, containers: Sequence[Container]) -> Container:
+    """Return what a pod says of itself; its limit is its request where no container has one."""
+    resources = spec.get("resources") or {}
+    limits = amounts(resources.get("limits"))
+    of_containers = {name for one in containers for name in one.requests}
+    alone = {name: amount for name, amount in limits.items() if name not in of_containers}
+    return Container({**alone, **amounts(resources.get("requests"))}, limits)
+
+
+def _pod_terms(affinity: Json) -> Iterator[Json]:
+    """Return all that is said of other pods, whether it must be or had better be so."""
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules = affinity.get(kind) or {}
+        yield from rules.get(REQUIRED) or ()
+        for preferred in rules.get(PREFERRED) or ():
+            yield preferred.get("podAffinityTerm") or {}
 
 
 def _term(term: Json) -> NodeTerm:

@@ -92,16 +92,19 @@ class Watched:
                 "spec.scaleTargetRef.name",
             )
         there = tuple(self._pods.of(found))
+        staying = [one for one in there if one.stays]
+        youngest = max(staying, key=lambda one: one.pod.created_at, default=None)
         return self._seen(
             Target(
                 uid=found.uid,
                 replicas=found.replicas,
                 selector=found.selector,
                 template=found.template,
-                pods=tuple(one.pod for one in there if one.stays),
+                pods=tuple(one.pod for one in staying),
                 draining=sum(one.drains for one in there),
                 writers=found.writers,
                 ended=self._ends.of(found),
+                asked={} if youngest is None else youngest.asked,
             )
         )
 

@@ -75,6 +75,7 @@ class Target:
     """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet.
 
     `writers` are those that own its replicas, `ended` the pods that were told to go and have gone.
+    `asked` is what its youngest pod takes of a node, with all that was added as it was made.
     """
 
     uid: str
@@ -85,6 +86,7 @@ class Target:
     draining: int = 0
     writers: tuple[Writer, ...] = ()
     ended: tuple[Ended, ...] = ()
+    asked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ready_replicas(self) -> int:

@@ -73,11 +73,17 @@ class Container:
     is_sidecar: bool = False
 
 
-def together(containers: Sequence[Container], overhead: Mapping[str, int]) -> Mapping[str, int]:
+NOTHING = Container({}, {})
+
+
+def together(
+    containers: Sequence[Container], overhead: Mapping[str, int], whole: Container = NOTHING
+) -> Mapping[str, int]:
     """Return what the scheduler sets aside for a pod of these containers.
 
     Containers run together with the sidecars among the init containers. The other init containers
-    run one after the other before them, each beside the sidecars that are listed before it.
+    run one after the other before them, each beside the sidecars that are listed before it. What
+    the pod says as a `whole` counts instead of what its containers come to.
     """
     running: Counter[str] = Counter()
     sidecars: Counter[str] = Counter()
@@ -89,7 +95,7 @@ def together(containers: Sequence[Container], overhead: Mapping[str, int]) -> Ma
         running.update(one.requests)
         if one.is_sidecar:
             sidecars.update(one.requests)
-    asked = running | before
+    asked = Counter({**(running | before), **whole.requests})
     asked.update(overhead)
     return dict(asked)
 
@@ -99,7 +105,8 @@ class Placement:
     """What a pod template says of where its replicas may run, beside nodeSelector and tolerations.
 
     `terms` are of its required node affinity: one has to hold; none at all is no affinity. No two
-    replicas run where a label in `apart` has the same value.
+    replicas run where a label in `apart` has the same value. `whole` is what it says of the pod and
+    not of its containers. It `crosses_namespaces` where its affinity looks at pods of others.
     """
 
     terms: tuple[NodeTerm, ...] | None = None
@@ -109,6 +116,13 @@ class Placement:
     overhead: Mapping[str, int] = field(default_factory=dict)
     priority_class: str = ""
     has_deadline: bool = False
+    whole: Container = NOTHING
+    crosses_namespaces: bool = False
+
+    @property
+    def asked(self) -> Mapping[str, int]:
+        """What the scheduler sets aside for a replica."""
+        return together(self.containers, self.overhead, self.whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,7 @@ class Quota:
 class LimitRange:
     """What a LimitRange gives to containers that ask for nothing, and what it refuses.
 
-    `kind` is Container or Pod.
+    `kind` is Container or Pod. `largest_ratio` is of a limit to its request.
     """
 
     name: str
@@ -137,6 +151,7 @@ class LimitRange:
     default_request: Mapping[str, int] = field(default_factory=dict)
     largest: Mapping[str, int] = field(default_factory=dict)
     smallest: Mapping[str, int] = field(default_factory=dict)
+    largest_ratio: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

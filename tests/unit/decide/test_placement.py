@@ -24,6 +24,7 @@ from builders import (
     workers,
 )
 from scanpool.decide import assess
+from scanpool.decide.assess.namespace_rules import allowed
 from scanpool.decide.assess.placement import Ask, obstacle, place
 from scanpool.decide.assess.room import room
 from scanpool.decide.memory import Memory
@@ -232,6 +233,8 @@ def test_of_many_nodes_a_few_are_named() -> None:
 
 BOX = Container({"memory": 512 * MEBIBYTE, "cpu": 250}, {"memory": 1024 * MEBIBYTE})
 BARE = Container({}, {})
+OF_VOLUMES, CROSSING = "VolumeAttributesClass", "CrossNamespacePodAffinity"
+EPHEMERAL = Container({"ephemeral-storage": 1}, {})
 
 
 def counted(hard: dict[str, int], used: dict[str, int] | None = None, *scopes: Expression) -> Any:
@@ -239,7 +242,7 @@ def counted(hard: dict[str, int], used: dict[str, int] | None = None, *scopes: E
     return NamespaceRules(quotas=(Quota("team", hard, there, scopes),))
 
 
-def limited(kind: str = "Container", **parts: dict[str, int]) -> Any:
+def limited(kind: str = "Container", **parts: Mapping[str, float]) -> Any:
     return NamespaceRules(ranges=(LimitRange("team", kind, **parts),))
 
 
@@ -272,13 +275,26 @@ GIB = 1024 * MEBIBYTE
         (limited(smallest={"cpu": 500}), BOX, 0, "LimitRange team wants more cpu"),
         (limited("Pod", smallest={"cpu": 500}), BOX, 0, "LimitRange team wants more cpu"),
         (limited("PersistentVolumeClaim", smallest={"cpu": 500}), BOX, 6, "memory"),
+        (limited(largest_ratio={"memory": 1.5}), BOX, 0, "more than 1.5 times its request"),
+        (limited(largest_ratio={"memory": 2}), BOX, 6, "memory"),
+        (limited(largest_ratio={"cpu": 2}), BOX, 0, "wants a limit and a request of cpu"),
+        (limited("Pod", largest_ratio={"memory": 1.5}), BOX, 0, "more than 1.5 times its request"),
+        # A scope is of pods that are best effort in CPU and memory, whatever else they take.
+        (counted({"pods": 4}, None, Expression("BestEffort", "Exists")), EPHEMERAL, 4, "pods"),
+        # None of these is of the pool's pods.
+        (counted({"pods": 0}, None, Expression(CROSSING, "Exists")), BOX, 10, ""),
+        (counted({"pods": 0}, None, Expression(OF_VOLUMES, "In", ("x",))), BOX, 10, ""),
+        (counted({"pods": 4}, None, Expression("Unheard", "Exists")), BOX, 4, "pods"),
     ],
 )
 def test_a_namespace_bounds_its_pods(
     rules: NamespaceRules, container: Container, holds: int, words: str
 ) -> None:
     big = at(
-        "node-a", memory_allocatable=64 * GIB if rules.quotas else 4 * GIB, cpu_allocatable=64_000
+        "node-a",
+        memory_allocatable=64 * GIB if rules.quotas else 4 * GIB,
+        cpu_allocatable=64_000,
+        extended_free={"ephemeral-storage": 100},
     )
     template = replace(SMALL, placement=Placement(containers=(container,)))
     seen_now = observe(target=target(0, (), template), nodes=seen((big,)), rules=seen(rules))
@@ -288,6 +304,40 @@ def test_a_namespace_bounds_its_pods(
     assert made is not None
     assert min(made.replicas or 0, 10) == holds
     assert words in made.reason
+
+
+def test_a_quota_of_pods_that_look_at_other_namespaces() -> None:
+    rules = counted({"pods": 4}, None, Expression(CROSSING, "Exists"))
+
+    assert allowed(Placement(crosses_namespaces=True), rules).fits == 4
+    assert allowed(Placement(), rules).fits is None
+
+
+def test_a_limit_range_of_pods_sees_no_sum_of_which_a_container_is_missing() -> None:
+    rules = limited("Pod", largest={"cpu": 9_000})
+    bound = Container({"cpu": 1}, {"cpu": 1})
+
+    assert allowed(Placement(containers=(bound, bound)), rules).fits is None
+    assert allowed(Placement(containers=(bound, BARE)), rules).fits == 0
+
+
+def test_a_quota_sees_what_a_pod_asks_for_as_a_whole() -> None:
+    rules = counted({"requests.memory": 4 * GIB, "limits.memory": 4 * GIB})
+    whole = Container({"memory": GIB}, {"memory": 2 * GIB})
+
+    assert allowed(Placement(containers=(BARE, BARE), whole=whole), rules).fits == 2
+    assert allowed(Placement(containers=(BARE, BARE)), rules).fits == 0
+
+
+def test_what_a_replica_was_seen_to_ask_for_counts_beyond_its_template() -> None:
+    """A RuntimeClass adds its overhead, and a webhook its sidecars, when a pod is made."""
+    there = replace(target(0, (), SMALL), asked={"memory": GIB, GPU: 1})
+    box = at("node-a", memory_allocatable=64 * GIB, cpu_allocatable=64_000, extended_free={GPU: 3})
+    found = room(SPEC, observe(target=there, nodes=seen((box,))), 0, NOW)
+
+    assert found is not None
+    assert found.fits == 3
+    assert found.per_replica == GIB
 
 
 def test_a_quota_counts_pods_that_no_node_has_taken_yet() -> None:

@@ -34,6 +34,7 @@ from scanpool.models.units import MEBIBYTE
 # 85% of 4096Mi is 3481.6Mi: six replicas of 512Mi, and seven at 100%.
 NODE = node()
 GPU = Taint("gpu", "yes", "NoSchedule")
+SLA = Taint("sla", "950", "NoSchedule")
 
 
 def measure(
@@ -189,6 +190,11 @@ def test_the_node_selector(
         (GPU, Toleration("gpu", "Equal", "no", "NoSchedule"), False),
         (GPU, Toleration("gpu", "Equal", "yes", "NoExecute"), False),
         (GPU, Toleration("fpga", "Exists", "", ""), False),
+        (SLA, Toleration("sla", "Gt", "750", ""), True),
+        (SLA, Toleration("sla", "Gt", "950", ""), False),
+        (SLA, Toleration("sla", "Lt", "1000", "NoSchedule"), True),
+        (SLA, Toleration("sla", "Lt", "950", ""), False),
+        (GPU, Toleration("gpu", "Gt", "1", ""), False),
     ],
 )
 def test_taints_and_tolerations(
@@ -197,6 +203,23 @@ def test_taints_and_tolerations(
     template = replace(TEMPLATE, tolerations=() if toleration is None else (toleration,))
 
     assert (obstacle(node(taints=(taint,)), template) is None) is accepted
+
+
+@pytest.mark.parametrize(
+    ("toleration", "accepted"),
+    [
+        (None, False),
+        (Toleration("", "Exists", "", ""), True),
+        (Toleration("node.kubernetes.io/unschedulable", "Exists", "", "NoSchedule"), True),
+        (Toleration("node.kubernetes.io/unschedulable", "Exists", "", "NoExecute"), False),
+    ],
+)
+def test_a_cordoned_node_takes_those_that_tolerate_it(
+    toleration: Toleration | None, accepted: bool
+) -> None:
+    template = replace(TEMPLATE, tolerations=() if toleration is None else (toleration,))
+
+    assert (obstacle(node(schedulable=False), template) is None) is accepted
 
 
 def test_every_taint_has_to_be_tolerated() -> None:

@@ -58,6 +58,10 @@ def test_required_node_affinity_is_read_and_a_preferred_one_is_not() -> None:
         ({"labelSelector": MINE, "namespaces": ["other"]}, ()),
         ({"labelSelector": MINE, "namespaces": ["other", "scan"]}, (HOST,)),
         ({"labelSelector": MINE, "namespaces": ["other"], "namespaceSelector": {}}, (HOST,)),
+        # Those of the same value are nobody's matter, and so are replicas.
+        ({"labelSelector": {}, "mismatchLabelKeys": ["app"]}, ()),
+        ({"labelSelector": MINE, "mismatchLabelKeys": ["tenant"]}, (HOST,)),
+        ({"labelSelector": MINE, "matchLabelKeys": ["pod-template-hash"]}, (HOST,)),
         (
             {"labelSelector": {"matchExpressions": [
                 {"key": "app", "operator": "In", "values": ["scan-worker"]},
@@ -98,6 +102,48 @@ def test_spreads_that_the_scheduler_must_keep_to(
     }
 
     assert found(topologySpreadConstraints=[{**usual, **constraint}]).spreads == spreads
+
+
+@pytest.mark.parametrize(
+    ("kind", "term", "crosses"),
+    [
+        ("podAntiAffinity", {REQUIRED: [{"topologyKey": HOST, "labelSelector": MINE}]}, False),
+        ("podAntiAffinity", {REQUIRED: [{"topologyKey": HOST, "namespaces": ["web"]}]}, True),
+        ("podAffinity", {REQUIRED: [{"topologyKey": HOST, "namespaceSelector": {}}]}, True),
+        (
+            "podAffinity",
+            {PREFERRED: [{"weight": 1, "podAffinityTerm": {"namespaces": ["web"]}}]},
+            True,
+        ),
+        ("podAffinity", {PREFERRED: [{"weight": 1, "podAffinityTerm": {}}]}, False),
+        ("podAffinity", None, False),
+    ],
+)
+def test_affinity_to_pods_of_other_namespaces(
+    kind: str, term: dict[str, Any] | None, crosses: bool
+) -> None:
+    assert found(affinity={kind: term}).crosses_namespaces == crosses
+
+
+@pytest.mark.parametrize(
+    ("resources", "memory", "cpu"),
+    [
+        ({"requests": {"memory": "2Gi", "cpu": "1"}}, 2 * 1024 + 10, 1_000),
+        # What the pod does not say, its containers do.
+        ({"requests": {"cpu": "1"}}, 512 + 10, 1_000),
+        ({"limits": {"memory": "2Gi", "cpu": "2"}}, 512 + 10, 2_000),
+    ],
+)
+def test_what_a_pod_asks_for_as_a_whole(resources: dict[str, Any], memory: int, cpu: int) -> None:
+    """Pod-level resources, of Kubernetes 1.34 on: by default a pod's limit is its request, too."""
+    spec = {
+        "resources": resources,
+        "containers": [asking(memory="256Mi"), asking(memory="256Mi")],
+        "overhead": {"memory": "10Mi"},
+    }
+
+    assert asked(spec) == {"memory": memory * MEBIBYTE, "cpu": cpu}
+    assert found(**spec).asked == asked(spec)
 
 
 def asking(restart: str | None = None, **requests: str) -> dict[str, Any]:
@@ -157,5 +203,42 @@ def test_quotas_and_limit_ranges() -> None:
     )
     assert limit_ranges({"metadata": {"name": "none"}, "spec": {}}) == ()
     assert limit_ranges(limit) == (
-        LimitRange("usual", "Container", default={"cpu": 1_000}, largest={"cpu": 2_000}),
+        LimitRange(
+            "usual",
+            "Container",
+            default={"cpu": 1_000},
+            default_request={"cpu": 1_000},
+            largest={"cpu": 2_000},
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "default", "default_request"),
+    [
+        ("Container", {"max": {"cpu": "2"}}, {"cpu": 2_000}, {"cpu": 2_000}),
+        ("Container", {"min": {"cpu": "1"}}, {}, {"cpu": 1_000}),
+        ("Container", {"min": {"cpu": "1"}, "max": {"cpu": "2"}}, {"cpu": 2_000}, {"cpu": 2_000}),
+        (
+            "Container",
+            {"default": {"cpu": "3"}, "defaultRequest": {"cpu": "1"}},
+            {"cpu": 3_000},
+            {"cpu": 1_000},
+        ),
+        ("Pod", {"max": {"cpu": "2"}, "min": {"cpu": "1"}}, {}, {}),
+    ],
+)
+def test_a_limit_range_says_what_the_api_server_makes_of_it(
+    kind: str, limit: dict[str, Any], default: dict[str, int], default_request: dict[str, int]
+) -> None:
+    one = {"metadata": {"name": "x"}, "spec": {"limits": [{"type": kind, **limit}]}}
+    (found_range,) = limit_ranges(one)
+
+    assert (found_range.default, found_range.default_request) == (default, default_request)
+
+
+def test_the_ratio_of_a_limit_range_may_be_a_fraction() -> None:
+    limits = [{"type": "Container", "maxLimitRequestRatio": {"cpu": "1.5", "memory": "2"}}]
+    (found_range,) = limit_ranges({"metadata": {"name": "x"}, "spec": {"limits": limits}})
+
+    assert found_range.largest_ratio == {"cpu": 1.5, "memory": 2.0}

@@ -462,6 +462,35 @@ async def test_a_target_tells_who_owns_its_replicas(
     assert [one.manager for one in found.value.writers] == ["argocd-controller"]
 
 
+async def test_a_target_tells_what_its_youngest_pod_asks_for(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the overhead of its RuntimeClass, which no template has."""
+
+    def pod(name: str, minute: int, **metadata: str) -> dict[str, Any]:
+        created = f"2026-01-28T08:{minute}:00Z"
+        return {
+            "metadata": {
+                "namespace": "default", "name": name, "labels": {"app": "worker"},
+                "creationTimestamp": created, **metadata,
+            },
+            "spec": {
+                "nodeName": "node-a",
+                "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}],
+                "overhead": {"cpu": f"{minute}m", "example.com/gpu": "1"},
+            },
+        }  # fmt: skip
+
+    served(stub, DEPLOYMENTS, deployment())
+    leaving = pod("c", 30, deletionTimestamp="2026-01-28T08:40:00Z")
+    served(stub, PODS, pod("a", 10), pod("b", 20), leaving)
+    async with watching(stub.url, tmp_path, monkeypatch) as watched:
+        found = await watched.read_target("default", "worker")
+
+    assert isinstance(found, Available)
+    assert found.value.asked == {"memory": 0, "cpu": 1_020, "example.com/gpu": 1}
+
+
 async def test_pools_that_are_not_chosen_are_known_as_rivals(
     stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scanpool.models.observation import Node, PodTemplate, Taint, Toleration
-from scanpool.models.placement import NodeTerm, Spread
+from scanpool.models.placement import Expression, NodeTerm, Spread
 
 HARD_EFFECTS = ("NoSchedule", "NoExecute")
+# What a node is taken to have once it is cordoned.
+CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+# A taint's value that is more, or less, than the toleration's (alpha in Kubernetes 1.35).
+NUMERIC = frozenset({"Gt", "Lt"})
 MEMORY, CPU, SLOTS = "memory", "CPU", "pod slots"
 
 
@@ -65,7 +69,7 @@ def obstacle(node: Node, template: PodTemplate) -> str | None:
     """Return why the scheduler would put no replica on a node, room aside; None if it would."""
     states = (
         (node.ready, "it is not ready"),
-        (node.schedulable, "it is cordoned"),
+        (node.schedulable or _is_tolerated(CORDONED, template), "it is cordoned"),
         (not node.memory_pressure, "it has memory pressure"),
     )
     for is_well, why in states:
@@ -175,7 +179,8 @@ def _counts(spread: Spread, node: Node, template: PodTemplate) -> bool:
             return False
     if not spread.honors_taints:
         return True
-    return node.schedulable and node.ready and _untolerated(node, template) is None
+    is_open = node.schedulable or _is_tolerated(CORDONED, template)
+    return is_open and node.ready and _untolerated(node, template) is None
 
 
 def _rooms(node: Node, ask: Ask) -> dict[str, int]:
@@ -205,11 +210,13 @@ def _has_affinity(node: Node, terms: Sequence[NodeTerm] | None) -> bool:
 
 def _untolerated(node: Node, template: PodTemplate) -> Taint | None:
     for taint in node.taints:
-        if taint.effect in HARD_EFFECTS and not any(
-            _tolerates(one, taint) for one in template.tolerations
-        ):
+        if taint.effect in HARD_EFFECTS and not _is_tolerated(taint, template):
             return taint
     return None
+
+
+def _is_tolerated(taint: Taint, template: PodTemplate) -> bool:
+    return any(_tolerates(one, taint) for one in template.tolerations)
 
 
 def _tolerates(toleration: Toleration, taint: Taint) -> bool:
@@ -217,4 +224,7 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
         return False
     if toleration.key and toleration.key != taint.key:
         return False
+    if toleration.operator in NUMERIC:
+        bound = Expression(taint.key, toleration.operator, (toleration.value,))
+        return bound.holds({taint.key: taint.value})
     return toleration.operator == "Exists" or toleration.value == taint.value

@@ -45,7 +45,7 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
         return None
     template, memory, told = target.template, spec.memory, observation.rules
     rules = told.value if isinstance(told, Available) else NO_RULES
-    asked = namespace_rules.requests(template.placement, rules)
+    asked = Counter(namespace_rules.requests(template.placement, rules)) | Counter(target.asked)
     request = asked.get("memory", template.memory_request)
     per_replica = max(request, used)
     source = "working set" if used > request else "requests"
