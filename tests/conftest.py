@@ -1,15 +1,19 @@
 """Real servers for the component and sandbox tests.
 
+- `named_kubeconfig`: the cluster that SCANPOOL_TEST_KUBECONFIG names, for tests of the Kubernetes
+  API and of the operator on it (marked `any_cluster`).
 - `rabbitmq`: one real broker for the whole session; take `vhost` for a fresh one per test.
 - `tls_rabbitmq`: a second real broker that also listens with TLS.
 - `openai_server`: a factory of LLM providers, in the test's own event loop.
 - `prometheus`: a factory of real Prometheus servers.
 """
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,6 +38,13 @@ class Vhost:
     name: str
     amqp_url: str
     management_url: str
+
+
+@pytest.fixture(scope="session")
+def named_kubeconfig() -> Path | None:
+    """The kubeconfig of the cluster to test on; None for the stand-in."""
+    named = os.environ.get("SCANPOOL_TEST_KUBECONFIG")
+    return Path(named).resolve() if named else None
 
 
 @pytest.fixture(scope="session")

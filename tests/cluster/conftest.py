@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,14 +15,17 @@ from cluster.definitions import widgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if named := os.environ.get("SCANPOOL_TEST_KUBECONFIG"):
-        yield Path(named)
+def kubeconfig(
+    named_kubeconfig: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    if named_kubeconfig is not None:
+        yield named_kubeconfig
         return
     directory = tmp_path_factory.mktemp("kube")
     command = [sys.executable, "-m", "scanpool_sandbox.kube", "--directory", str(directory)]

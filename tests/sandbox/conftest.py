@@ -2,7 +2,9 @@
 
 - `stage`: one API server and one operator for the whole session. When it ends, its record must
   show no traceback, no refused request and no status that lost a field.
-- `scene`: a fresh namespace on it, whose Secret leads to a fresh vhost; `queues`: its messages.
+- `named_cluster`: the same on the cluster that SCANPOOL_TEST_KUBECONFIG names.
+- `scene`: a fresh namespace on one of them, whose Secret leads to a fresh vhost; `queues`: its
+  messages.
 - `provider`: an LLM provider with limits and a quota of its own.
 - `prometheus_url`: one real Prometheus.
 """
@@ -15,6 +17,7 @@ import pytest
 
 from sandbox.background import Background
 from sandbox.broker import Queues
+from sandbox.named_cluster import NamedCluster
 from sandbox.scene import PROVIDER, Scene, open_scene
 from sandbox.stage import Stage
 from scanpool_sandbox.openai_server import OpenAIServer
@@ -34,24 +37,9 @@ def open_stage(background: Background, directory: Path) -> Iterator[Stage]:
     try:
         stage.operator.start()
         yield stage
-        check_record(stage)
+        stage.check_record()
     finally:
         stage.close()
-
-
-def check_record(stage: Stage) -> None:
-    """What holds for all that the operator did, whatever the tests were about."""
-    assert "Traceback" not in stage.operator.log
-    # kopf's word for a field that the CRD has taken away.
-    assert "inconsistencies" not in stage.operator.log
-    refused = [
-        entry
-        for entry in stage.audit()
-        if entry.code in (401, 403) and entry.time >= stage.granted_at
-    ]
-    assert not refused
-    for written, stored in stage.statuses:
-        assert stored == written
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +48,35 @@ def stage(background: Background, tmp_path_factory: pytest.TempPathFactory) -> I
         yield stage
 
 
+@pytest.fixture(scope="session")
+def named_cluster(
+    named_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NamedCluster]:
+    named = NamedCluster(named_kubeconfig, tmp_path_factory.mktemp("named-cluster"))
+    try:
+        named.operator.start()
+        yield named
+        named.check_record()
+    finally:
+        named.close()
+
+
 @pytest.fixture
-def scene(stage: Stage, rabbitmq: RabbitMQServer) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest, named_kubeconfig: Path | None, rabbitmq: RabbitMQServer
+) -> Iterator[Scene]:
+    """On the stand-in; for tests marked `any_cluster` on the cluster that is named, if one is."""
+    is_named = named_kubeconfig is not None and request.node.get_closest_marker("any_cluster")
+    stage = request.getfixturevalue("named_cluster" if is_named else "stage")
     with open_scene(stage, rabbitmq) as scene:
         yield scene
+
+
+@pytest.fixture
+def running_pods(scene: Scene) -> None:
+    """For tests that are about pods that run: a cluster may have no node for them."""
+    if not scene.stage.runs_pods:
+        pytest.skip("no node of the cluster is ready: pods do not run there")
 
 
 @pytest.fixture
@@ -81,3 +94,8 @@ def provider(background: Background) -> Iterator[OpenAIServer]:
 def prometheus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with PrometheusServer(tmp_path_factory.mktemp("prometheus"), {}) as server:
         yield server.url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    told = "any_cluster: runs on the cluster that SCANPOOL_TEST_KUBECONFIG names, too"
+    config.addinivalue_line("markers", told)

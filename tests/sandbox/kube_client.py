@@ -11,7 +11,6 @@ import httpx
 Obj = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
-REQUEST_SECONDS = 30.0
 KUBECTL_SECONDS = 120.0
 MERGE = "application/merge-patch+json"
 
@@ -19,8 +18,9 @@ MERGE = "application/merge-patch+json"
 class KubeClient:
     """Raises on every answer that is not a success, except where a 404 is an answer."""
 
-    def __init__(self, url: str, kubeconfig: Path) -> None:
-        self._http = httpx.Client(base_url=url, timeout=REQUEST_SECONDS, trust_env=False)
+    def __init__(self, http: httpx.Client, kubeconfig: Path, kubectl_cache: Path) -> None:
+        self._http = http
+        self._kubectl_cache = kubectl_cache
         self.kubeconfig = kubeconfig
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class KubeClient:
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """What kubectl prints; it must succeed."""
         done = subprocess.run(
-            ["kubectl", f"--cache-dir={self.kubeconfig.parent / 'kubectl-cache'}", *words],
+            ["kubectl", f"--cache-dir={self._kubectl_cache}", *words],
             cwd=ROOT,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
             input=stdin,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sandbox.broker import Queues
 from sandbox.kube_client import KubeClient, Obj
+from sandbox.named_cluster import NamedCluster
 from sandbox.patience import until
 from sandbox.stage import Stage
 from scanpool_sandbox.openai_provider import OpenAISettings
@@ -29,7 +30,7 @@ PER_REPLICA = 10
 class Scene:
     """A namespace of a stage. Pools have their Deployment's name."""
 
-    def __init__(self, stage: Stage, namespace: str, queues: Queues) -> None:
+    def __init__(self, stage: Stage | NamedCluster, namespace: str, queues: Queues) -> None:
         self.stage = stage
         self.queues = queues
         self.namespace = namespace
@@ -78,7 +79,8 @@ class Scene:
     def create_deployment(self, name: str, replicas: int = 1) -> None:
         labels = {"app": name}
         requests = {"cpu": "10m", "memory": "64Mi"}
-        container = {"name": "worker", "image": "worker", "resources": {"requests": requests}}
+        resources = {"requests": requests}
+        container = {"name": "worker", **self.stage.worker, "resources": resources}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
         spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
         self.kube.post(self.deployments, {"metadata": {"name": name}, "spec": spec})
@@ -185,7 +187,7 @@ class Scene:
 
 
 @contextmanager
-def open_scene(stage: Stage, rabbitmq: RabbitMQServer) -> Iterator[Scene]:
+def open_scene(stage: Stage | NamedCluster, rabbitmq: RabbitMQServer) -> Iterator[Scene]:
     """Make a namespace whose Secret leads to a vhost of its own, and remove both."""
     name = f"scene-{secrets.token_hex(4)}"
     # Its slash has to be percent-encoded.

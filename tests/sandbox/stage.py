@@ -4,9 +4,11 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cluster.access import open_client
 from sandbox.background import Background
 from sandbox.foreign import HPAS, SCALED_OBJECTS, definition
 from sandbox.kube_client import KubeClient, Obj
@@ -43,6 +45,10 @@ DEPLOYMENTS = ("apps", "deployments")
 class Stage:
     """One emulator, and one operator with exactly its own rights."""
 
+    runs_pods = True
+    worker: Mapping[str, Any] = {"image": "worker"}
+    deaf_worker: Mapping[str, Any] = {"image": DEAF}
+
     def __init__(self, background: Background, directory: Path) -> None:
         self._background = background
         self._directory = directory
@@ -58,7 +64,7 @@ class Stage:
         self.emulator.store.listen(DEPLOYMENTS, self._note_replicas)
         self._note_statuses()
         admin = self.emulator.write_kubeconfig(self._directory / "admin-kubeconfig")
-        self.kube = KubeClient(self.emulator.url, admin)
+        self.kube = KubeClient(open_client(admin), admin, self._directory / "kubectl-cache")
         self.kube.kubectl("apply", *(part for path in (CRD, *BASE) for part in ("-f", path)))
         for kind in (HPAS, SCALED_OBJECTS):
             self.kube.kubectl("apply", "-f", "-", stdin=json.dumps(definition(*kind)))
@@ -111,6 +117,20 @@ class Stage:
     def scales(self, namespace: str, deployment: str) -> list[int]:
         """All replicas that a Deployment was ever set to, without repetitions."""
         return list(self._scales[namespace, deployment])
+
+    def check_record(self) -> None:
+        """What holds for all that the operator did, whatever the tests were about."""
+        assert "Traceback" not in self.operator.log
+        # kopf's word for a field that the CRD has taken away.
+        assert "inconsistencies" not in self.operator.log
+        refused = [
+            entry
+            for entry in self.audit()
+            if entry.code in (401, 403) and entry.time >= self.granted_at
+        ]
+        assert not refused
+        for written, stored in self.statuses:
+            assert stored == written
 
     def _note_replicas(self, change: Change) -> None:
         obj = change.object

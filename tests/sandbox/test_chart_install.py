@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.access import open_client
 from helm import CHART, helm, rendered
 from sandbox.background import Background
 from sandbox.kube_client import ROOT, KubeClient
@@ -28,7 +29,8 @@ NODES = (Node("node-a", cpu="4", memory="8Gi", pods=100),)
 @pytest.fixture
 def admin(background: Background, tmp_path: Path) -> Iterator[KubeClient]:
     with background.running(KubeEmulator(NODES, images={"*": Simulated()})) as emulator:
-        client = KubeClient(emulator.url, emulator.write_kubeconfig(tmp_path / "kubeconfig"))
+        admin = emulator.write_kubeconfig(tmp_path / "kubeconfig")
+        client = KubeClient(open_client(admin), admin, tmp_path / "kubectl-cache")
         yield client
         client.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cluster.access import open_client
 from documented import INSTALL, LOOK, run_by
 from sandbox.background import Background
 from sandbox.broker import Queues
@@ -49,7 +50,8 @@ ORDER = (
 def admin(background: Background, tmp_path: Path) -> Iterator[KubeClient]:
     nodes = [Node("node-a", cpu="4", memory="8Gi", pods=100)]
     with background.running(KubeEmulator(nodes, images={"*": Simulated()})) as emulator:
-        client = KubeClient(emulator.url, emulator.write_kubeconfig(tmp_path / "kubeconfig"))
+        admin = emulator.write_kubeconfig(tmp_path / "kubeconfig")
+        client = KubeClient(open_client(admin), admin, tmp_path / "kubectl-cache")
         yield client
         client.close()
 

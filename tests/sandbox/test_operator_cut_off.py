@@ -3,19 +3,22 @@ after the first one."""
 
 from typing import Any
 
+import pytest
+
 from sandbox.patience import until
-from sandbox.stage import DEAF
 
 NAME = "scan-worker"
 QUEUE = "scan.vision"
 WORKER = "celery -A app worker"
+
+pytestmark = pytest.mark.any_cluster
 
 
 def create(scene, replicas: int, container: dict[str, Any], **spec: Any) -> None:
     """Create a Deployment, and a pool that wants as many replicas."""
     scene.queues.publish(QUEUE, 10 * replicas)
     labels = {"app": NAME}
-    worker = {"name": "worker", "image": "worker", **container}
+    worker = {"name": "worker", **scene.stage.worker, **container}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [worker], **spec}}
     deployment = {
         "replicas": replicas, "selector": {"matchLabels": labels}, "template": template
@@ -32,14 +35,15 @@ def test_a_shell_in_front_of_the_worker_is_told_of_before_it_costs_anything(scen
     (event,) = until("it is an event", lambda: scene.events("SignalNotPassedOn"))
     assert event["type"] == "Warning"
 
-    mended = {"name": "worker", "image": "worker", "command": ["sh", "-c", f"exec {WORKER}"]}
+    mended = {"name": "worker", **scene.stage.worker, "command": ["sh", "-c", f"exec {WORKER}"]}
     template = {"template": {"spec": {"containers": [mended]}}}
     scene.kube.patch(f"{scene.deployments}/{NAME}", {"spec": template})
     scene.wait_condition(NAME, "TasksCutOff", "Unknown", "NotMeasured")
 
 
+@pytest.mark.usefixtures("running_pods")
 def test_a_worker_that_was_killed_as_its_grace_ended_is_told_of(scene) -> None:
-    create(scene, 2, {"image": DEAF}, terminationGracePeriodSeconds=1)
+    create(scene, 2, {**scene.stage.deaf_worker}, terminationGracePeriodSeconds=1)
     scene.wait_status(NAME, replicas=2, readyReplicas=2)
     assert scene.condition(NAME, "TasksCutOff")["status"] == "Unknown"
 
@@ -49,6 +53,7 @@ def test_a_worker_that_was_killed_as_its_grace_ended_is_told_of(scene) -> None:
     assert f"last pod {NAME}-" in told
 
 
+@pytest.mark.usefixtures("running_pods")
 def test_a_worker_that_ends_in_time_is_all_right(scene) -> None:
     create(scene, 2, {})
     scene.wait_status(NAME, replicas=2, readyReplicas=2)

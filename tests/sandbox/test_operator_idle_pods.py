@@ -1,10 +1,14 @@
 """Idle pods go first: a scale-down takes none that holds a message."""
 
+import pytest
+
 from sandbox.consumers import Consumer, connected, held, pod_names
 from sandbox.patience import until
 
 NAME = "scan-worker"
 QUEUE = "scan.vision"
+
+pytestmark = [pytest.mark.any_cluster, pytest.mark.usefixtures("running_pods")]
 
 
 def test_of_six_workers_a_scale_down_to_four_takes_the_two_that_are_idle(scene) -> None:

@@ -11,11 +11,13 @@ from sandbox.patience import until
 NAME = "scan-worker"
 QUEUE = "scan.vision"
 
+pytestmark = pytest.mark.any_cluster
+
 
 @pytest.fixture
-def second(stage, tmp_path) -> Iterator[Operator]:
+def second(scene, tmp_path) -> Iterator[Operator]:
     """Another operator on the same API server, with the same rights."""
-    operator = Operator(tmp_path, stage.kubeconfig)
+    operator = Operator(tmp_path, scene.stage.kubeconfig)
     operator.start()
     yield operator
     assert operator.stop() == 0
