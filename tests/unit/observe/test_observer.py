@@ -396,7 +396,9 @@ async def test_a_missing_key_is_the_reason_of_the_readings_that_need_it_and_only
 @pytest.mark.parametrize(
     ("name", "readings"),
     [
-        pytest.param("scan-secret", {"queues", "rates", "provider"}, id="of-broker-and-key"),
+        pytest.param(
+            "scan-secret", {"queues", "rates", "paces", "provider"}, id="of-broker-and-key"
+        ),
         pytest.param("scan-admin", {"configured"}, id="of-the-admin-key"),
         pytest.param("monitoring", {"usage"}, id="of-prometheus"),
     ],
