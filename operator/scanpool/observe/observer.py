@@ -51,9 +51,11 @@ NODES_SECONDS = 5.0
 WORKING_SETS_SECONDS = 15.0
 # Limits of the administration change by hand, a few times a year, and a read takes several pages.
 ADMIN_SECONDS = 300.0
-# Pools that tick within this share of a polling interval share what they read.
-SHARED_PART = 0.5
-
+# Pools that tick within these shares of a polling interval share what they read. A change of a
+# queue waits for its pool's tick, and for as long again as the depths that this finds are old; use
+# is an average over minutes.
+SHARED_DEPTHS_PART = 0.2
+SHARED_USAGE_PART = 0.5
 
 # What a server says of a credential that was rotated a moment ago.
 REFUSED = frozenset(
@@ -75,9 +77,14 @@ class _Ask(NamedTuple):
     probe_ages: Mapping[str, float]
 
     @property
-    def age(self) -> float:
-        """How old what pools share may be, in seconds."""
-        return self.spec.polling_interval_seconds * SHARED_PART
+    def depth_age(self) -> float:
+        """How old depths that pools share may be, in seconds."""
+        return self.spec.polling_interval_seconds * SHARED_DEPTHS_PART
+
+    @property
+    def usage_age(self) -> float:
+        """How old the use of a key that pools share may be, in seconds."""
+        return self.spec.polling_interval_seconds * SHARED_USAGE_PART
 
 
 class Observer:
@@ -195,11 +202,13 @@ class Observer:
         if rabbitmq.management_url_secret_ref is not None:
             access = await self._secrets.of_management(ask.namespace, rabbitmq)
             asked = tuple(queue.asked for queue in rabbitmq.queues)
-            return await self._brokers.get(access).depths(asked, ask.age)
+            return await self._brokers.get(access).depths(asked, ask.depth_age)
         access = await self._secrets.of_amqp(ask.namespace, rabbitmq)
         for host in hosts(access.url):
             self._check(parse_address(host, amqp.DEFAULT_PORTS, amqp.REMEDY))
-        return _only(names, await self._read_in_thread(ask.age, amqp.read_ready, access, names))
+        return _only(
+            names, await self._read_in_thread(ask.depth_age, amqp.read_ready, access, names)
+        )
 
     async def _rates(self, ask: _Ask) -> Reading[tuple[QueueRates, ...]]:
         """Read what is worked off; a queue whose part of the use is needed must be among it."""
@@ -275,7 +284,7 @@ class Observer:
         credentials = await self._secrets.of_prometheus(ask.namespace, config)
         limit = limit_names(llm.provider, llm.model, llm.shared_with)
         asked = (config, limit, llm.usage.window_seconds, credentials)
-        return await self._read_in_thread(ask.age, prometheus.read_usage, *asked)
+        return await self._read_in_thread(ask.usage_age, prometheus.read_usage, *asked)
 
     async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:
         return await self._shared.get("nodes", NODES_SECONDS, self._read_nodes)

@@ -650,6 +650,18 @@ async def test_what_a_broker_counts_is_taken_note_of_once_however_many_pools_sha
     assert len(noted) == 1
 
 
+async def test_depths_that_pools_share_are_no_older_than_a_fifth_of_the_interval(
+    observer: Observer, sources: Sources, clock: Clock
+) -> None:
+    spec = full_pool(polling_interval_seconds=10)
+    for second in range(10):
+        clock.now = NOW + second
+        await observer.observe("scan", spec, TARGET, PROBE_AGE)
+
+    names = ("broker_state.read_broker", "management.read_queues", "prometheus.read_usage")
+    assert [sources.count(name) for name in names] == [5, 5, 2]
+
+
 async def test_two_pools_with_one_broker_read_it_once(
     observer: Observer, sources: Sources, cluster: FakeCluster
 ) -> None:
@@ -702,7 +714,7 @@ async def test_each_reading_is_renewed_at_its_own_pace(
 
     counts = {name: found[-1] for name, found in reads.items()}
     assert counts == {
-        # Half of the polling interval.
+        # Each tick: none is as short as the time for which pools share a reading.
         "broker_state.read_broker": 61,
         "management.read_queues": 61,
         "prometheus.read_usage": 61,
