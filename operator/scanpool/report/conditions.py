@@ -138,8 +138,12 @@ def settle(
 
 
 def turned(previous: Sequence[Condition], current: Sequence[Condition]) -> tuple[Condition, ...]:
-    """Return the conditions that have changed status or reason and are worth an Event."""
-    before = _START | {one.type: (one.status, one.reason) for one in previous}
+    """Return the conditions that have changed status or reason and are worth an Event.
+
+    One that was not known counts as at the start: it is no news that all is well.
+    """
+    known = (one for one in previous if one.status != "Unknown")
+    before = _START | {one.type: (one.status, one.reason) for one in known}
     return tuple(
         one
         for one in current

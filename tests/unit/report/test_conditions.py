@@ -630,6 +630,7 @@ def test_a_message_is_bounded() -> None:
 # --- what is worth an Event ---
 
 BAD = {"status": "False", "reason": Reason.BROKER_UNREACHABLE}
+UNMEASURED: dict[str, Any] = {"status": "Unknown", "reason": Reason.NOT_MEASURED}
 
 
 @pytest.mark.parametrize(
@@ -669,6 +670,18 @@ BAD = {"status": "False", "reason": Reason.BROKER_UNREACHABLE}
             [condition(ConditionType.QUOTA_EXHAUSTED, reason=Reason.QUOTA_EXHAUSTED)],
             ["QuotaExhausted"],
             id="the-breaker-opens",
+        ),
+        pytest.param(
+            [condition(ConditionType.TASKS_CUT_OFF, **UNMEASURED)],
+            [condition(ConditionType.TASKS_CUT_OFF, status="False", reason=Reason.GRACE_SUFFICES)],
+            [],
+            id="measured-and-well",
+        ),
+        pytest.param(
+            [condition(ConditionType.TASKS_CUT_OFF, **UNMEASURED)],
+            [condition(ConditionType.TASKS_CUT_OFF, reason=Reason.GRACE_TOO_SHORT)],
+            ["TasksCutOff"],
+            id="measured-and-bad",
         ),
     ],
 )
