@@ -1,7 +1,8 @@
 """A clock that is set by a day: what was remembered holds for as long as it would have."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -21,7 +22,8 @@ from builders import (
     unseen,
 )
 from scanpool.decide import after_scaling, checkpoint, restore
-from scanpool.decide.memory import Checkpoint
+from scanpool.decide.clock import is_time
+from scanpool.decide.memory import Checkpoint, Memory
 from scanpool.models.observation import KeyUsage, Observation, ProviderState
 from scanpool.models.spec import Behavior
 
@@ -97,6 +99,35 @@ STORIES = {
     "the provider falls silent": (has(), has(is_silent=True, messages=90)),
     "somebody sets back": (has(hand=1), has(hand=None)),
 }
+
+
+NO_TIMES = {
+    ("Backoff", "factor"), ("Belief", "tokens"), ("Bucket", "per_replica"), ("Look", "idle"),
+    ("Learned", "least"), ("Learned", "seconds"), ("Learned", "tokens"),
+    ("Measured", "per_minute"), ("Measured", "seconds"), ("OthersUse", "tokens"),
+    ("Probing", "least_seconds"), ("UseSample", "tokens"),
+    ("Spent", "amount"), ("Spent", "ended"), ("Spent", "ends_at"), ("Spent", "per_call"),
+    ("Spent", "per_minute"), ("Spent", "per_replica"),
+}  # fmt: skip
+"""Amounts, durations, and ends of calendar days."""
+
+
+def floats(kind: Any, seen: set[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the fields that are floats of whatever a memory is made of."""
+    for part in get_args(kind):
+        yield from floats(part, seen)
+    if not (is_dataclass(kind) or hasattr(kind, "_fields")) or kind in seen:
+        return
+    seen.add(kind)
+    for name, hint in get_type_hints(kind).items():
+        if float in (hint, *get_args(hint)):
+            yield kind.__name__, name
+        yield from floats(hint, seen)
+
+
+def test_whatever_a_memory_is_made_of_its_times_are_called_so() -> None:
+    found = set(floats(Memory, set()))
+    assert {one for one in found if not is_time(one[1])} == NO_TIMES
 
 
 def nothing(_: World) -> None:
