@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults.case import Case
-from faults.cases import api_server, broker, prometheus, provider, secrets, target
+from faults.cases import api_server, broker, operator, prometheus, provider, secrets, target
 from faults.world import CEILING, Part
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -20,6 +20,7 @@ CASES: Sequence[Case] = (
     *secrets.CASES,
     *target.CASES,
     *api_server.CASES,
+    *operator.CASES,
 )
 HEAD = ("fault", "meanwhile", "condition", "reason", "Event", "afterwards")
 

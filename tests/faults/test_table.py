@@ -4,10 +4,15 @@ from faults.table import CASES, PAGE, page
 from scanpool.models.conditions import ConditionType, Reason
 
 LEAST_CASES = 60
+README = PAGE.parents[1] / "README.md"
 
 
 def test_the_page_shows_the_table_of_the_suite() -> None:
     assert PAGE.read_text() == page(), "make reliability writes it anew"
+
+
+def test_the_readme_says_how_many_there_are() -> None:
+    assert f": {len(CASES)} faults" in README.read_text()
 
 
 def test_the_table_has_its_cases_each_once() -> None:
