@@ -187,6 +187,45 @@ GOOGLE_REASON = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": 
         ),
         (403, {"statusCode": 403, "message": json.dumps(QUOTA)}),
         (402, {"error": "credit_unresolved", "message": "A prior charge is being reconciled."}),
+        # In other words of the field: codes, alone or as all of the message.
+        (403, error(kind="access_terminated_error")),
+        (429, error(code="account_deactivated")),
+        (400, error(code="blocked_api_access", kind="invalid_request_error")),
+        (403, {"__type": "AccessDeniedException", "message": "INVALID_PAYMENT_INSTRUMENT: x"}),
+        (429, error(code="card_declined")),
+        (
+            400,
+            error("ExceededTokenBudget: Current spend for token: 7", kind="auth_error", code=400),
+        ),
+        (403, error(code="out_of_credits")),
+        (429, error(code="no_credits")),
+        (403, error(kind="balance_not_enough")),
+        (429, error(code="not_enough_credits")),
+        (403, error(code="account_unpaid")),
+        (403, error(code="SubscriptionSuspended")),
+        (403, error(code="ReadOnlyDisabledSubscription")),
+        (429, error(code="free_tier_exhausted")),
+        (403, error("exceeded_monthly_included_credits")),
+        (429, {"detail": {"error": {"type": "billing_not_active"}}}),
+        (429, {"detail": json.dumps(QUOTA)}),
+        (429, {"errors": [{"code": "insufficient_quota", "message": "x"}]}),
+        (429, json.dumps(json.dumps(QUOTA))),
+        # And sentences.
+        (401, {"message": "Inactive subscription or usage limit reached", "request_id": "x"}),
+        (429, error("Your account has run out of balance")),
+        (429, error("You have hit your usage limit for this billing period")),
+        (
+            429,
+            {"message": "You are using a Trial key, which is limited to 1000 API calls / month."},
+        ),
+        (429, error("Monthly budget limit of $100 reached")),
+        (429, error("Cost limit exceeded for this key")),
+        (403, error("Max spend reached for API key")),
+        (403, error("Payment method declined")),
+        (429, error("Your card was declined.")),
+        (429, error("Free calls are used up. Please add a payment method to continue.")),
+        (403, error("The project is associated with a closed billing account.", code=403)),
+        (403, error("Billing account not configured or expired.", code=403)),
     ],
 )
 @pytest.mark.parametrize("provider", [Provider.OPENAI, Provider.AZURE_OPENAI, Provider.ANTHROPIC])
@@ -256,6 +295,17 @@ GEMINI_QUOTA = OPENAI_QUOTA.replace("platform.openai.com", "ai.google.dev")
         (429, {"message": "API rate limit exceeded", "request_id": "1"}),
         (429, {"statusCode": 429, "message": "Rate limit is exceeded. Try again in 54 seconds."}),
         (429, "rate limited"),
+        (429, {"message": "You are using a Trial key, which is limited to 20 API calls / minute."}),
+        (
+            429,
+            error(
+                "You exceeded the free tier's rate limit. Add a payment method for a higher one."
+            ),
+        ),
+        (429, error("The model is overloaded with your calls.", code="rate_limit_exceeded")),
+        (429, {"message": "Service tier capacity exceeded for this model.", "code": "3505"}),
+        (400, {"__type": "ThrottlingException", "message": "Too many tokens, please wait."}),
+        (503, error(code=503, status="RESOURCE_EXHAUSTED")),
         (429, "<html>billing limit reached</html>"),
         (429, ""),
     ],
@@ -308,6 +358,11 @@ OVERLOADED = "The server is overloaded or not ready yet."
         (503, error("Slow down. The rise of your rate of requests is impacting reliability.")),
         (429, {"error": "slow down"}),
         (503, {"code": "SlowDown", "message": "x"}),
+        (529, error(code="slow_down")),
+        (200, error(kind="slow_down", code=503)),
+        (429, error("litellm.RateLimitError: OpenAIException - Slow down. You grow too fast.")),
+        (503, {"detail": {"code": "slow_down"}}),
+        (429, {"message": "slow_down"}),
     ],
 )  # fmt: skip
 async def test_growth_is_asked_to_stop(answered: Ask, status: int, body: object) -> None:
@@ -329,6 +384,11 @@ async def test_growth_is_asked_to_stop(answered: Ask, status: int, body: object)
         (429, error(OVERLOADED, code="server_is_overloaded")),
         (429, error("The engine is overloaded", kind="engine_overloaded_error")),
         (429, error(json.dumps({"type": "error", **error(kind="overloaded_error")}), code=429)),
+        (429, error(code="MODEL_OVERLOADED")),
+        (429, error("That model is currently overloaded with other requests.")),
+        (429, error(code=429, status="UNAVAILABLE")),
+        (429, {"__type": "ModelNotReadyException", "message": "x"}),
+        (200, error(kind="overloaded_error")),
     ],
 )
 async def test_an_outage_stays_one(answered: Ask, status: int, body: object) -> None:

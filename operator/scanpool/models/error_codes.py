@@ -23,8 +23,17 @@ BILLING_CODES: Final = frozenset(
         "exceeded_current_quota_error",
         "arrearage",
         "accountoverdueerror",
+        # Moonshot's for a plan that is used up; OpenAI's for an account that is closed
+        "access_terminated",
+        "access_terminated_error",
+        "account_deactivated",
+        # Groq's spend limit; AWS's and Stripe's for what cannot be charged
+        "blocked_api_access",
+        "invalid_payment_instrument",
+        "card_declined",
         # gateways: LiteLLM, one-api and those made of it, Google's in front of Gemini
         "budget_exceeded",
+        "exceededtokenbudget",
         "insufficient_user_quota",
         "insufficient_balance",
         "insufficient_credits",
@@ -43,10 +52,16 @@ SLOW_DOWN: Final = "slow_down"
 limit."""
 
 # Codes that are not listed are told by the words that they are made of.
-DEBT: Final = frozenset({"arrearage", "arrears", "overdue"})
+DEBT: Final = frozenset({"arrearage", "arrears", "overdue", "unpaid"})
 PAYING: Final = frozenset({"billing", "payment", "prepayment"})
 PAID_UNTIL: Final = frozenset({"subscription", "trial"})
-ENDED: Final = frozenset({"expired", "ended", "inactive", "canceled", "cancelled"})
+ENDED: Final = frozenset(
+    {
+        *("expired", "ended", "inactive", "canceled", "cancelled"),
+        *("suspended", "disabled", "terminated", "lapsed", "exhausted"),
+    }
+)
+FREE_TIER: Final = frozenset({"free", "tier"})
 MONEY: Final = frozenset(
     {"credit", "credits", "balance", "fund", "funds", "budget", "spend", "spending"}
 )
@@ -54,6 +69,7 @@ GONE: Final = frozenset(
     {
         *("insufficient", "exceeded", "exceed", "reached", "exhausted", "depleted"),
         *("low", "limit", "over", "required", "empty", "negative"),
+        *("out", "no", "enough"),
     }
 )
 NO_REFUSAL: Final = frozenset({"details", "page", "link", "url", "method"})
@@ -64,8 +80,11 @@ NO_MONEY: Final = frozenset({"token", "tokens", "thinking", "reasoning", "retry"
 LIMIT_NAMES: Final = ("ratelimit", "toomanyrequests", "throttl", "resourceexhausted")
 """In a code's letters: rate_limit_exceeded, openai.RateLimitError, RateLimitReached,
 throttling_error, Google's RESOURCE_EXHAUSTED and so on."""
-OVERLOAD_NAME: Final = "overloaded"
-"""In a code's letters: server_is_overloaded, overloaded_error, engine_overloaded_error."""
+OVERLOAD_NAMES: Final = ("overloaded", "serverbusy", "serviceunavailable", "modelnotready")
+"""In a code's letters: server_is_overloaded, overloaded_error, engine_overloaded_error, AWS's
+ServiceUnavailableException and ModelNotReadyException."""
+UNAVAILABLE: Final = "unavailable"
+"""Google's status of an overload, which is the whole code."""
 
 TOKEN: Final = re.compile(r"\w+")
 WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -112,7 +131,8 @@ def telling_word(text: str) -> str | None:
 
 def is_overload(code: str) -> bool:
     """Return whether a code says that the provider is overloaded, which is nobody's limit."""
-    return OVERLOAD_NAME in _letters(code)
+    letters = _letters(code)
+    return letters == UNAVAILABLE or any(name in letters for name in OVERLOAD_NAMES)
 
 
 def is_day_limit(code: str) -> bool:
@@ -151,5 +171,5 @@ def _means_money(token: str) -> bool:
         or (len(words) > 1 and bool(words & PAYING) and not words & NO_REFUSAL)
         # `payment_method` points somewhere, `payment_method_required` refuses.
         or (bool(words & PAYING) and "required" in words)
-        or bool(words & PAID_UNTIL and words & ENDED)
+        or bool((words & PAID_UNTIL or words >= FREE_TIER) and words & ENDED)
     )

@@ -20,19 +20,24 @@ BUDGET_EXCEEDED: Final = "budget_exceeded"
 """LiteLLM's code for a budget that a gateway keeps, and that of others' that name none."""
 
 _UP: Final = r"(?:insufficient|depleted|exhausted|used up|not enough|too low|negative|empty)"
-_SPENDING: Final = r"(?:spend|spending|billing|budget)"
+_SPENDING: Final = r"(?:spend|spending|billing|budget|cost)"
 SENTENCES: Final = {
     code: re.compile(pattern, re.IGNORECASE)
     for code, pattern in {
         # Anthropic's prepaid balance; a spend limit of the organization or workspace.
         "credit_balance_too_low": r"credit balance is too low",
-        "usage_limit_reached": r"reached your (?:\w+ )*api usage limits",
+        # Moonshot's plans; Cohere's trial, which ends with the month only.
+        "usage_limit_reached": (
+            r"reached your (?:\w+ )*api usage limits|usage limit for (?:this|the|your) billing"
+            r"|limited to [\d,]+ api calls ?(?:/|per) ?month"
+        ),
         # DeepSeek, OpenRouter, SiliconFlow, Moonshot, xAI, Gemini, Hugging Face, Zhipu.
         "insufficient_balance": (
             r"insufficient (?:\w+ )?(?:balance|credits?|funds)"
             rf"|(?:balance|credits?|funds) (?:is |are |has been |have been )?{_UP}"
             r"|used (?:up )?all (?:of )?(?:your |the |its )?(?:\w+ )?credits"
-            r"|(?:out of|requires more|not enough|ha(?:ve|s) no|n.t have any) credits\b"
+            r"|(?:out of|requires more|not enough|ha(?:ve|s) no|n.t have any)"
+            r" (?:credits|balance|funds|money)\b"
             r"|credit limit (?:has been |is |was )?(?:exceeded|reached)"
             r"|(?:exceeded|depleted|exhausted) (?:your|its|the) (?:\w+ )*credits"
             r"|free tier of the model has been exhausted"
@@ -40,7 +45,9 @@ SENTENCES: Final = {
         ),
         # OpenAI, Gemini, Fireworks; budgets that gateways keep.
         "spend_limit_reached": (
-            rf"{_SPENDING} (?:\w+ )?(?:limit|cap) (?:has been |is |was )?(?:reached|exceeded)"
+            rf"{_SPENDING} (?:\w+ )?(?:limit|cap) (?:of \S+ )?(?:has been |is |was )?"
+            r"(?:reached|exceeded)"
+            r"|max(?:imum)? (?:spend|spending|budget) (?:has been |is |was )?(?:reached|exceeded)"
             rf"|(?:reach|exceed|hit|cross)(?:ed|ing)? (?:\w+ )?(?:\w+ )?{_SPENDING} (?:\w+ )?"
             r"(?:limit|cap)"
             r"|(?<!token )(?<!thinking )(?<!retry )budget (?:has been |is |was )?"
@@ -52,12 +59,17 @@ SENTENCES: Final = {
             r"account is not active|overdue (?:balance|account|payment|invoice)"
             r"|account is in (?:good standing|arrears)|failure to pay|payment (?:is )?required"
             r"|issue with your (?:payment|billing)|unpaid (?:invoice|bill|balance)"
-            r"|(?:trial|subscription) (?:has |is )?(?:expired|ended|over|inactive|cancel+ed)"
+            r"|(?:trial|subscription) (?:has |is )?(?:been )?"
+            r"(?:expired|ended|over|inactive|cancel+ed|suspended|disabled)|inactive subscription"
+            r"|(?:card|payment|payment method) (?:was |has been |is )?(?:declined|failed)"
+            r"|(?:add|update) .{0,20}payment method .{0,80}to continue"
         ),
         # Google.
         "billing_disabled": (
             r"requires billing to be enabled|billing (?:is |has been )?(?:disabled|not enabled)"
-            r"|without a billing account|billing account .{0,80}\bis (?:closed|disabled|not open)"
+            r"|without a billing account|(?:closed|absent|disabled) billing account"
+            r"|billing account .{0,80}\bis (?:closed|disabled|not open)"
+            r"|billing account (?:is )?not configured"
         ),
     }.items()
 }
@@ -80,8 +92,6 @@ GOOGLES: Final = re.compile(
 """That it is Google's: by the status, by who is quoted, or by how it points to its pages."""
 USED_UP: Final = re.compile(r"budget|limits?|quota|credits?|exhausted|exceeded", re.IGNORECASE)
 """What a 412 speaks of, which gateways such as Portkey send for a budget that is used up."""
-PLAIN_LIMITS: Final = frozenset({"ratelimitexceeded", "ratelimitreached"})
-"""In a code's letters: it names the limit, so that no sentence beside it is about money."""
 
 
 def billing_code(refusal: Refusal) -> str | None:
@@ -100,8 +110,7 @@ def billing_code(refusal: Refusal) -> str | None:
 
 
 def _in_sentence(refusal: Refusal) -> str | None:
-    letters = (re.sub(r"[^a-z]", "", code.lower()) for code in refusal.codes)
-    if any(code in PLAIN_LIMITS for code in letters):
+    if refusal.names_limit:
         return None
     text = refusal.text
     for code, sentence in SENTENCES.items():

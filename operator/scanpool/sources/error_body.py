@@ -27,13 +27,18 @@ KEY_IN_MESSAGE: Final = re.compile(r"\bsk-[\w*-]+")
 KEY_INVALID: Final = "API_KEY_INVALID"
 LINK: Final = re.compile(r"(?:https?://|www\.)[^\s\"'<>\\)]+")
 """Where to read more: its words, such as `billing`, say nothing about this refusal."""
+WORD: Final = re.compile(r"\w+")
 LINE_END: Final = re.compile(r"\\+[nrt]")
 MESSAGE_KEYS: Final = ("message", "error", "detail", "msg", "error_msg")
 CODE: Final = re.compile(
-    r"""["'](?:code|type|status|reason|error|error_?code|error_?type)["']\s*:\s*"""
+    r"""["'](?:code|(?:__)?type|status|reason|error|error_?code|error_?type)["']\s*:\s*"""
     r"""(?:"(?P<a>[^"]{1,100})"|'(?P<b>[^']{1,100})'|(?P<number>\d{1,9})\b)""",
     re.ASCII | re.IGNORECASE,
 )
+OVERLOADED: Final = re.compile(r"\b(?:is|are|currently|temporarily) overloaded\b", re.IGNORECASE)
+"""The sentence of an overload where a gateway has dropped the code."""
+PLAIN_LIMITS: Final = frozenset({"ratelimitexceeded", "ratelimitreached"})
+"""In a code's letters."""
 ERROR_STATUSES: Final = range(httpx.codes.BAD_REQUEST, 600)
 
 
@@ -59,7 +64,9 @@ class Refusal:
     def codes(self) -> tuple[str, ...]:
         """Every code, type, status and reason in it, the outermost first."""
         inside = (found["a"] or found["b"] or found["number"] for found in CODE.finditer(self.text))
-        return tuple(code for code in (self.code, self.type, *inside) if code)
+        # A message of one word is a code.
+        said = self.message if WORD.fullmatch(self.message) else ""
+        return tuple(code for code in (self.code, self.type, said, *inside) if code)
 
     @property
     def refuses_key(self) -> bool:
@@ -69,7 +76,14 @@ class Refusal:
     @property
     def is_overload(self) -> bool:
         """Whether the provider is overloaded, whatever the status says."""
-        return any(map(is_overload, self.codes))
+        return any(map(is_overload, self.codes)) or (
+            OVERLOADED.search(self.text) is not None and not self.names_limit
+        )
+
+    @property
+    def names_limit(self) -> bool:
+        """Whether a code names a limit, so that no sentence beside it is about anything else."""
+        return any(re.sub(r"[^a-z]", "", code.lower()) in PLAIN_LIMITS for code in self.codes)
 
 
 def body_of(answer: Answer) -> Mapping[str, object]:

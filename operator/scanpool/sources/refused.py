@@ -13,8 +13,8 @@ from scanpool.sources import day_quotas
 from scanpool.sources.billing import billing_code
 from scanpool.sources.error_body import Refusal
 
-SLOW_DOWN_SENTENCE: Final = re.compile(r"slow[ _-]?down\b", re.IGNORECASE)
-"""How OpenAI's begins where a gateway has dropped the code."""
+SLOW_DOWN_SENTENCE: Final = re.compile(r"(?:^|[:-] ['\"]?)slow[ _-]?down\b", re.IGNORECASE)
+"""How OpenAI's begins, alone or behind a gateway's words, where the code has been dropped."""
 SLOW_DOWN_STATUSES: Final = frozenset(
     {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
 )
@@ -59,5 +59,5 @@ def over(told: ProviderState, better: ProviderState) -> ProviderState:
 def _asks_to_slow_down(refusal: Refusal) -> bool:
     if any(map(is_slow_down, refusal.codes)):
         return True
-    begins = SLOW_DOWN_SENTENCE.match(refusal.message.strip()) is not None
+    begins = SLOW_DOWN_SENTENCE.search(refusal.message.strip()) is not None
     return begins and refusal.status in SLOW_DOWN_STATUSES

@@ -46,6 +46,8 @@ RATE_LIMIT, REFUSED, FAILED = "rate limit", "refused", "failed"
         ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", RATE_LIMIT),
         ("GenerateContentInputTokensPerModelPerMinute-FreeTier", RATE_LIMIT),
         ("throttling_error", RATE_LIMIT),
+        ("NotEnoughCreditsError", REFUSED),
+        ("403 access_terminated_error", REFUSED),
         ("429 server_is_overloaded", FAILED),
         ("503 overloaded", FAILED),
         ("403", FAILED),
