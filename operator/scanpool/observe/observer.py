@@ -1,7 +1,7 @@
 """Read everything that one decision needs, at once, under one deadline."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -188,7 +188,7 @@ class Observer:
         """Read, and once more where a credential is refused that may have been rotated."""
         read = reading(self._readers[name])
         found = await read(ask)
-        is_refused = isinstance(found, Unavailable) and found.reason in REFUSED
+        is_refused = any(one.reason in REFUSED for one in _gaps(found))
         return await read(ask) if is_refused and self._secrets.doubt(ask.namespace) else found
 
     async def _depths(self, ask: _Ask) -> Reading[SeenQueues]:
@@ -364,6 +364,14 @@ def _only(
     if gaps and not depths:
         return gaps[0]
     return Available(SeenQueues(depths, gaps), found.at, found.source)
+
+
+def _gaps(found: Reading[Any]) -> Iterator[Unavailable]:
+    """Yield why a reading is not there, or the parts of one that has several, as keys have."""
+    if isinstance(found, Unavailable):
+        yield found
+    elif isinstance(found.value, Mapping):
+        yield from (one for one in found.value.values() if isinstance(one, Unavailable))
 
 
 def _told_apart(queues: Reading[SeenQueues]) -> dict[str, Any]:

@@ -174,6 +174,7 @@ class Sources:
             "openai_admin.read_limits": seen(ConfiguredLimits(tokens_per_minute=2)),
             "prometheus.read_usage": seen(KeyUsage(1.0)),
         }
+        self.by_key: dict[object, Reading[Any]] = {}
         self.hanging: set[str] = set()
         for name in self.answers:
             self._stand_in(monkeypatch, name)
@@ -187,7 +188,7 @@ class Sources:
             # What the real function would not take must not pass here.
             given = signature.bind(*args, **kwargs).arguments
             self.calls.setdefault(name, []).append(given)
-            return self.answers[name]
+            return self.by_key.get(given.get("api_key"), self.answers[name])
 
         async def answer_in_time(*args: object, **kwargs: object) -> Reading[Any]:
             answered = answer(*args, **kwargs)
@@ -966,3 +967,22 @@ async def test_what_cannot_be_read_with_one_key_names_it_and_leaves_the_other(
     }
     assert SEVERAL.llm is not None
     assert await observer.read_keys("scan", SEVERAL.llm) == {"one/KEY": "sk-one"}
+
+
+async def test_one_of_several_keys_that_was_rotated_counts_at_once_where_the_old_one_is_refused(
+    observer: Observer, sources: Sources, cluster: FakeCluster, clock: Clock
+) -> None:
+    cluster.write(ONE, "sk-one")
+    cluster.write(OTHER, "sk-other")
+    ages = {"one/KEY": 60.0, "other/KEY": 5.0}
+    await observer.observe("scan", SEVERAL, TARGET, ages)
+    cluster.write(OTHER, "sk-rotated")
+    refusal = Unavailable(Reason.PROVIDER_AUTHENTICATION_FAILED, "it refuses the API key")
+    sources.by_key["sk-other"] = refusal
+    clock.now += 10
+
+    found = await observer.observe("scan", SEVERAL, TARGET, ages)
+
+    assert all(isinstance(one, Available) for one in keys_of(found).values())
+    asked_with = [call["api_key"] for call in sources.calls["probe.probe"]]
+    assert asked_with == ["sk-one", "sk-other", "sk-other", "sk-rotated"]
