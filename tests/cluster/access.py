@@ -42,19 +42,30 @@ class Answer:
 
 def open_client(kubeconfig: Path) -> httpx.Client:
     """An HTTP client with the credentials of a kubeconfig, read by the official library."""
-    settings = client.Configuration()
-    config.load_kube_config(str(kubeconfig), client_configuration=settings)
+    settings = settings_of(kubeconfig)
     headers = {"User-Agent": "contract/1"}
     for credential in settings.auth_settings().values():
         headers[credential["key"]] = credential["value"]
-    tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
-    if not settings.verify_ssl:
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls = trust(settings)
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
     return httpx.Client(
         base_url=settings.host, headers=headers, verify=tls, timeout=PATIENCE_SECONDS
     )
+
+
+def settings_of(kubeconfig: Path) -> client.Configuration:
+    settings = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=settings)
+    return settings
+
+
+def trust(settings: client.Configuration) -> ssl.SSLContext:
+    """Return which server is the right one, as a kubeconfig says."""
+    tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+    if not settings.verify_ssl:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    return tls
 
 
 class Cluster:
