@@ -76,6 +76,7 @@ def world(
             yield world
             for worker in world.workers:
                 worker.end()
+            world.closing.close()
             killable.stop()
 
 

@@ -9,7 +9,7 @@ from sandbox.patience import until
 MOST_MEMORY_BYTES = 256 * 2**20
 """The limit in manifests/base."""
 KEPT_MEMORY_BYTES = 48 * 2**20
-"""What the allocator keeps of a time of more work, measured up to 30 MiB; a leak goes on."""
+"""What the allocator keeps of a time of more work, 24 MiB after bodies of 2 GB; a leak goes on."""
 KIBIBYTE = 1024
 THREADS_OF_THE_POOL = 16
 """They are started as they are needed, and stay."""

@@ -28,6 +28,16 @@ def answers(status: int, body: object = "", headers: Mapping[str, str] | None = 
     return fault
 
 
+def at(pattern: str, fault: Fault) -> Fault:
+    """Do it to the requests whose method and path with query match; pass the others on."""
+
+    async def chosen(request: web.Request, pass_on: PassOn) -> web.StreamResponse:
+        is_meant = re.match(pattern, f"{request.method} {request.raw_path}")
+        return await (fault(request, pass_on) if is_meant else pass_on())
+
+    return chosen
+
+
 def refuses(status: int, headers: Mapping[str, str] | None = None, **error: object) -> Fault:
     """Answer with an error as providers word it."""
     return answers(status, {"error": {"message": "no", **error}}, headers)

@@ -1,6 +1,7 @@
 """What the cases are made of: one namespace, and a gateway before all that its pools ask."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -61,6 +62,12 @@ class World:
     secrets: dict[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     workers: list[SteadyWorker] = field(default_factory=list)
+    brokers: dict[str, RabbitMQServer] = field(default_factory=dict)
+    """Those of cases that kill theirs."""
+    ports: dict[str, int] = field(default_factory=dict)
+    """Of servers that cases have beside those."""
+    closing: ExitStack = field(default_factory=ExitStack)
+    """What cases have started, which ends with the world."""
 
     def start(
         self,

@@ -1,15 +1,12 @@
 """Faults of the API server. The pool has 3 replicas, and its queue asks for 5 meanwhile."""
 
 import json
-import re
 from copy import deepcopy
 from typing import Any
 
-from aiohttp import web
-
 from faults.case import Case, Step
-from faults.gateway import Fault, PassOn
-from faults.injected import answers, cuts, is_late
+from faults.gateway import Fault
+from faults.injected import answers, at, cuts, is_late
 from faults.world import Part, World
 from sandbox.kube_client import Obj
 from sandbox.patience import until
@@ -35,16 +32,6 @@ ALL_BUT_LEASES = r"(?!.*/leases)"
 DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}"
 KEPT_BY_AN_OLDER_ONE = ("observedGeneration", "replicas", "desiredReplicas", "conditions")
 """What a CRD of the status that is older than the operator may be left with."""
-
-
-def at(pattern: str, fault: Fault) -> Fault:
-    """Do it to the requests whose method and path with query match; pass the others on."""
-
-    async def chosen(request: web.Request, pass_on: PassOn) -> web.StreamResponse:
-        is_meant = re.match(pattern, f"{request.method} {request.raw_path}")
-        return await (fault(request, pass_on) if is_meant else pass_on())
-
-    return chosen
 
 
 def told(code: int, reason: str, message: str) -> Obj:

@@ -1,11 +1,17 @@
 """Faults of RabbitMQ's management API, and of the queue: unknown is never zero."""
 
 from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import pika
 
 from faults.case import Case, behind
+from faults.expired import ExpiredServer, create_expired
 from faults.gateway import Fault
 from faults.injected import (
     answers,
+    at,
     cuts,
     explodes,
     floods,
@@ -14,12 +20,14 @@ from faults.injected import (
     rewrites,
     trickles,
 )
-from faults.world import MESSAGES, Part, World
+from faults.world import MESSAGES, Part, World, key
 from sandbox.scene import MANAGEMENT_URL
 from scanpool.models.conditions import Reason
+from scanpool_sandbox.rabbitmq_server import VHOST, RabbitMQServer
 
 case = partial(behind, Part.BROKER)
 
+AUTHORITY = "CA"
 WRONG_PASSWORD = "wr0ng/pass word@%?#[]é"
 COUNTS = r'"(messages_ready|messages)":\d+'
 
@@ -33,6 +41,47 @@ def has_the_right_password(w: World, name: str) -> None:
     w.scene.change_secret(name, **{MANAGEMENT_URL: w.management_url(name)})
 
 
+def has_its_own(w: World, name: str) -> None:
+    """Start a broker for this case, whose queue outlives it."""
+    directory = w.scene.stage.kubeconfig.parent / name
+    directory.mkdir()
+    server = w.brokers[name] = RabbitMQServer(directory)
+    server.start()
+    w.closing.callback(server.stop)
+    w.secrets[name] = server.password
+    with pika.BlockingConnection(pika.URLParameters(server.amqp_url())) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.queue_declare(name, durable=True)
+        for _ in range(MESSAGES):
+            channel.basic_publish("", name, b"scan", pika.BasicProperties(delivery_mode=2))
+
+
+def at_its_own(w: World, name: str) -> dict[str, Any]:
+    url = f"{w.brokers[name].management_url}/{VHOST}"
+    w.scene.change_secret(name, **{MANAGEMENT_URL: url})
+    return w.spec(name)
+
+
+def has_a_certificate(w: World, name: str) -> None:
+    """Start a server whose certificate has expired, and that the pool would trust but for that."""
+    certificate, key_file = create_expired(w.scene.stage.kubeconfig.parent / name)
+    server = w.closing.enter_context(w.background.running(ExpiredServer(certificate, key_file)))
+    w.ports[name] = server.port
+    w.scene.create_secret(f"{name}-ca", **{AUTHORITY: certificate.read_text()})
+
+
+def with_an_authority(w: World, name: str) -> dict[str, Any]:
+    spec = w.spec(name)
+    spec["rabbitmq"]["caSecretRef"] = {"name": f"{name}-ca", "key": AUTHORITY}
+    return spec
+
+
+def is_behind_the_certificate(w: World, name: str) -> None:
+    url = f"https://{w.rabbitmq.user}:{quote(key(name), safe='')}@127.0.0.1:{w.ports[name]}/eco2"
+    w.scene.change_secret(name, **{MANAGEMENT_URL: url})
+
+
 def said(status: int, reason: str) -> Fault:
     return answers(status, {"error": "no", "reason": reason})
 
@@ -40,7 +89,21 @@ def said(status: int, reason: str) -> Fault:
 UNREACHABLE, ERROR = Reason.BROKER_UNREACHABLE, Reason.BROKER_ERROR
 AUTHENTICATION = Reason.BROKER_AUTHENTICATION_FAILED
 
+ALARMS = {"status": "failed", "alarms": [{"node": "rabbit@a", "resource": "memory"}]}
+
 CASES = (
+    Case(
+        "broker-killed", Part.BROKER, "killed, and started again",
+        lambda w, name: w.brokers[name].kill(), lambda w, name: w.brokers[name].start(),
+        3, reason=str(UNREACHABLE), spec=at_its_own, prepare=has_its_own,
+    ),
+    Case(
+        "broker-expired", Part.BROKER, "a certificate that has expired",
+        is_behind_the_certificate, has_the_right_password, 3, reason=str(Reason.TLS_FAILED),
+        spec=with_an_authority, prepare=has_a_certificate,
+    ),
+    case("alarm", "an alarm, since a node is short of memory",
+         at(r"GET .*/health/checks/alarms", answers(503, ALARMS)), Reason.BROKER_ALARM),
     Case(
         "broker-wrong-password", Part.BROKER, "a wrong password in the Secret",
         has_wrong_password, has_the_right_password, 3, reason=str(AUTHENTICATION),
