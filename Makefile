@@ -57,7 +57,7 @@ takeovers: $(INSTALLED)
 	SCANPOOL_KILLS=20 SCANPOOL_LEASE_SECONDS=15 $(BIN)/pytest tests/sandbox/test_operator_takeover.py
 
 faults: $(INSTALLED)
-	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
+	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
 	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
 
 fuzz: $(INSTALLED)
