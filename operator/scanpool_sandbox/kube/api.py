@@ -21,7 +21,7 @@ from scanpool_sandbox.kube.writing import commit, patching
 from scanpool_sandbox.kube.writing.deletion import DeleteOptions, delete
 from scanpool_sandbox.kube.writing.managedfields import Manager, applied_object
 from scanpool_sandbox.kube.writing.options import WriteOptions
-from scanpool_sandbox.kube.writing.scale import scale_of, with_scale
+from scanpool_sandbox.kube.writing.scale import read_scale, scale_of, with_scale
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.resources import Registry, Resource
@@ -54,7 +54,7 @@ class Api:
     def get(self, resource: Resource, namespace: str, name: str, subresource: str = "") -> Obj:
         """Read an object, or its scale."""
         obj = presented(resource, self.find(resource, namespace, name))
-        return scale_of(resource, obj) if subresource == "scale" else obj
+        return read_scale(resource, obj) if subresource == "scale" else obj
 
     def list(
         self, resource: Resource, namespace: str = "", labels: str = "", fields: str = ""

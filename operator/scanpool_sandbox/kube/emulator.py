@@ -14,6 +14,7 @@ from aiohttp import web
 from scanpool_sandbox.kube.access.audit import Audit
 from scanpool_sandbox.kube.access.users import Tokens
 from scanpool_sandbox.kube.api import Api
+from scanpool_sandbox.kube.controllers.clusterroles import aggregate_cluster_roles
 from scanpool_sandbox.kube.controllers.definitions import (
     DEFINITIONS,
     finish_definitions,
@@ -26,6 +27,7 @@ from scanpool_sandbox.kube.controllers.namespaces import reconcile_namespaces
 from scanpool_sandbox.kube.controllers.nodes import Node, node_object, reconcile_nodes
 from scanpool_sandbox.kube.controllers.replicasets import reconcile_replica_sets
 from scanpool_sandbox.kube.controllers.scheduler import schedule
+from scanpool_sandbox.kube.controllers.statefulsets import reconcile_stateful_sets
 from scanpool_sandbox.kube.kubeconfig import write_kubeconfig
 from scanpool_sandbox.kube.kubelet.images import Image, images_from
 from scanpool_sandbox.kube.kubelet.kubelet import Kubelet
@@ -129,6 +131,8 @@ class KubeEmulator:
     def _start_controllers(self, stack: contextlib.AsyncExitStack) -> None:
         pods, nodes, namespaces = ("", "pods"), ("", "nodes"), ("", "namespaces")
         sets, deployments = ("apps", "replicasets"), ("apps", "deployments")
+        stateful_sets = ("apps", "statefulsets")
+        roles = ("rbac.authorization.k8s.io", "clusterroles")
         run = partial(run_controller, self.store)
         controllers = (
             run([DEFINITIONS, None], partial(finish_definitions, self.api)),
@@ -138,6 +142,8 @@ class KubeEmulator:
             run([pods, nodes, namespaces], partial(schedule, self.api)),
             run([sets, pods], partial(reconcile_replica_sets, self.api), _RESYNC_SECONDS),
             run([deployments, sets, pods], partial(reconcile_deployments, self.api)),
+            run([stateful_sets, pods], partial(reconcile_stateful_sets, self.api), _RESYNC_SECONDS),
+            run([roles], partial(aggregate_cluster_roles, self.api)),
         )
         tasks = [asyncio.create_task(controller) for controller in controllers]
 

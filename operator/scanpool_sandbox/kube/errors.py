@@ -152,6 +152,12 @@ def conflict(plural: str, group: str, name: str, why: str) -> ApiError:
     )
 
 
+def internal_error(why: str) -> ApiError:
+    """Build the 500 of a request that the server cannot carry out."""
+    told = f"Internal error occurred: {why}"
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", told)
+
+
 MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )

@@ -89,6 +89,9 @@ BUILT_IN = (
     Resource(
         "apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), ("all",), ("status", "scale")
     ),
+    Resource(
+        "apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), ("all",), ("status", "scale")
+    ),
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),

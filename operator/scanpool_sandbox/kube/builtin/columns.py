@@ -103,9 +103,9 @@ def _node_address(node: Obj) -> str:
     return next(found, "<none>")
 
 
-def _deployment_ready(deployment: Obj) -> str:
-    ready = deployment.get("status", {}).get("readyReplicas", 0)
-    return f"{ready}/{deployment['spec'].get('replicas', 0)}"
+def _ready_of_wanted(workload: Obj) -> str:
+    ready = workload.get("status", {}).get("readyReplicas", 0)
+    return f"{ready}/{workload['spec'].get('replicas', 0)}"
 
 
 def _images(workload: Obj) -> str:
@@ -177,7 +177,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Readiness Gates", lambda _: "<none>", priority=1),
     ),
     "Deployment": (
-        Column("Ready", _deployment_ready),
+        Column("Ready", _ready_of_wanted),
         Column("Up-to-date", _path("status", "updatedReplicas", default=0), "integer"),
         Column("Available", _path("status", "availableReplicas", default=0), "integer"),
         _AGE,
@@ -190,6 +190,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         _AGE,
         *_WORKLOAD_WIDE,
     ),
+    "StatefulSet": (Column("Ready", _ready_of_wanted), _AGE, *_WORKLOAD_WIDE[:2]),
     "Service": (
         Column("Type", _path("spec", "type")),
         Column("Cluster-IP", _path("spec", "clusterIP")),

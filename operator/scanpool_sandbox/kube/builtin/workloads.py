@@ -1,4 +1,4 @@
-"""Defaults and validation of Deployments and ReplicaSets."""
+"""Defaults and validation of Deployments, ReplicaSets and StatefulSets."""
 
 from __future__ import annotations
 
@@ -27,8 +27,19 @@ def prepare_deployment(deployment: Obj, old: Obj | None) -> None:
         rolling.setdefault("maxSurge", "25%")
 
 
+def prepare_stateful_set(stateful_set: Obj, old: Obj | None) -> None:
+    """Default a StatefulSet as apps/v1 does."""
+    prepare_replica_set(stateful_set, old)
+    spec = stateful_set["spec"]
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("podManagementPolicy", "OrderedReady")
+    strategy = spec.setdefault("updateStrategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+
+
 def prepare_replica_set(workload: Obj, _old: Obj | None) -> None:
-    """Default what Deployments and ReplicaSets share: replicas and the pod template."""
+    """Default what all workloads share: replicas and the pod template."""
     spec = workload.setdefault("spec", {})
     if spec.get("replicas") is None:
         spec["replicas"] = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scanpool_sandbox.kube.errors import bad_request, invalid, invalid_value
+from scanpool_sandbox.kube.errors import bad_request, internal_error, invalid, invalid_value
 from scanpool_sandbox.kube.objects import Obj, copied
 from scanpool_sandbox.kube.selectors import selector_text
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scanpool_sandbox.kube.resources import Resource
 
 SCALE_API_VERSION = "autoscaling/v1"
+REPLICAS = ".spec.replicas"
 _COPIED_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -25,7 +26,7 @@ def _at(obj: Obj, path: str) -> Any:
 def scale_of(resource: Resource, obj: Obj) -> Obj:
     """Show an object as a Scale."""
     paths = resource.scale_paths
-    replicas = _at(obj, paths.get("specReplicasPath", ".spec.replicas"))
+    replicas = _at(obj, paths.get("specReplicasPath", REPLICAS))
     if not resource.is_custom:
         selector = selector_text(obj["spec"].get("selector"))
     else:
@@ -38,9 +39,17 @@ def scale_of(resource: Resource, obj: Obj) -> Obj:
         "kind": "Scale",
         "apiVersion": SCALE_API_VERSION,
         "metadata": {name: metadata[name] for name in _COPIED_METADATA if name in metadata},
-        "spec": {} if replicas is None else {"replicas": replicas},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
+
+
+def read_scale(resource: Resource, obj: Obj) -> Obj:
+    """Show an object as a Scale to whoever asks for one; raises 500 where it says no replicas."""
+    path = resource.scale_paths.get("specReplicasPath", REPLICAS)
+    if _at(obj, path) is None:
+        raise internal_error(f'the spec replicas field "{path}" does not exist')
+    return scale_of(resource, obj)
 
 
 def with_scale(resource: Resource, obj: Obj, scale: Obj) -> Obj:
@@ -57,7 +66,7 @@ def with_scale(resource: Resource, obj: Obj, scale: Obj) -> Obj:
         raise invalid("Scale", "autoscaling", obj["metadata"]["name"], [error])
     result: Obj = copied(obj)
     node = result
-    *parents, last = resource.scale_paths.get("specReplicasPath", ".spec.replicas")[1:].split(".")
+    *parents, last = resource.scale_paths.get("specReplicasPath", REPLICAS)[1:].split(".")
     for name in parents:
         node = node.setdefault(name, {})
     node[last] = replicas

@@ -56,6 +56,9 @@ _BUILT_IN: dict[Key, Strategy] = {
     ("apps", "replicasets"): Strategy(
         workloads.prepare_replica_set, workloads.validate_workload, has_generation=True
     ),
+    ("apps", "statefulsets"): Strategy(
+        workloads.prepare_stateful_set, workloads.validate_workload, has_generation=True
+    ),
     ("rbac.authorization.k8s.io", "rolebindings"): _BINDING,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _BINDING,
     ("policy", "poddisruptionbudgets"): Strategy(has_generation=True),
