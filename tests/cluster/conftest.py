@@ -7,15 +7,21 @@ import secrets
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
 from cluster.access import Cluster, eventually, open_client
 from cluster.definitions import widgets
+from cluster.operating import Operating
+from cluster.operating import operating as operating_on
+from sandbox.broker import Queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -74,6 +80,31 @@ def cluster(server: Cluster) -> Iterator[Cluster]:
         server.patch(path, {"metadata": {"finalizers": None}})
         server.delete(path)
     eventually(lambda: not server.get(server.widgets).body["items"])
+
+
+@pytest.fixture(scope="module")
+def operator(
+    server: Cluster, rabbitmq: RabbitMQServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operating]:
+    """The operator as a process on the server, for the pools of the suite's namespace."""
+    vhost = f"{server.namespace}/scan"
+    rabbitmq.create_vhost(vhost)
+    url = f"{rabbitmq.management_url}/{quote(vhost, safe='')}"
+    directory = tmp_path_factory.mktemp("operator")
+    with (
+        Queues(rabbitmq.amqp_url(vhost)) as queues,
+        operating_on(server, url, queues, directory) as operating,
+    ):
+        yield operating
+    rabbitmq.delete_vhost(vhost)
+
+
+@pytest.fixture
+def operating(cluster: Cluster, operator: Operating) -> Iterator[Operating]:
+    """The operator with no pool, before and after."""
+    assert cluster.namespace == operator.cluster.namespace
+    yield operator
+    operator.close()
 
 
 @pytest.fixture(scope="session")

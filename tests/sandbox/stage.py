@@ -35,8 +35,8 @@ CRD = "crds/scanworkerpools.yaml"
 BASE = tuple(
     f"manifests/base/{name}.yaml"
     for name in (
-        "namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "lease-role",
-        "lease-rolebinding",
+        "namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "targets-role",
+        "targets-rolebinding", "lease-role", "lease-rolebinding",
     )
 )  # fmt: skip
 DEPLOYMENTS = ("apps", "deployments")

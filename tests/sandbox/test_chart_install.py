@@ -110,7 +110,8 @@ def test_with_a_role_alone_a_pool_is_scaled_and_nothing_is_refused(
 ) -> None:
     stage = Stage(background, tmp_path)
     rights = (
-        "clusterrolebinding", "clusterrole", "lease-rolebinding", "lease-role", "serviceaccount",
+        "clusterrolebinding", "clusterrole", "targets-rolebinding", "targets-role",
+        "lease-rolebinding", "lease-role", "serviceaccount",
     )  # fmt: skip
     for name in rights:
         stage.kube.kubectl("delete", "-f", f"manifests/base/{name}.yaml")

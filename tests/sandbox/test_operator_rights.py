@@ -6,8 +6,10 @@ from sandbox.consumers import Consumer, connected, held, pod_names
 from sandbox.kube_client import ROOT
 from sandbox.patience import until
 from sandbox.scene import Scene
+from sandbox.workloads import create_stateful_set
 
 NAME = "scan-worker"
+NUMBERED = "numbered"
 QUEUE = "scan.vision"
 
 
@@ -38,6 +40,11 @@ def test_every_right_is_used_and_nothing_is_done_without_one(scene) -> None:
         until("the statistics show it", lambda: held(scene) == 1)
         scene.queues.work_off(QUEUE, 15)
         scene.wait_status(NAME, replicas=1)
+    create_stateful_set(scene, NUMBERED)
+    scene.queues.publish(NUMBERED, 20)
+    ref = {"kind": "StatefulSet", "name": NUMBERED}
+    scene.create_pool(NUMBERED, NUMBERED, scaleTargetRef=ref)
+    scene.wait_status(NUMBERED, replicas=2, readyReplicas=2)
 
     # A watch is on record once the server has ended it.
     until("every right was used", lambda: granted() <= used(scene), lambda: used(scene))

@@ -49,6 +49,10 @@ EVERYTHING: dict[str, Any] = {
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "dashboard": {"enabled": True, "annotations": {"folder": "LLM"}},
 }
+TARGETS = [
+    {"group": "argoproj.io", "plural": "rollouts"},
+    {"group": "", "plural": "replicationcontrollers"},
+]
 NAMESPACED: dict[str, Any] = {"watchNamespaces": ["scan", "chat"]}
 KEDA: dict[str, Any] = {
     "kedaScaler": {"enabled": True, "tlsSecretName": "keda-tls", "clientCertificates": True},
@@ -71,6 +75,10 @@ def documents_in(directory: Path) -> list[Document]:
 def only(kind: str, documents: list[Document]) -> Document:
     (found,) = (document for document in documents if document["kind"] == kind)
     return found
+
+
+def called(name: str, kind: str, documents: list[Document]) -> Document:
+    return only(kind, [one for one in documents if one["metadata"]["name"] == name])
 
 
 def container_of(documents: list[Document]) -> Document:
@@ -179,6 +187,9 @@ def test_every_value_is_described_and_every_description_has_a_value() -> None:
         ({"image": {"digest": "latest"}}, "/image/digest"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"watchNamespaces": ["Scan"]}, "/watchNamespaces/0"),
+        ({"targets": [{"plural": "rollouts"}]}, "/targets/0"),
+        ({"targets": [{"group": "argoproj.io", "plural": "rollouts/scale"}]}, "/targets/0/plural"),
+        ({"targets": [{"group": "*", "plural": "rollouts"}]}, "/targets/0/group"),
         ({"watchNamespaces": ["scan", "scan"]}, "/watchNamespaces"),
         ({"watchNamespaces": "scan"}, "/watchNamespaces"),
         ({"networkPolicy": {"egress": {"dns": {"ports": []}}}}, "/networkPolicy/egress/dns/ports"),
@@ -302,8 +313,11 @@ def test_common_labels_are_on_every_object_and_never_select() -> None:
 def test_the_release_has_its_objects_in_its_namespace_whatever_it_is_called() -> None:
     made = rendered(EVERYTHING, namespace="tools", release="mine")
     assert {identity(document)[1] for document in made} == {"", "tools"}
-    (subject,) = only("ClusterRoleBinding", made)["subjects"]
-    assert (subject["namespace"], subject["name"]) == ("tools", "scanpool")
+    bindings = [document for document in made if document["kind"] == "ClusterRoleBinding"]
+    assert len(bindings) == 2
+    for binding in bindings:
+        (subject,) = binding["subjects"]
+        assert (subject["namespace"], subject["name"]) == ("tools", "scanpool")
 
 
 def test_named_namespaces_get_a_role_each_and_the_cluster_none() -> None:
@@ -318,7 +332,7 @@ def test_named_namespaces_get_a_role_each_and_the_cluster_none() -> None:
             "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "scanpool",
         }  # fmt: skip
         assert binding["subjects"][0]["namespace"] == "scanpool-system"
-        base = grants(only("ClusterRole", documents_in(BASE))["rules"])
+        base = grants(called("scanpool", "ClusterRole", documents_in(BASE))["rules"])
         assert grants(role["rules"]) == {each for each in base if each[1] not in OF_THE_CLUSTER}
 
 
@@ -334,6 +348,45 @@ def test_nodes_can_be_seen_beside_named_namespaces() -> None:
         for group, verb in (("", "list"), ("", "watch"), ("metrics.k8s.io", "list"))
         for resource in ("nodes", "pods")
     }
+
+
+def granting_targets() -> set[tuple[str, str, str]]:
+    """What the values TARGETS let the operator do."""
+    return {
+        (group, f"{plural}{part}", verb)
+        for group, plural in (("argoproj.io", "rollouts"), ("", "replicationcontrollers"))
+        for part, verbs in (("", ("list", "watch")), ("/scale", ("get", "patch")))
+        for verb in verbs
+    }
+
+
+def test_other_targets_are_granted_by_a_cluster_role_that_is_gathered() -> None:
+    plain, made = rendered(), rendered({"targets": TARGETS})
+    gathering = called("scanpool-targets", "ClusterRole", plain)
+    assert (
+        gathering["aggregationRule"]
+        == (called("scanpool-targets", "ClusterRole", documents_in(BASE))["aggregationRule"])
+    )
+    assert "rules" not in gathering
+    (added,) = [one for one in made if identity(one) not in {identity(each) for each in plain}]
+    assert added["kind"] == "ClusterRole"
+    assert "aggregationRule" not in added
+    (selector,) = gathering["aggregationRule"]["clusterRoleSelectors"]
+    assert selector["matchLabels"].items() <= added["metadata"]["labels"].items()
+    assert grants(added["rules"]) == granting_targets()
+    check_against_openapi(added)
+
+
+def test_other_targets_are_granted_in_each_of_the_named_namespaces() -> None:
+    plain, made = rendered(NAMESPACED), rendered({**NAMESPACED, "targets": TARGETS})
+    assert [identity(one) for one in made] == [identity(one) for one in plain]
+    for namespace in NAMESPACED["watchNamespaces"]:
+        before, after = (
+            only("Role", [one for one in those if one["metadata"].get("namespace") == namespace])
+            for those in (plain, made)
+        )
+        assert grants(after["rules"]) - grants(before["rules"]) == granting_targets()
+        assert grants(before["rules"]) <= grants(after["rules"])
 
 
 @pytest.mark.parametrize("values", [{}, NAMESPACED])

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from promql import alert_rules
 from scanpool import cli, settings
+from scanpool.kube import rights
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.spec import PoolSpec
 from scanpool.report.lease_metrics import LeaseMetrics
@@ -38,6 +39,8 @@ GRANTED = {
     ("scan.eco2.io", "scanworkerpools/status"): {"patch"},
     ("apps", "deployments"): {"list", "watch"},
     ("apps", "deployments/scale"): {"get", "patch"},
+    ("apps", "statefulsets"): {"list", "watch"},
+    ("apps", "statefulsets/scale"): {"get", "patch"},
     ("", "nodes"): {"list", "watch"},
     ("", "pods"): {"list", "patch", "watch"},
     ("", "resourcequotas"): {"list", "watch"},
@@ -266,11 +269,35 @@ def test_cluster_role_grants_exactly_what_is_used() -> None:
     assert granted == GRANTED
 
 
-def test_cluster_role_is_bound_to_the_operator() -> None:
-    binding = only("ClusterRoleBinding", BASE / "clusterrolebinding.yaml")
+def test_the_rules_of_other_kinds_are_gathered_from_whoever_adds_them() -> None:
+    gathering = only("ClusterRole", BASE / "targets-role.yaml")
+    # Kubernetes writes them: an apply must not take them away.
+    assert "rules" not in gathering
+    (selector,) = gathering["aggregationRule"]["clusterRoleSelectors"]
+    ((label, value),) = selector["matchLabels"].items()
+    assert f'{label}: "{value}"' == rights.AGGREGATED
+    samples = sorted((SAMPLES / "targets").glob("*.yaml"))
+    assert len(samples) == 2
+    for path in samples:
+        role = only("ClusterRole", path)
+        assert role["metadata"]["labels"] == selector["matchLabels"]
+        watched, scaled = role["rules"]
+        (group,), (plural,) = watched["apiGroups"], watched["resources"]
+        assert watched["verbs"] == ["list", "watch"]
+        assert scaled == {
+            "apiGroups": [group], "resources": [f"{plural}/scale"], "verbs": ["get", "patch"],
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "role"),
+    [("clusterrolebinding.yaml", "scanpool"), ("targets-rolebinding.yaml", "scanpool-targets")],
+)
+def test_cluster_roles_are_bound_to_the_operator(file: str, role: str) -> None:
+    binding = only("ClusterRoleBinding", BASE / file)
     account = only("ServiceAccount", BASE / "serviceaccount.yaml")
     operator = only("Deployment", BASE / "deployment.yaml")
-    assert binding["roleRef"]["name"] == "scanpool"
+    assert binding["roleRef"]["name"] == role
     assert [identity({**subject, "metadata": subject}) for subject in binding["subjects"]] == [
         identity(account)
     ]

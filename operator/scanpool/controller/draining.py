@@ -33,13 +33,17 @@ class Draining:
         # Of all of them there is nothing to choose.
         if going <= 0 or desired == 0 or spec.rabbitmq.management_url_secret_ref is None:
             return
+        workers = [
+            Worker(pod.name, pod.address, pod.ready, pod.deletion_cost)
+            for pod in target.pods
+            if pod.goes_by_cost
+        ]
+        if not workers:
+            return
         told = await self._observer.read_consuming(pool.namespace, spec)
         if isinstance(told, Unavailable):
             self._tell(pool, f"Idle pods of {pool.key} cannot be told: {told.message}")
             return
-        workers = [
-            Worker(pod.name, pod.address, pod.ready, pod.deletion_cost) for pod in target.pods
-        ]
         costs = victims.choose(workers, told.value, going)
         done = await asyncio.gather(
             *(

@@ -97,7 +97,7 @@ class Reconciler:
         if isinstance(pool.spec, Unavailable):
             return await self._give_up(pool, since, pool.spec), memory
         spec = schedules.under(pool.spec, schedules.in_force(pool.spec, self._clock()))
-        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
+        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref)
         if isinstance(target, Unavailable):
             return await self._give_up(pool, since, target), memory
 
@@ -133,7 +133,7 @@ class Reconciler:
         if isinstance(pool.spec, Unavailable):
             return memory
         spec = schedules.under(pool.spec, schedules.in_force(pool.spec, self._clock()))
-        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref.name)
+        target = await self._observer.read_target(pool.namespace, spec.scale_target_ref)
         if isinstance(target, Unavailable):
             return memory
         since = Since(_previous(pool), pool.generation)
@@ -248,17 +248,17 @@ class Reconciler:
         """Scale the target if it has to be; tell what was done, or why it was refused."""
         if spec.mode is Mode.OBSERVE or decision.desired == decision.current:
             return None, None
-        name, scaled = spec.scale_target_ref.name, Scaled(decision.current, decision.desired)
+        ref, scaled = spec.scale_target_ref, Scaled(decision.current, decision.desired)
         await self._draining.prefer_idle(pool, spec, target, decision.desired)
-        refusal = await self._cluster.scale(pool.namespace, name, *scaled)
+        refusal = await self._cluster.scale(target.resource, pool.namespace, ref.name, *scaled)
         if refusal is not None:
             return None, refusal
-        self._observer.scaled(pool.namespace, name, scaled.after)
-        place, limit, reason = f"{pool.namespace}/{name}", decision.limited_by, decision.reason
+        self._observer.scaled(pool.namespace, ref, scaled.after)
+        place, limit, reason = f"{pool.namespace}/{ref.name}", decision.limited_by, decision.reason
         logger.info("Scaled %s from %d to %d (limited by %s): %s", place, *scaled, limit, reason)
         change = f"from {scaled.before} to {scaled.after}; limited by {limit}: {reason}"
         await self._event(
-            pool, Happening("SuccessfulRescale", f"Scaled Deployment {name} {change}")
+            pool, Happening("SuccessfulRescale", f"Scaled {ref.kind} {ref.name} {change}")
         )
         return scaled, None
 

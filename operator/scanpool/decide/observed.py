@@ -3,10 +3,10 @@
 desired                        | a change that would have been made
 what the Deployment asks for   | no: nothing is left to do
 what was decided on before     | no: it is the same one, which nobody has made
-another number                 | yes, from what the Deployment asks for
+another number                 | yes, from what the target asks for
 not known: the pool holds      | no, and the last decision stands
 
-A Deployment that another autoscaler brings to the number that was decided on is no change either.
+A target that another autoscaler brings to the number that was decided on is no change either.
 """
 
 from dataclasses import dataclass, replace

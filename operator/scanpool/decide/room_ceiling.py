@@ -24,8 +24,8 @@ def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
         return fallback_ceiling.ceiling(
             instead, signals.workers.replicas, "memory.fallback", "the nodes"
         )
-    if room.fits is None:
-        return Ceiling(None, None, room.trouble or "the nodes are unknown")
+    if room.fits is None or room.per_replica is None:
+        return _unknown(room, signals.workers.replicas)
     current, most = signals.workers.replicas, room.running + room.fits
     if room.trouble is not None:
         # Whoever waits for nodes leaves what is pending there for them.
@@ -33,14 +33,28 @@ def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
         return Ceiling(held, held, room.trouble)
     if room.waits:
         return None
-    return Ceiling(most, most, f"{_room(spec, room)}{_lacking(spec, room)}")
+    return Ceiling(most, most, f"{_room(spec, room, room.per_replica)}{_lacking(spec, room)}")
 
 
-def _room(spec: PoolSpec, room: Room) -> str:
+def _unknown(room: Room, current: int) -> Ceiling | None:
+    """Return what is known where nodes or replicas are not.
+
+    A pool may have one replica to tell what one takes, or those that it has before their first pod.
+    """
+    if room.per_replica is not None:
+        return Ceiling(None, None, room.trouble or "the nodes are unknown")
+    if room.waits:
+        return None
+    held = max(current, 1)
+    told = "the target has no spec.template, and none of its pods was seen yet"
+    return Ceiling(held, held, f"what a replica takes is unknown: {told}")
+
+
+def _room(spec: PoolSpec, room: Room, per_replica: int) -> str:
     if spec.memory.unschedulable is Unschedulable.WAIT:
         return f"{room.running} running, and {room.fits} more"
     return (
-        f"{room.running} running, and {room.fits} more of {room.per_replica / MEBIBYTE:,.0f}Mi "
+        f"{room.running} running, and {room.fits} more of {per_replica / MEBIBYTE:,.0f}Mi "
         f"({room.source}) fit on {room.nodes} of {room.total} nodes at "
         f"{spec.memory.target_utilization_percent}%"
     )

@@ -143,10 +143,10 @@ class Room:
     `fits` and `total` are None while the nodes are unknown, and `trouble` is why that is, or why no
     replica may be added although there is room. `lacks` says what keeps which nodes from one more,
     where they may bound the pool, and `refusal` what the namespace's quotas say. Where the pool
-    `waits`, neither nodes nor quotas are a bound.
+    `waits`, neither nodes nor quotas are a bound. `per_replica` is None until it is told.
     """
 
-    per_replica: int
+    per_replica: int | None
     source: str
     running: int
     nodes: int = 0

@@ -48,6 +48,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 # So that managedFields tell whose a field is.
 BY_US = {"fieldManager": FIELD_MANAGER}
+APPLY_ANEW = "apply manifests/base anew, or upgrade the chart's release"
 NOT_LEADING = (
     "this process does not hold the Lease (any more), and leaves the write to whoever does: see "
     "scanpool_leading"
@@ -329,10 +330,7 @@ def _refused(code: int, phrase: str, body: str) -> Unavailable:
         said = f"{code} {phrase}"
     match code:
         case 401 | 403:
-            told = (
-                f"the Kubernetes API refuses the operator: {said}; "
-                "apply manifests/base anew, or upgrade the chart's release"
-            )
+            told = f"the Kubernetes API refuses the operator: {said}; {APPLY_ANEW}"
             return Unavailable(Reason.KUBERNETES_FORBIDDEN, told)
         case 404:
             return Unavailable(Reason.NOT_FOUND, said)

@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from scanpool.kube import objects
+from scanpool.kube import objects, rights
 from scanpool.kube.api import Json, KubeApi
 from scanpool.kube.secret import Secret
-from scanpool.kube.watch import Kind
+from scanpool.kube.watch import POOLS, SCALE, Kind
 from scanpool.models.conditions import Reason
 from scanpool.models.deliveries import DELETION_COST
-from scanpool.models.names import GROUP, KIND, PLURAL, VERSION
+from scanpool.models.names import GROUP, KIND, VERSION
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.resource import Resource
 from scanpool.models.units import Clock, timestamp
 
 T = TypeVar("T")
 
-POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
-DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
 PODS, SECRETS, EVENTS = (Kind("/api/v1", plural) for plural in ("pods", "secrets", "events"))
 PODS_USED, NODES_USED = (Kind("/apis/metrics.k8s.io/v1beta1", one) for one in ("pods", "nodes"))
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
@@ -70,27 +69,27 @@ class Cluster:
         return self._seen(Secret.from_body(found, where))
 
     async def scale(
-        self, namespace: str, name: str, current: int, desired: int
+        self, of: Resource, namespace: str, name: str, current: int, desired: int
     ) -> Unavailable | None:
-        """Set a Deployment's replicas from `current` to `desired`; None if that was done.
+        """Set an object's replicas from `current` to `desired`; None if that was done.
 
         Nothing is written if someone else has changed the replicas since they were observed, nor
-        if anyone writes the Deployment in between: the next tick then decides anew.
+        if anyone writes the object in between: the next tick then decides anew.
         """
-        path = DEPLOYMENTS.path_of(namespace, name, "/scale")
+        path = Kind.of(of).path_of(namespace, name, SCALE)
         scale = await self._api.get(path)
         if isinstance(scale, Unavailable):
-            return scale
+            return rights.told(scale, of, namespace)
         found = scale["spec"].get("replicas", 0)
         if found != current:
             return Unavailable(
                 Reason.SCALE_CONFLICT,
-                f"Deployment {namespace}/{name} went from {current} to {found} replicas while "
+                f"{of.kind} {namespace}/{name} went from {current} to {found} replicas while "
                 "this tick was deciding; the next one decides anew",
             )
         seen = {"resourceVersion": scale["metadata"]["resourceVersion"]}
         done = await self._api.patch(path, {"metadata": seen, "spec": {"replicas": desired}})
-        return done if isinstance(done, Unavailable) else None
+        return rights.told(done, of, namespace) if isinstance(done, Unavailable) else None
 
     async def set_deletion_cost(
         self, namespace: str, pod: str, cost: str | None

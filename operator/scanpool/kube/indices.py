@@ -23,8 +23,8 @@ def at(obj: Json) -> At:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-class Deployments:
-    """The Deployments of a cluster, or of some namespaces."""
+class Workloads:
+    """The objects of a kind of apps/v1, of a cluster or of some namespaces."""
 
     def __init__(self) -> None:
         self._kept: dict[At, Workload] = {}
@@ -42,7 +42,7 @@ class Deployments:
         """Let go of one that is gone."""
         self._kept.pop(at(obj), None)
 
-    def get(self, namespace: str, name: str) -> Workload | None:
+    async def get(self, namespace: str, name: str) -> Workload | None:
         """Return one by its name."""
         return self._kept.get((namespace, name))
 
@@ -89,14 +89,14 @@ class Pods:
         self._forget(at(obj))
 
     def of(self, target: Workload) -> Iterator[Placed]:
-        """Return the pods that a Deployment selects, those that go away among them."""
+        """Return the pods that a workload selects, those that go away among them."""
         for key in sorted(self._candidates(target)):
             pod = self._kept[key]
             if target.rules.selects(pod.labels):
                 yield pod
 
     def _candidates(self, target: Workload) -> set[At]:
-        """Return the smallest set in the index that holds all pods of a Deployment."""
+        """Return the smallest set in the index that holds all pods of a workload."""
         if not target.must:
             return self._in.get(target.namespace, set())
         sets = [

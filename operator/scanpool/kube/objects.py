@@ -21,18 +21,23 @@ from scanpool.models.units import epoch
 
 Json = Mapping[str, Any]
 
-# A Deployment without the field runs one replica.
+# Workloads of apps/v1 without the field run one replica.
 DEFAULT_REPLICAS = 1
 FINISHED = frozenset({"Succeeded", "Failed"})
 # A worker that is told to stop ends well, or by SIGTERM (128 + 15), or after its grace by SIGKILL.
 # Of a pod that stays only the kubelet tells it, when a probe fails.
 STOPPED_CODES = frozenset({0, 143, 137})
 OOM_KILLED = "OOMKilled"
+# Of the controllers of Kubernetes only theirs heeds a deletion cost.
+REPLICA_SET = "ReplicaSet"
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is kept of a Deployment. Its pods have the labels `must`: by them they are found."""
+    """What is kept of what pools scale. Its pods have the labels `must`: by them they are found.
+
+    `template` is None where the object has none.
+    """
 
     namespace: str
     name: str
@@ -41,7 +46,7 @@ class Workload:
     selector: str
     must: tuple[tuple[str, str], ...]
     rules: LabelSelector
-    template: PodTemplate
+    template: PodTemplate | None
     writers: tuple[Writer, ...] = ()
 
 
@@ -71,9 +76,9 @@ class Placed:
         return {**self.extended_requested, **plain}
 
 
-def workload(deployment: Json) -> Workload:
-    """Return what is kept of a Deployment."""
-    metadata, spec = deployment["metadata"], deployment["spec"]
+def workload(obj: Json) -> Workload:
+    """Return what is kept of a Deployment, or of another workload of apps/v1."""
+    metadata, spec = obj["metadata"], obj["spec"]
     return Workload(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -82,8 +87,8 @@ def workload(deployment: Json) -> Workload:
         selector=selector(spec["selector"]),
         must=tuple(spec["selector"].get("matchLabels", {}).items()),
         rules=label_selector.of_object(spec["selector"]),
-        template=_template(metadata["namespace"], spec["template"]),
-        writers=writers(deployment),
+        template=pod_template(metadata["namespace"], spec["template"]),
+        writers=writers(obj),
     )
 
 
@@ -164,7 +169,8 @@ def selector(label_selector: Json) -> str:
     return ",".join(parts)
 
 
-def _template(namespace: str, template: Json) -> PodTemplate:
+def pod_template(namespace: str, template: Json) -> PodTemplate:
+    """Return what the scheduler needs of one more pod of a template, or like a pod."""
     spec, rules = template["spec"], placement(namespace, template)
     limits = [
         each.limits.get("memory")
@@ -207,6 +213,10 @@ def _pod(pod: Json) -> Pod:
         restarted_at=tuple(_probe_restarts(pod)),
         address=status.get("podIP"),
         deletion_cost=(pod["metadata"].get("annotations") or {}).get(DELETION_COST),
+        goes_by_cost=any(
+            owner.get("controller") and owner.get("kind") == REPLICA_SET
+            for owner in pod["metadata"].get("ownerReferences") or ()
+        ),
     )
 
 

@@ -9,18 +9,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 from urllib.parse import quote
 
 from scanpool.kube.api import Json, KubeApi
 from scanpool.models.conditions import Reason
+from scanpool.models.names import GROUP, PLURAL, VERSION
 from scanpool.models.reading import Unavailable
+from scanpool.models.resource import Resource
 
 WATCH_SECONDS = 30
 # A watch that is renewed takes milliseconds; some more for a busy server, and for a busy operator.
 SILENCE_SECONDS = 45.0
 # Between two tries. Everything else that asks this server waits as long or longer.
 RETRY_SECONDS = 1.0
+# A right is granted by hand: whoever grants it waits no longer than this.
+REFUSED_SECONDS = 5.0
 # What the cluster need not have, or not let us see, is looked for as often as a watch is renewed.
 MISSING_SECONDS = 30.0
 # Objects in one answer: a cluster's pods in one would be some hundred megabytes.
@@ -78,6 +82,11 @@ class Kind(NamedTuple):
     plural: str
     may_be_missing: bool = False
 
+    @classmethod
+    def of(cls, resource: Resource) -> Self:
+        """Return the kind that a resource is."""
+        return cls(resource.path, resource.plural)
+
     def path(self, namespace: str) -> str:
         """Return where its objects in a namespace are, in all of them if it is empty."""
         where = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
@@ -86,6 +95,10 @@ class Kind(NamedTuple):
     def path_of(self, namespace: str, name: str, part: str = "") -> str:
         """Return where one of its objects is; `part` is a subresource of it, such as /status."""
         return f"{self.path(namespace)}/{quote(name, safe='')}{part}"
+
+
+POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
+SCALE = "/scale"
 
 
 class Watch:
@@ -135,9 +148,12 @@ class Watch:
             # What was missed meanwhile is found by reading all of it again.
             self._trouble, self._version = failure, None
             self._answered.set()
-            is_refused = failure.reason is Reason.KUBERNETES_FORBIDDEN
-            can_wait = self._kind.may_be_missing and is_refused
-            await asyncio.sleep(MISSING_SECONDS if can_wait else RETRY_SECONDS)
+            await asyncio.sleep(self._pause_seconds(failure))
+
+    def _pause_seconds(self, failure: Unavailable) -> float:
+        if failure.reason is not Reason.KUBERNETES_FORBIDDEN:
+            return RETRY_SECONDS
+        return MISSING_SECONDS if self._kind.may_be_missing else REFUSED_SECONDS
 
     async def _list(self) -> Unavailable | None:
         """Read all objects, page by page, and hand them over at once."""

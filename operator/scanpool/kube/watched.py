@@ -8,13 +8,14 @@ from typing import TypeVar
 from scanpool.kube import placement, scalers
 from scanpool.kube.api import KubeApi
 from scanpool.kube.ends import Ends
-from scanpool.kube.indices import Deployments, Nodes, Pods
+from scanpool.kube.indices import Nodes, Pods
+from scanpool.kube.pod_templates import PodTemplates
 from scanpool.kube.rules import ByNamespace
 from scanpool.kube.scalers import Scaled, Scalers
-from scanpool.kube.watch import Both, Index, Kind, Watch
+from scanpool.kube.targets import Targets
+from scanpool.kube.watch import POOLS, Both, Index, Kind, Watch
 from scanpool.models.conditions import Reason
-from scanpool.models.names import GROUP, PLURAL, VERSION
-from scanpool.models.observation import Node, Target
+from scanpool.models.observation import Node, PodTemplate, Target
 from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.rivals import Rival
@@ -24,8 +25,6 @@ from scanpool.models.units import Clock
 T = TypeVar("T")
 
 EVERYWHERE = ""
-POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
-DEPLOYMENTS = Kind("/apis/apps/v1", "deployments")
 PODS, NODES = Kind("/api/v1", "pods"), Kind("/api/v1", "nodes")
 HPAS = Kind("/apis/autoscaling/v2", "horizontalpodautoscalers", may_be_missing=True)
 QUOTAS = Kind("/api/v1", "resourcequotas", may_be_missing=True)
@@ -34,7 +33,7 @@ SCALED_OBJECTS = Kind("/apis/keda.sh/v1alpha1", "scaledobjects", may_be_missing=
 
 
 class Watched:
-    """The Deployments, their pods and scalers in the namespaces that are looked after; the nodes.
+    """What pools scale, its pods and scalers in the namespaces that are looked after; the nodes.
 
     Without namespaces it is all of them. Nodes, the pods of all namespaces on them, and quotas are
     watched once a pool asks for them: whoever names namespaces may have no rights beyond.
@@ -50,8 +49,8 @@ class Watched:
         self._api, self._restarted, self._clock = api, restarted, clock
         self._scopes = tuple(namespaces) or (EVERYWHERE,)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deployments, self._pods, self._ends = Deployments(), Pods(), Ends()
-        self._of_deployments = self._begin(DEPLOYMENTS, self._scopes, self._deployments)
+        self._targets, self._templates = Targets(api, self._begin_in_scopes), PodTemplates(api)
+        self._pods, self._ends = Pods(), Ends()
         self._of_pods = self._begin(PODS, self._scopes, Both(self._pods, self._ends))
         self._pools = Scalers(scalers.pool)
         self._hpas, self._scaled_objects = Scalers(scalers.hpa), Scalers(scalers.scaled_object)
@@ -78,33 +77,35 @@ class Watched:
         """Return what is watched together with a namespace; empty for all of them."""
         return namespace if namespace in self._scopes else EVERYWHERE
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        """Return a Deployment and its pods; unavailable while either may be out of date."""
+    async def read_target(self, namespace: str, ref: ScaleTargetRef) -> Reading[Target]:
+        """Return what a pool scales and its pods; unavailable while either may be out of date."""
         scope = self.scope(namespace)
-        for watch in (self._of_deployments[scope], self._of_pods[scope]):
-            if (trouble := await watch.trouble()) is not None:
-                return trouble
-        found = self._deployments.get(namespace, name)
-        if found is None:
-            return Unavailable(
-                Reason.TARGET_NOT_FOUND,
-                f"Deployment {namespace}/{name} does not exist: create it, or correct "
-                "spec.scaleTargetRef.name",
-            )
+        target = await self._targets.find(namespace, scope, ref)
+        if isinstance(target, Unavailable):
+            return target
+        if (trouble := await self._of_pods[scope].trouble()) is not None:
+            return trouble
+        resource, found = target
         there = tuple(self._pods.of(found))
         staying = [one for one in there if one.stays]
         youngest = max(staying, key=lambda one: one.pod.created_at, default=None)
+        template: PodTemplate | Unavailable | None = found.template
+        if template is None:
+            template = await self._templates.of(resource, found, there)
+        if isinstance(template, Unavailable):
+            return template
         return self._seen(
             Target(
                 uid=found.uid,
                 replicas=found.replicas,
                 selector=found.selector,
-                template=found.template,
+                template=template,
                 pods=tuple(one.pod for one in staying),
                 draining=sum(one.drains for one in there),
                 writers=found.writers,
                 ended=self._ends.of(found),
                 asked={} if youngest is None else youngest.asked,
+                resource=resource,
             )
         )
 
@@ -152,9 +153,9 @@ class Watched:
         ranges = chain.from_iterable(self._ranges.of(namespace))
         return self._seen(NamespaceRules(self._quotas.of(namespace), tuple(ranges)))
 
-    def scaled(self, namespace: str, name: str, replicas: int) -> None:
+    def scaled(self, namespace: str, ref: ScaleTargetRef, replicas: int) -> None:
         """Take what was just written: the next tick may come before the watch tells of it."""
-        self._deployments.scaled(namespace, name, replicas)
+        self._targets.scaled(namespace, ref, replicas)
 
     def _begin_nodes(self) -> tuple[Watch, ...]:
         nodes = self._begin(NODES, (EVERYWHERE,), self._nodes)
@@ -163,6 +164,9 @@ class Watched:
         self._on_nodes = Pods()
         pods = self._begin(PODS, (EVERYWHERE,), self._on_nodes)
         return nodes[EVERYWHERE], pods[EVERYWHERE]
+
+    def _begin_in_scopes(self, kind: Kind, index: Index) -> dict[str, Watch]:
+        return self._begin(kind, self._scopes, index)
 
     def _begin(self, kind: Kind, scopes: Sequence[str], index: Index) -> dict[str, Watch]:
         found = {}

@@ -44,6 +44,9 @@ class Reason(StrEnum):
     # The pool or what it names.
     INVALID_SPEC = "InvalidSpec"
     TARGET_NOT_FOUND = "TargetNotFound"
+    KIND_NOT_FOUND = "KindNotFound"
+    SCALE_NOT_FOUND = "ScaleNotFound"
+    SELECTOR_NOT_FOUND = "SelectorNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     INVALID_URL = "InvalidURL"

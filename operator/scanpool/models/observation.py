@@ -11,6 +11,7 @@ from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
 from scanpool.models.placement import NamespaceRules, Placement
 from scanpool.models.reading import Reading, Unavailable
+from scanpool.models.resource import DEPLOYMENTS, Resource
 from scanpool.models.rivals import Rival, Writer
 from scanpool.models.stopping import Ended, Stopping
 from scanpool.models.today import Today
@@ -54,7 +55,7 @@ class Pod:
 
     `restarted_at` is when the kubelet last stopped its containers with a liveness probe, but for
     want of memory, to start them again. `deletion_cost` says how dear it is when replicas are taken
-    away, as its annotation has it.
+    away, as its annotation has it; a pod `goes_by_cost` where its controller heeds that.
     """
 
     name: str
@@ -68,12 +69,14 @@ class Pod:
     address: str | None = None
     deletion_cost: str | None = None
     memory_used: int | None = None
+    goes_by_cost: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The Deployment, as it stands. `draining` are pods that are told to go and not gone yet.
+    """What the pool scales, as it stands. `draining` are pods told to go and not gone yet.
 
+    `template` is None where neither the object nor a pod of it has told what a replica takes.
     `writers` are those that own its replicas, `ended` the pods that were told to go and have gone.
     `asked` is what its youngest pod takes of a node, with all that was added as it was made.
     """
@@ -81,12 +84,13 @@ class Target:
     uid: str
     replicas: int
     selector: str
-    template: PodTemplate
+    template: PodTemplate | None
     pods: tuple[Pod, ...]
     draining: int = 0
     writers: tuple[Writer, ...] = ()
     ended: tuple[Ended, ...] = ()
     asked: Mapping[str, int] = field(default_factory=dict)
+    resource: Resource = DEPLOYMENTS
 
     @property
     def ready_replicas(self) -> int:

@@ -25,6 +25,16 @@ from scanpool.models.spend import Spend
 
 # RabbitMQ takes names of up to 255 bytes for queues and virtual hosts.
 BrokerName = Annotated[str, Field(min_length=1, max_length=255)]
+# As the API server has them: a group is a name in DNS, and the core one has none.
+ApiVersion = Annotated[
+    str,
+    Field(
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+        r"[a-z]([-a-z0-9]*[a-z0-9])?$",
+    ),
+]
+Kind = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$")]
 # More queues than any worker of the field consumes; the API server bounds the cost of the rules
 # over a list by its longest length.
 MAX_QUEUES = 50
@@ -57,12 +67,15 @@ class SelectPolicy(StrEnum):
 
 
 class ScaleTargetRef(Model):
-    """The Deployment whose replicas the pool sets."""
+    """What has its replicas set by the pool: whatever has a /scale, as for an HPA."""
 
-    api_version: Annotated[str, Field(pattern=r"^apps/v1$")] = "apps/v1"
-    kind: Annotated[str, Field(pattern=r"^Deployment$")] = "Deployment"
+    api_version: ApiVersion = "apps/v1"
+    """Group and version of its API, such as argoproj.io/v1alpha1."""
+    kind: Kind = "Deployment"
+    """A StatefulSet and a Deployment may be scaled as they are; any other kind takes a rule for the
+    operator, which the pool's condition names."""
     name: ObjectName
-    """Name of a Deployment in the pool's namespace."""
+    """Its name, in the pool's namespace."""
 
 
 class Cost(Model):

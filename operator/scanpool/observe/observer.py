@@ -129,9 +129,9 @@ class Observer:
         """End the reads that are under way."""
         await self._shared.close()
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        """Read the Deployment that a pool scales, its pods, and their working sets."""
-        found = await self._watched.read_target(namespace, name)
+    async def read_target(self, namespace: str, ref: ScaleTargetRef) -> Reading[Target]:
+        """Read what a pool scales, its pods, and their working sets."""
+        found = await self._watched.read_target(namespace, ref)
         if isinstance(found, Unavailable):
             return found
         scope = self._watched.scope(namespace)
@@ -151,9 +151,9 @@ class Observer:
         """Read who else means to scale the target of a pool."""
         return await self._watched.read_rivals(namespace, pool, ref)
 
-    def scaled(self, namespace: str, name: str, replicas: int) -> None:
+    def scaled(self, namespace: str, ref: ScaleTargetRef, replicas: int) -> None:
         """Take what was just written, until the watch tells it."""
-        self._watched.scaled(namespace, name, replicas)
+        self._watched.scaled(namespace, ref, replicas)
 
     @reading
     async def read_consuming(

@@ -207,7 +207,8 @@ def _measured(signals: Signals) -> ConditionState:
 
 def _ready(spec: PoolSpec, decision: Decision) -> ConditionState:
     acting = "scaled" if spec.mode is Mode.ENFORCE else "observed"
-    told = f"Deployment {spec.scale_target_ref.name} is {acting}"
+    ref = spec.scale_target_ref
+    told = f"{ref.kind} {ref.name} is {acting}"
     if not decision.restarts:
         return _true(Reason.RECONCILED, told)
     number, latest = len(decision.restarts), decision.restarts[-1]
@@ -216,7 +217,7 @@ def _ready(spec: PoolSpec, decision: Decision) -> ConditionState:
         f"{told}; within an hour the kubelet has stopped its workers {number} time"
         f"{'s' if number > 1 else ''} and started them again, last in pod {latest.pod}: a liveness "
         "probe fails, as celery inspect ping does where workers are busy; take it out of the "
-        "Deployment",
+        f"{ref.kind}",
     )
 
 

@@ -305,7 +305,7 @@ class ObservedStatus(Model):
     changes: Annotated[Count, Figure("observed_changes")] = 0
     """Changes of replicas that mode Observe has left undone within the last hour."""
     last: tuple[ScalingStatus, ...] = ()
-    """The newest of them, from what the Deployment asked for then."""
+    """The newest of them, from what the target asked for then."""
 
 
 class PoolStatus(Model):
@@ -314,7 +314,7 @@ class PoolStatus(Model):
     observed_generation: Tokens | None = None
     selector: str | None = None
     replicas: Count | None = figure("replicas")
-    """Replicas that the Deployment asks for."""
+    """Replicas that the target asks for."""
     ready_replicas: Count | None = figure("ready_replicas")
     """Pods that report ready."""
     probe_restarts: Count | None = figure("probe_restarts")

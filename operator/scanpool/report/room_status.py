@@ -44,8 +44,10 @@ class MemoryStatus(Model):
     refused: Annotated[str | None, Noise(_refusal_is_same)] = None
 
     @classmethod
-    def of(cls, room: Room) -> Self:
-        """Return what is told of the room that there is."""
+    def of(cls, room: Room) -> Self | None:
+        """Return what is told of the room that there is; None before one has told its size."""
+        if room.per_replica is None:
+            return None
         return cls(
             per_replica=f"{-(-room.per_replica // MEBIBYTE)}Mi",
             per_replica_source=room.source,

@@ -71,3 +71,19 @@ async def test_without_the_management_api_nobody_is_asked() -> None:
     )
 
     assert world.writes == 0
+
+
+@pytest.mark.parametrize(("heeding", "writes"), [(0, 0), (4, 2)])
+async def test_only_pods_whose_controller_heeds_a_cost_are_marked(
+    heeding: int, writes: int
+) -> None:
+    world = World()
+    those = tuple(
+        replace(one, goes_by_cost=at >= len(FOUR.pods) - heeding)
+        for at, one in enumerate(FOUR.pods)
+    )
+    draining = Draining(world, world)  # type: ignore[arg-type]
+
+    await draining.prefer_idle(POOL, pool(), replace(FOUR, pods=those), 2)
+
+    assert world.writes == writes

@@ -82,7 +82,7 @@ class Process:
     def shows_the_pool(self) -> bool:
         return self.registry.get_sample_value("scanpool_pool_replicas", POOL) is not None
 
-    async def read_target(self, *_: str) -> Reading[Target]:
+    async def read_target(self, *_: Any) -> Reading[Target]:
         return seen(target(self.world.replicas))
 
     async def observe(
@@ -108,7 +108,8 @@ class Process:
     async def read_keys(self, _: str, __: Llm) -> Mapping[str, str]:
         return {}
 
-    async def scale(self, _: str, __: str, current: int, desired: int) -> None:
+    async def scale(self, *at: Any) -> None:
+        *_, current, desired = at
         assert self.world.replicas == current
         self.world.did.append(f"{self.name}: {current} to {desired}")
         self.world.replicas = desired

@@ -37,6 +37,7 @@ from scanpool.models.llm import ONLY, Llm
 from scanpool.models.observation import KeyUsage, Observation, ProviderState, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.resource import Resource
 from scanpool.models.rivals import Rival, RivalKind, Writer
 from scanpool.models.schedule import Schedule
 from scanpool.models.spec import (
@@ -78,8 +79,8 @@ class World:
     events: list[Happening] = field(default_factory=list)
     body: dict[str, Any] = field(default_factory=dict)
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        self.did.append(f"read_target {namespace}/{name}")
+    async def read_target(self, namespace: str, ref: ScaleTargetRef) -> Reading[Target]:
+        self.did.append(f"read_target {namespace}/{ref.name}")
         return seen(self.observation.target) if self.found is None else self.found
 
     async def observe(
@@ -113,8 +114,9 @@ class World:
         return {}
 
     async def scale(
-        self, namespace: str, name: str, current: int, desired: int
+        self, of: Resource, namespace: str, name: str, current: int, desired: int
     ) -> Unavailable | None:
+        assert of == self.observation.target.resource
         self.did.append("scale")
         self.scalings.append((namespace, name, current, desired))
         return self.refusal
@@ -129,8 +131,8 @@ class World:
         self.body["status"] = {k: v for k, v in status.items() if k not in self.unknown_fields}
         return seen(self.body)
 
-    def scaled(self, namespace: str, name: str, replicas: int) -> None:
-        self.told.append((namespace, name, replicas))
+    def scaled(self, namespace: str, ref: ScaleTargetRef, replicas: int) -> None:
+        self.told.append((namespace, ref.name, replicas))
 
     async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
         assert about == ("scan", "pool", "uid-1")

@@ -16,7 +16,14 @@ from scanpool.models.llm import Llm
 from scanpool.models.observation import KeyUsage, Observation, Target
 from scanpool.models.pool import Pool
 from scanpool.models.reading import Reading, Unavailable
-from scanpool.models.spec import Behavior, PolicyType, PoolSpec, ScalingPolicy, ScalingRules
+from scanpool.models.spec import (
+    Behavior,
+    PolicyType,
+    PoolSpec,
+    ScaleTargetRef,
+    ScalingPolicy,
+    ScalingRules,
+)
 from scanpool.report.metrics import Metrics
 from scanpool.report.pool_status import BudgetStatus
 
@@ -67,7 +74,8 @@ class Key:
             self.pools[name] = await self.reconciler.tick(before, memory)
         self.now += 10
 
-    async def read_target(self, _: str, name: str) -> Reading[Target]:
+    async def read_target(self, _: str, ref: ScaleTargetRef) -> Reading[Target]:
+        name = ref.name
         if name in self.missing:
             return Unavailable(Reason.TARGET_NOT_FOUND, "gone")
         return seen(replace(target(self.replicas[name]), uid=name))
@@ -95,7 +103,8 @@ class Key:
     def scaled(self, *_: object) -> None:
         """Replicas are what `scale` made of them."""
 
-    async def scale(self, _: str, name: str, current: int, desired: int) -> None:
+    async def scale(self, *at: Any) -> None:
+        _, _, name, current, desired = at
         assert self.replicas[name] == current
         self.replicas[name] = desired
 

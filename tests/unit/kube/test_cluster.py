@@ -19,6 +19,7 @@ from scanpool.kube.secret import SecretText
 from scanpool.models.conditions import Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.reading import Available, Reading, Unavailable
+from scanpool.models.resource import DEPLOYMENTS
 
 SCALE = "/apis/apps/v1/namespaces/scan/deployments/scan-worker/scale"
 POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/scan/pods"
@@ -35,7 +36,7 @@ Read = Callable[[Cluster], Awaitable[Reading[Any] | None]]
 READS: dict[str, Read] = {
     "read_secret": lambda cluster: cluster.read_secret("scan", KEY.name),
     "read_pool": lambda cluster: cluster.read_pool("scan", "scan-worker"),
-    "scale": lambda cluster: cluster.scale("scan", "scan-worker", 2, 3),
+    "scale": lambda cluster: cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 3),
     "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", {}),
     "emit_event": lambda cluster: cluster.emit_event(ABOUT, Happening("R", "m")),
 }
@@ -271,7 +272,7 @@ async def test_requests_are_told_by_their_verb(
     with ThreadPoolExecutor(1) as executor, closing(KubeApi(executor, 1, asked.append)) as api:
         cluster = Cluster(api, lambda: NOW)
         stub.gets(SCALE, at_scale(2))
-        await cluster.scale("scan", "scan-worker", 2, 3)
+        await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 3)
         await cluster.read_pool("scan", "scan-worker")
         await cluster.read_pools(None)
         await cluster.emit_event(ABOUT, Happening("R", "m"))
@@ -350,7 +351,7 @@ async def test_scaling_is_a_merge_patch_that_names_the_version_it_saw(
     stub.gets(SCALE, at_scale(2))
     stub.answers["PATCH", SCALE] = at_scale(5)
 
-    assert await cluster.scale("scan", "scan-worker", 2, 5) is None
+    assert await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 5) is None
 
     (write,) = stub.writes()
     assert (write.method, write.path) == ("PATCH", SCALE)
@@ -379,7 +380,7 @@ async def test_a_scale_without_the_field_has_no_replicas(stub: KubeStub, cluster
     stub.gets(SCALE, at_scale(None))
     stub.answers["PATCH", SCALE] = at_scale(1)
 
-    assert await cluster.scale("scan", "scan-worker", 0, 1) is None
+    assert await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 0, 1) is None
 
 
 async def test_replicas_that_someone_else_changed_are_left_alone(
@@ -387,7 +388,7 @@ async def test_replicas_that_someone_else_changed_are_left_alone(
 ) -> None:
     stub.gets(SCALE, at_scale(7))
 
-    found = await cluster.scale("scan", "scan-worker", 2, 5)
+    found = await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 5)
 
     assert isinstance(found, Unavailable)
     assert found.reason is Reason.SCALE_CONFLICT
@@ -401,7 +402,7 @@ async def test_a_deployment_written_in_between_is_a_conflict(
     stub.gets(SCALE, at_scale(2))
     stub.answers["PATCH", SCALE] = refusal(409, "please apply your changes to the latest version")
 
-    found = await cluster.scale("scan", "scan-worker", 2, 5)
+    found = await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 5)
 
     assert isinstance(found, Unavailable)
     assert found.reason is Reason.SCALE_CONFLICT

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanpool.kube.indices import Deployments, Nodes, Pods, Taken
+from scanpool.kube.indices import Nodes, Pods, Taken, Workloads
 from scanpool.kube.objects import workload
 
 MEBIBYTE = 1024 * 1024
@@ -106,7 +106,7 @@ async def test_pods_that_go_and_change_are_found_as_they_are() -> None:
 async def test_a_list_of_a_namespace_replaces_what_was_of_it(
     namespace: str, left: list[str]
 ) -> None:
-    pods, deployments = Pods(), Deployments()
+    pods, deployments = Pods(), Workloads()
     await pods.replace("", [pod("mine"), pod("theirs", namespace="other")])
     await deployments.replace("", [deployment(), deployment(namespace="other")])
 
@@ -115,8 +115,8 @@ async def test_a_list_of_a_namespace_replaces_what_was_of_it(
 
     assert names(pods, deployment()) == []
     assert names(pods, deployment(namespace="other")) == left
-    assert deployments.get("scan", "worker") is None
-    assert (deployments.get("other", "worker") is not None) == bool(left)
+    assert await deployments.get("scan", "worker") is None
+    assert (await deployments.get("other", "worker") is not None) == bool(left)
 
 
 PLACES = st.tuples(
@@ -180,14 +180,14 @@ async def test_extended_resources_are_taken_by_whoever_asks_for_them() -> None:
 
 
 async def test_what_was_written_counts_until_the_watch_tells_more() -> None:
-    deployments = Deployments()
+    deployments = Workloads()
     await deployments.put(deployment())
     deployments.scaled("scan", "worker", 5)
     deployments.scaled("scan", "unknown", 5)
 
-    written = deployments.get("scan", "worker")
+    written = await deployments.get("scan", "worker")
     await deployments.put(deployment())
-    told = deployments.get("scan", "worker")
+    told = await deployments.get("scan", "worker")
 
     assert (written and written.replicas, told and told.replicas) == (5, 2)
-    assert deployments.get("scan", "unknown") is None
+    assert await deployments.get("scan", "unknown") is None

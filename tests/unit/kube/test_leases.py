@@ -20,6 +20,7 @@ from scanpool.kube.leases import Leases
 from scanpool.models.conditions import Reason
 from scanpool.models.lease import Lease
 from scanpool.models.reading import Unavailable
+from scanpool.models.resource import DEPLOYMENTS
 from scanpool_sandbox.kube import KubeEmulator
 
 STAMP = "2026-11-27T05:00:00.000001Z"
@@ -96,7 +97,7 @@ async def write_all(cluster: Cluster) -> list[Any]:
     """Make each kind of write that the operator makes."""
     about = Object("scan", "scan-worker", "uid-1")
     return [
-        await cluster.scale("scan", "scan-worker", 1, 2),
+        await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 1, 2),
         await cluster.write_status("scan", "scan-worker", {}),
         await cluster.emit_event(about, Happening("Reconciled", "well")),
     ]

@@ -544,3 +544,21 @@ def test_a_pod_tells_its_address_and_what_it_costs_to_delete() -> None:
 
     found = [(each.address, each.deletion_cost) for each in pods_of(one, pod())]
     assert found == [("10.0.0.7", "-100"), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("owners", "goes_by_cost"),
+    [
+        (None, False),
+        ([], False),
+        ([{"kind": "ReplicaSet", "name": "r", "controller": True}], True),
+        ([{"kind": "ReplicaSet", "name": "r"}], False),
+        ([{"kind": "StatefulSet", "name": "s", "controller": True}], False),
+        ([{"kind": "WorkerGroup", "name": "w", "controller": True}], False),
+    ],
+)
+def test_only_pods_of_a_replica_set_go_by_their_cost(
+    owners: list[dict[str, Any]] | None, goes_by_cost: bool
+) -> None:
+    (found,) = pods_of(pod(metadata={} if owners is None else {"ownerReferences": owners}))
+    assert found.goes_by_cost is goes_by_cost

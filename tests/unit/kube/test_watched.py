@@ -28,12 +28,14 @@ from scanpool_sandbox.kube import KubeEmulator, Node
 HPAS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 SCALED_OBJECTS = "/apis/keda.sh/v1alpha1/scaledobjects"
 DEPLOYMENTS, PODS, NODES = "/apis/apps/v1/deployments", "/api/v1/pods", "/api/v1/nodes"
+WORKER = ScaleTargetRef(name="worker")
 NODE = Node("node-a", cpu="4", memory="8Gi")
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(watch_module, "REFUSED_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ async def test_a_target_follows_its_deployment_and_pods_without_a_request(
     async with watching(kube.url, tmp_path, monkeypatch, namespaces) as watched:
 
         async def read() -> Reading[Any]:
-            return await watched.read_target("default", "worker")
+            return await watched.read_target("default", WORKER)
 
         await until(read, is_of(Reason.TARGET_NOT_FOUND))
         kube.api.create(resource, "default", deployment())
@@ -131,7 +133,7 @@ async def test_nodes_are_watched_once_they_are_asked_for(
     kube: KubeEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with watching(kube.url, tmp_path, monkeypatch, ("default",)) as watched:
-        await watched.read_target("default", "worker")
+        await watched.read_target("default", WORKER)
         assert not [entry for entry in kube.audit if entry.resource == "nodes"]
 
         found = await watched.read_nodes()
@@ -153,7 +155,7 @@ async def test_a_forgotten_version_is_read_anew(
     async with watching(kube.url, tmp_path, monkeypatch, (), restarted.append) as watched:
 
         async def read() -> Reading[Any]:
-            return await watched.read_target("default", "worker")
+            return await watched.read_target("default", WORKER)
 
         await until(read, lambda found: isinstance(found, Available))
         store = kube.api.store
@@ -211,7 +213,7 @@ async def test_an_api_server_that_goes_is_not_taken_for_a_quiet_one(
         async with watching(kube.url, tmp_path, monkeypatch) as watched:
 
             async def read() -> Reading[Any]:
-                return await watched.read_target("default", "worker")
+                return await watched.read_target("default", WORKER)
 
             await until(read, lambda found: isinstance(found, Available))
             await kube.__aexit__(None, None, None)
@@ -254,7 +256,7 @@ async def test_a_connection_that_says_nothing_is_broken(
     async with watching(url, tmp_path, monkeypatch) as watched:
 
         async def read() -> Reading[Any]:
-            return await watched.read_target("default", "worker")
+            return await watched.read_target("default", WORKER)
 
         await until(read, lambda found: isinstance(found, Available))
         found = await until(read, is_of(Reason.KUBERNETES_UNAVAILABLE))
@@ -287,7 +289,7 @@ async def test_a_list_that_cannot_be_read_says_why(
     stub.gets(DEPLOYMENTS, Answer({"metadata": {"resourceVersion": "1"}, "items": [deployment()]}))
     stub.gets(PODS, answer)
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        found = await watched.read_target("default", "worker")
+        found = await watched.read_target("default", WORKER)
 
     assert isinstance(found, Unavailable)
     assert (found.reason, words in found.message) == (reason, True)
@@ -312,7 +314,9 @@ async def test_a_list_comes_in_pages(
     stub.gets(DEPLOYMENTS, page)
     stub.gets(PODS, nothing)
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        found = [await watched.read_target("default", name) for name in ("a", "b")]
+        found = [
+            await watched.read_target("default", ScaleTargetRef(name=name)) for name in ("a", "b")
+        ]
 
     assert all(isinstance(one, Available) for one in found)
 
@@ -408,7 +412,7 @@ async def test_what_may_be_missing_is_asked_for_seldom_while_it_is(
 
         async def read() -> Reading[Any]:
             await watched.read_rivals("default", "pool", REF)
-            return await watched.read_target("default", "worker")
+            return await watched.read_target("default", WORKER)
 
         # The others are asked for all the time meanwhile.
         await until(read, lambda _: lists(stub, PODS) > 3)
@@ -456,7 +460,7 @@ async def test_a_target_tells_who_owns_its_replicas(
     served(stub, DEPLOYMENTS, owned)
     served(stub, PODS)
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        found = await watched.read_target("default", "worker")
+        found = await watched.read_target("default", WORKER)
 
     assert isinstance(found, Available)
     assert [one.manager for one in found.value.writers] == ["argocd-controller"]

@@ -43,7 +43,7 @@ from scanpool.models.observation import (
 )
 from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
-from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ
+from scanpool.models.spec import MemoryTarget, PoolSpec, RabbitMQ, ScaleTargetRef
 from scanpool.observe import broker_history, in_time
 from scanpool.observe.broker_history import Counts
 from scanpool.observe.brokers import STATISTICS_SECONDS
@@ -131,8 +131,8 @@ class FakeCluster:
         assert namespace in ("scan", "team")
         return seen(NamespaceRules())
 
-    async def read_target(self, namespace: str, name: str) -> Reading[Target]:
-        return seen(replace(TARGET, selector=f"{namespace}/{name}"))
+    async def read_target(self, namespace: str, ref: ScaleTargetRef) -> Reading[Target]:
+        return seen(replace(TARGET, selector=f"{namespace}/{ref.name}"))
 
     def scope(self, _: str) -> str:
         return ""
@@ -858,8 +858,9 @@ async def test_a_target_comes_with_the_working_sets_of_its_pods_read_once_for_al
 ) -> None:
     cluster.pods_used = {("scan", TARGET.pods[0].name): 7, ("other", TARGET.pods[1].name): 8}
 
-    found = await observer.read_target("scan", "scan-worker")
-    await observer.read_target("other", "scan-worker")
+    ref = ScaleTargetRef(name="scan-worker")
+    found = await observer.read_target("scan", ref)
+    await observer.read_target("other", ref)
 
     assert isinstance(found, Available)
     assert found.value.selector == "scan/scan-worker"

@@ -5,14 +5,15 @@ replica.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
 from scanpool.decide.assess import namespace_rules
+from scanpool.decide.assess.namespace_rules import Allowed
 from scanpool.decide.assess.placement import Ask, place
 from scanpool.decide.signals import Lack, Room
-from scanpool.models.observation import Observation, Target
+from scanpool.models.observation import Observation, Pod, Target
 from scanpool.models.placement import NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec, Unschedulable
@@ -44,12 +45,15 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
     if nodes is None or (isinstance(nodes, Available) and not nodes.value):
         return None
     template, memory, told = target.template, spec.memory, observation.rules
+    waits = memory.unschedulable is Unschedulable.WAIT
+    running = sum(pod.node is not None for pod in target.pods)
+    if template is None:
+        return Room(None, "unknown", running, waits=waits)
     rules = told.value if isinstance(told, Available) else NO_RULES
     asked = Counter(namespace_rules.requests(template.placement, rules)) | Counter(target.asked)
     request = asked.get("memory", template.memory_request)
     per_replica = max(request, used)
     source = "working set" if used > request else "requests"
-    running = sum(pod.node is not None for pod in target.pods)
     if not isinstance(nodes, Available):
         unknown = f"the nodes are unknown: {nodes.message}"
         return Room(per_replica, source, running, trouble=unknown)
@@ -62,8 +66,8 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
     there = Counter(pod.node for pod in target.pods if pod.node is not None)
     most = max(spec.max_replicas - running, 0)
     placed = place(nodes.value, template, ask, there, most)
-    waits = memory.unschedulable is Unschedulable.WAIT
-    bound = _bound(None if waits else placed.fits, target, rules, running)
+    allowed = namespace_rules.allowed(template.placement, rules)
+    bound = _bound(None if waits else placed.fits, target, allowed, running)
     return Room(
         per_replica,
         source,
@@ -71,7 +75,7 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
         nodes=placed.open_nodes,
         total=len(nodes.value),
         fits=placed.fits if bound.fits is None else bound.fits,
-        trouble=_trouble(target, used, now),
+        trouble=_trouble(target.pods, template.memory_limit, used, now),
         # Nodes that take all that the pool may have lack nothing.
         lacks=_lacks(placed.lacks) if placed.fits < most else (),
         refusal=_unseen(told) or bound.refusal,
@@ -79,13 +83,12 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
     )
 
 
-def _bound(by_nodes: int | None, target: Target, rules: NamespaceRules, running: int) -> _Bound:
+def _bound(by_nodes: int | None, target: Target, allowed: Allowed, running: int) -> _Bound:
     """Return what is left of the replicas that nodes take once quotas have had their say.
 
     Quotas count every pod that there is, also those that have no node yet. They take nothing away:
     their count and the pods come by different watches, and what is there was let in.
     """
-    allowed = namespace_rules.allowed(target.template.placement, rules)
     if allowed.fits is None:
         return _Bound(by_nodes, None)
     let_in = max(len(target.pods) + allowed.fits, target.replicas) - running
@@ -111,9 +114,8 @@ def _lacks(by_node: Mapping[str, str]) -> tuple[Lack, ...]:
     return tuple(Lack(what, tuple(names)) for what, names in ordered)
 
 
-def _trouble(target: Target, used: int, now: float) -> str | None:
+def _trouble(pods: Sequence[Pod], limit: int | None, used: int, now: float) -> str | None:
     """Return why no replica may be added although there is room, with what it would take."""
-    pods, limit = target.pods, target.template.memory_limit
     killed = [
         pod.name
         for pod in pods

@@ -12,7 +12,7 @@ def stopped(target: Target, now: float) -> Stopped | None:
 
     Only pods that were stopped as the present template has it say something of it.
     """
-    how = target.template.stopping
+    how = None if target.template is None else target.template.stopping
     if how is None:
         return None
     ended = [
