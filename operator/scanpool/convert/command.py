@@ -41,7 +41,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "-f", "--file", action="append", required=True, dest="files", metavar="FILE",
         help="YAML with ScaledObjects, or with the TriggerAuthentications, Secrets, ConfigMaps and "
-        "Deployments that they name; - is stdin. Can be repeated",
+        "workloads that they name; - is stdin. Can be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--queues", metavar="FILE",
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     mode = Mode.OBSERVE if arguments.observe else None
     results = [convert(one, given, mode) for one in given.scaled_objects]
     results += [
-        Converted(printable(one), None, (), "it starts Jobs, and a pool scales Deployments")
+        Converted(printable(one), None, (), "it starts Jobs, and a pool scales what runs on")
         for one in given.others
     ]
     sys.stdout.write("---\n".join(map(_document, results)))

@@ -18,6 +18,7 @@ Key = tuple[str, str]
 """Namespace and name; what belongs to the whole cluster has no namespace."""
 
 DEFAULT_NAMESPACE = "default"
+READ_APART = frozenset({"TriggerAuthentication", CLUSTER_AUTHENTICATION, "Secret", "ConfigMap"})
 
 
 class UnreadableError(Exception):
@@ -33,7 +34,8 @@ class Given:
     cluster_authentications: Mapping[str, Authentication] = field(default_factory=dict)
     secrets: Mapping[Key, Mapping[str, str]] = field(default_factory=dict, repr=False)
     config_maps: Mapping[Key, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    deployments: Mapping[Key, Json] = field(default_factory=dict, repr=False)
+    workloads: Mapping[str, Mapping[Key, Json]] = field(default_factory=dict, repr=False)
+    """By their kinds: whatever else is in the files, of which a trigger's target is one."""
     others: tuple[str, ...] = ()
     """Objects of KEDA's that are no ScaledObjects, as people name them."""
     queue_names: tuple[str, ...] | None = None
@@ -72,7 +74,7 @@ def read(files: Iterable[tuple[str, str]], queue_names: Iterable[str] | None = N
             key: {name: str(text) for name, text in _mapping(one.get("data")).items()}
             for key, one in found.get("ConfigMap", {}).items()
         },
-        deployments=found.get("Deployment", {}),
+        workloads={kind: those for kind, those in found.items() if kind not in READ_APART},
         others=tuple(others),
         queue_names=None if queue_names is None else tuple(queue_names),
     )

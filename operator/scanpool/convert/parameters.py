@@ -74,12 +74,12 @@ def from_environment(
     variable: str, container: str | None, scaled: ScaledObject, given: Given
 ) -> Parameter:
     """Return what an environment variable of the target's container holds."""
-    namespace, target = scaled.metadata.namespace, scaled.spec.scale_target_ref.name
-    origin = f"environment variable {variable} of Deployment {target}"
-    deployment = given.deployments.get((namespace, target))
-    if deployment is None:
+    namespace, target = scaled.metadata.namespace, scaled.spec.scale_target_ref
+    origin = f"environment variable {variable} of {target.kind} {target.name}"
+    workload = given.workloads.get(target.kind, {}).get((namespace, target.name))
+    if workload is None:
         return Parameter(f"{origin} (add it with -f, and its Secret is found)")
-    spec = _at(deployment, "spec", "template", "spec")
+    spec = _at(workload, "spec", "template", "spec")
     containers = [one for one in spec.get("containers") or () if isinstance(one, Mapping)]
     name = container or scaled.spec.scale_target_ref.env_source_container_name
     chosen = [one for one in containers if name in (None, one.get("name"))][:1]

@@ -7,7 +7,7 @@ from typing import Any
 from scanpool.convert import scaling
 from scanpool.convert.broker import FIELDS, Broker, Protocol, broker
 from scanpool.convert.documents import Given
-from scanpool.convert.keda import RABBITMQ, ScaledObject, Trigger
+from scanpool.convert.keda import RABBITMQ, ScaledObject, ScaleTarget, Trigger
 from scanpool.convert.notes import Effect, Note, Notes, RefusedError, printable, shown
 from scanpool.convert.queues import QUEUES, Wanted, wanted
 from scanpool.convert.queues import RABBITMQ as BROKER
@@ -16,7 +16,8 @@ from scanpool.models.pool import parse
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import Mode
 
-DEPLOYMENT = ("apps/v1", "Deployment")
+GRANTED = frozenset({("apps/v1", "Deployment"), ("apps/v1", "StatefulSet")})
+"""What the operator may scale without another rule."""
 OF_KEDA = ("scaledobject.keda.sh/", "validations.keda.sh/")
 """Labels and annotations that are about KEDA's own objects."""
 
@@ -83,15 +84,10 @@ def convert(scaled: ScaledObject, given: Given, mode: Mode | None = None) -> Con
 
 
 def _spec(scaled: ScaledObject, given: Given, mode: Mode | None, notes: Notes) -> dict[str, Any]:
-    spec, target = scaled.spec, scaled.spec.scale_target_ref
-    if (target.api_version, target.kind) != DEPLOYMENT:
-        raise RefusedError(
-            f"it scales a {shown(target.kind)} of {shown(target.api_version)}, and a pool scales "
-            "Deployments only: keep the ScaledObject"
-        )
+    spec = scaled.spec
     rules = scaling.behavior(scaled, notes)
     found: dict[str, Any] = {
-        "scaleTargetRef": {"name": target.name},
+        "scaleTargetRef": _target(spec.scale_target_ref, notes),
         "mode": (mode or Mode.ENFORCE).value,
         **scaling.bounds(scaled, notes),
         **scaling.cooldown(scaled, notes),
@@ -106,6 +102,20 @@ def _spec(scaled: ScaledObject, given: Given, mode: Mode | None, notes: Notes) -
         found["behavior"] = rules
     _remark(scaled, notes)
     return found
+
+
+def _target(target: ScaleTarget, notes: Notes) -> dict[str, str]:
+    """Return what is scaled; where it is no Deployment, with its kind."""
+    if (target.api_version, target.kind) not in GRANTED:
+        notes.ask(
+            ("spec", "scaleTargetRef"),
+            f"let the operator scale kind {shown(target.kind)} of {shown(target.api_version)}: "
+            "until then the pool's condition Ready names the rules that it takes",
+        )
+    given = {"apiVersion": target.api_version, "kind": target.kind, "name": target.name}
+    usual = ScaleTarget(name=target.name)
+    is_usual = (target.api_version, target.kind) == (usual.api_version, usual.kind)
+    return {"name": target.name} if is_usual else given
 
 
 def _rabbitmq(scaled: ScaledObject, given: Given, notes: Notes) -> dict[str, Any]:

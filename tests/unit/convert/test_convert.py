@@ -340,8 +340,8 @@ def test_what_a_person_has_to_do_is_asked_for(objects: tuple[Json, ...], words: 
     ("objects", "words"),
     [
         pytest.param(
-            scaled_object(PLAIN, scaleTargetRef={"name": "db", "kind": "StatefulSet"}),
-            "Deployments only", id="no Deployment",
+            scaled_object(PLAIN, scaleTargetRef={"name": "db", "kind": "a kind"}),
+            "the pool would not be valid", id="no kind",
         ),
         pytest.param(
             scaled_object({"type": "cpu", "metadata": {"value": "50"}}), '"cpu"', id="no queue"
