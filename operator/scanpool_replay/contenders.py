@@ -166,12 +166,18 @@ def adapted(controller: Controller, tenant: Tenant) -> Controller:
         case Scanpool():
             told = {"weight": tenant.weight, "priority": tenant.priority}
             llm = {name: value for name, value in told.items() if value is not None}
-            change = merged(controller.change, {**given, **({"llm": llm} if llm else {})})
+            own = {**given, **({"llm": llm} if llm else {})}
+            change = merged(merged(controller.change, tenant.pool), own)
             return controller.model_copy(update={"change": change})
         case Keda() | Formula():
-            return controller.model_validate(
-                {**controller.model_dump(by_alias=True, exclude_unset=True), **given}
-            )
+            changed = {**controller.model_dump(by_alias=True, exclude_unset=True), **given}
+            if tenant.stages:
+                queues = Scanpool(kind="scanpool", change=tenant.pool).spec.rabbitmq.queues
+                changed["targets"] = [
+                    {"queue": one.name, "messagesPerReplica": one.messages_per_replica}
+                    for one in queues
+                ]
+            return controller.model_validate(changed)
 
 
 def merged(target: Any, patch: Any) -> Any:

@@ -72,8 +72,9 @@ class Pipeline:
         self.engine = engine
         self.provider = provider
         self.outages = outages
-        self.book = Book(scenario.stages, scenario.provider, chance("scans"))
-        self.broker = Broker(engine, len(scenario.stages), chance("broker"))
+        self.stages = tenant.stages or scenario.stages
+        self.book = Book(self.stages, scenario.provider, chance("scans"))
+        self.broker = Broker(engine, len(self.stages), chance("broker"))
         self.pool = provider.open(Caller.POOL)
         self.workers = (self.pool, provider.open(Caller.CANARY))
         shop = Shop(
@@ -81,7 +82,7 @@ class Pipeline:
             self.broker,
             provider,
             self.book,
-            scenario.stages,
+            self.stages,
             scenario.retries,
             chance("retries"),
             *self.workers,
@@ -129,14 +130,14 @@ class Pipeline:
 
     def stage(self, queue: str) -> int:
         """Return the number of a queue's stage."""
-        return next(number for number, one in enumerate(self.scenario.stages) if one.queue == queue)
+        return next(number for number, one in enumerate(self.stages) if one.queue == queue)
 
     def _statistics(self) -> tuple[float, ...]:
         """Return per queue: messages, published and acknowledged."""
         broker = self.broker
         return tuple(
             float(value)
-            for stage in range(len(self.scenario.stages))
+            for stage in range(len(self.stages))
             for value in (broker.depth(stage), broker.published[stage], broker.acked[stage])
         )
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from scanpool_replay.bounds import Bounds
-from scanpool_replay.contenders import Controller, Fixed, Formula, Keda, Scanpool, merged
+from scanpool_replay.contenders import Controller, Fixed, Formula, Keda, Scanpool, adapted, merged
 from scanpool_replay.events import Event, PipelineEvent, SetMix
 from scanpool_replay.settings import (
     ALONE,
@@ -80,6 +80,14 @@ class Scenario(Part):
         names = [one.name for one in self.pipelines]
         if len(set(names)) != len(names) or "" in names:
             raise ValueError("each pipeline needs a name of its own")
+        for one in self.pipelines:
+            queues = {stage.queue for stage in one.stages or self.stages}
+            for controller in self.controllers:
+                if missing := sorted(set(queues_of(adapted(controller, one))) - queues):
+                    raise ValueError(
+                        f"{controller.label} watches {', '.join(missing)}, but the stages of "
+                        f"pipeline {one.name} use {', '.join(sorted(queues))}"
+                    )
         for event in self.events:
             if isinstance(event, PipelineEvent):
                 named = event.pipeline
@@ -109,7 +117,7 @@ def queues_of(controller: Fixed | Keda | Formula | Scanpool) -> tuple[str, ...]:
         case Fixed():
             return ()
         case Scanpool():
-            return tuple(queue.name for queue in controller.pool.rabbitmq.queues)
+            return tuple(queue.name for queue in controller.spec.rabbitmq.queues)
         case Keda() | Formula():
             return tuple(target.queue for target in controller.targets)
 

@@ -4,7 +4,7 @@ The defaults are the one set of parameters that every published load test is rep
 docs/replay.md tells where each comes from and how it was fitted.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -67,25 +67,6 @@ class OpenLoad(Part):
         return self.stop_seconds
 
 
-class Tenant(Part):
-    """One of several pipelines on the provider's key, with a Deployment on nodes of its own.
-
-    What is left out is as the scenario, or its autoscaler, has it; `weight` and `priority` are the
-    pool's.
-    """
-
-    name: Name | Literal[""]
-    load: ClosedLoad | OpenLoad | None = None
-    weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
-    priority: Annotated[int, Field(ge=-1_000, le=1_000)] | None = None
-    min_replicas: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
-
-
-# The pipeline of a scenario that has only one.
-ALONE = Tenant(name="")
-
-
 class Stage(Part):
     """One task of a scan: its queue, its LLM call and its work.
 
@@ -97,6 +78,27 @@ class Stage(Part):
     tokens: Annotated[int, Field(ge=0, le=10**9)]
     cpu_seconds: Annotated[float, Field(ge=0, le=3600)]
     latency_seconds: Seconds = 0.0
+
+
+class Tenant(Part):
+    """One of several pipelines on the provider's key, with a Deployment on nodes of its own.
+
+    What is left out is as the scenario, or its autoscaler, has it; `weight` and `priority` are the
+    pool's, and `pool` a merge patch on it: a pipeline of `stages` of its own has queues of its own.
+    """
+
+    name: Name | Literal[""]
+    load: ClosedLoad | OpenLoad | None = None
+    stages: Annotated[tuple[Stage, ...], Field(max_length=20)] = ()
+    pool: dict[str, Any] = Field(default_factory=dict)
+    weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    priority: Annotated[int, Field(ge=-1_000, le=1_000)] | None = None
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+# The pipeline of a scenario that has only one.
+ALONE = Tenant(name="")
 
 
 # Tokens are those of real requests (rule: "none or little"); the split of the CPU time is fitted.

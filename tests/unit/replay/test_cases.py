@@ -1,13 +1,16 @@
 """What a closed-loop case asks, held against replicas that somebody has set."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from scanpool.models.spec import PoolSpec
 from scanpool_replay import cases
 from scanpool_replay.bounds import Bounds
-from scanpool_replay.contenders import SAMPLE_POOL, Fixed
+from scanpool_replay.contenders import SAMPLE_POOL, Fixed, Keda, Scanpool, adapted
 from scanpool_replay.events import Neighbor, NeighborBursts, SetLimit
 from scanpool_replay.scenario import Scenario, ScenarioError, parse
 
@@ -22,6 +25,7 @@ TOLD = {
     "loop-budget": {"minReplicas", "llm", "spend"},
     "loop-schedule": {"minReplicas", "schedules"},
     "loop-no-prometheus": {"minReplicas", "rabbitmq", "llm"},
+    "loop-published-workers": {"minReplicas", "rabbitmq", "llm"},
 }
 
 
@@ -145,3 +149,28 @@ def test_a_case_plays_the_sample_pool_but_for_its_floor_and_what_it_is_about(nam
     scanpool = cases.scanpool_of(cases.read(name))
     assert set(scanpool.change) <= TOLD.get(name, {"minReplicas"})
     assert scanpool.pool.model_dump(exclude_unset=True, by_alias=True, mode="json") == SAMPLE_POOL
+
+
+def test_the_published_systems_two_workers_are_the_sample_pools() -> None:
+    """But for what one chat replica uses, which is told: the sample's figure is a busy one's."""
+    scenario = cases.read("loop-published-workers")
+    controllers = [adapted(cases.scanpool_of(scenario), one) for one in scenario.pipelines]
+    scan, chat = (one.spec for one in controllers if isinstance(one, Scanpool))
+    samples = Path(__file__).parents[3] / "manifests" / "samples"
+    *_, sample = yaml.safe_load_all((samples / "chat.yaml").read_text())
+    assert chat.rabbitmq.queues == PoolSpec.model_validate(sample["spec"]).rabbitmq.queues
+    assert chat.max_replicas == sample["spec"]["maxReplicas"]
+    assert {one.name: one.tokens_per_message for one in scan.rabbitmq.queues}["scan.rule"] == 0
+    assert all(one.llm is not None and one.llm.usage.prometheus is None for one in (scan, chat))
+    keda = adapted(cases.rivals(scenario)[0], scenario.pipelines[1])
+    assert isinstance(keda, Keda)
+    assert [(one.queue, one.messages_per_replica) for one in keda.targets] == [("chat.process", 5)]
+
+
+def test_a_pipeline_of_its_own_stages_watches_its_own_queues() -> None:
+    text = (
+        "name: own\nextends: loop-two-pools\npipelines:\n- name: chat\n  stages:\n"
+        "  - {queue: chat.process, tokens: 1, cpuSeconds: 1}\n"
+    )
+    with pytest.raises(ScenarioError, match=r"pipeline chat use chat\.process"):
+        parse(text, "test")
