@@ -39,12 +39,15 @@ PARTIAL = [
     {"warnings": [None]},
     {"isPartial": True},
     {"isPartial": "true"},
+    {"partial": True},
+    {"partialResponse": True},
     {"isPartial": True, "warnings": [], "infos": []},
 ]  # fmt: skip
 WHOLE: list[dict[str, object]] = [
     {},
     {"warnings": None, "isPartial": None},
     {"warnings": [], "isPartial": False},
+    {"isPartial": "false", "partial": False},
     {"infos": [f"PromQL info: {COUNTER}"]},
     {"infos": ["anything"]},
     {"warnings": [f"PromQL info: {COUNTER}"]},
@@ -69,6 +72,11 @@ def test_a_part_is_missing(told: dict[str, object]) -> None:
 @pytest.mark.parametrize("told", WHOLE, ids=named)
 def test_remarks_on_the_query_are_harmless(told: dict[str, object]) -> None:
     assert missing_part(told) is None
+
+
+@pytest.mark.parametrize("told", [{"isPartial": True}, {"warnings": [AWAY]}], ids=named)
+def test_it_may_be_told_beside_the_result(told: dict[str, object]) -> None:
+    assert missing_part({"status": "success", "data": {"result": [], **told}}) is not None
 
 
 def read(answer: str, told: dict[str, object], **config: object) -> Reading[object]:
