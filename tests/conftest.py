@@ -23,8 +23,8 @@ from scanpool_sandbox.openai_server import OpenAIServer
 from scanpool_sandbox.prometheus_server import PrometheusServer
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
-# A machine that is busy with something else is no defect of the code, and a test that has passed must
-# not fail the next time for what it happens to try: `make fuzz` looks further.
+# A machine that is busy with something else is no defect of the code, and a test that has passed
+# must not fail the next time for what it happens to try: `make fuzz` looks further.
 settings.register_profile(
     "unhurried", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
