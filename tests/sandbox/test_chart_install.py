@@ -97,7 +97,7 @@ def test_the_server_takes_the_base_and_the_chart_alike(admin: KubeClient) -> Non
     )
     of_base = admin.kubectl(*dry, stdin=base).splitlines()
     of_chart = admin.kubectl(*dry, stdin=yaml.safe_dump_all(rendered())).splitlines()
-    assert len(of_base) == 9
+    assert len(of_base) == 11
     assert sorted(of_chart) == sorted(of_base)
     assert admin.find(OPERATOR) is None
 

@@ -17,6 +17,7 @@ class Backlog:
         self._users = users
         self._scans = scans
         self._filling: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Fill it up, and keep it full."""
@@ -26,14 +27,17 @@ class Backlog:
 
     async def __aexit__(self, *_: object) -> None:
         """Leave the scans that are in flight to the workers."""
+        self._over.set()
         if self._filling is not None:
-            self._filling.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._filling
+            # Not cancelled: scans that are counted and were never sent would pass for lost.
+            await self._filling
 
     async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
+        while not self._over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._over.wait()
+                    return
             await self._fill()
 
     async def _fill(self) -> None:

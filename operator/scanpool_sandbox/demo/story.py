@@ -15,6 +15,8 @@ BURST = 300
 """Scans; 30 replicas' worth."""
 BACKLOG = 200
 """Scans in flight that keep the pool wanting more than it may have."""
+LAST_BACKLOG = 80
+"""The same once replicas come down: nobody has to watch more of them drain in the end."""
 UPGRADED_LIMIT = 2 * START_LIMIT
 NEIGHBOR_TOKENS_PER_MINUTE = 6_000_000
 """With the pool's own use it would empty the bucket of the raised limit within a minute."""
@@ -61,13 +63,14 @@ class Story:
                 await self._second_pool()
             await self._memory_ceiling()
             await self._free_nodes()
-            async with Neighbor(
-                self._world.openai.base_url,
-                API_KEY,
-                MODEL,
-                tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
-            ):
-                await self._noisy_neighbor()
+        neighbor = Neighbor(
+            self._world.openai.base_url,
+            API_KEY,
+            MODEL,
+            tokens_per_minute=NEIGHBOR_TOKENS_PER_MINUTE,
+        )
+        async with Backlog(self._world.users, LAST_BACKLOG), neighbor:
+            await self._noisy_neighbor()
         await self._quota()
         await self._drain()
 
