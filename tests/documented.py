@@ -40,7 +40,7 @@ RUN_BY = {
     r"kubectl apply --server-side -f crds/": INSTALL,
     r"kubectl apply -k manifests/(base|monitoring|overlays/keda)": INSTALL,
     r"kubectl apply --server-side -f install\.yaml": INSTALL,
-    r"kubectl apply -f manifests/samples/pool(-minimal)?\.yaml": INSTALL,
+    r"kubectl apply -f manifests/samples/(pool(-minimal)?|targets/argo-rollouts)\.yaml": INSTALL,
     r"kubectl -n scanpool-system (set image|rollout|get pods)\b.*": INSTALL,
     r"kubectl label namespace scanpool-system .*": INSTALL,
     r"kubectl explain swp\S*( --recursive)?": INSTALL,

@@ -108,7 +108,8 @@ def test_without_metrics_the_broker_and_the_bucket_tell_of_a_shared_key() -> Non
     assert scan.llm is not None
     assert chat.llm is not None
     assert (scan.llm.provider, scan.llm.model) == (chat.llm.provider, chat.llm.model)
-    assert scan.readings == chat.readings == {"queues", "nodes", "rules", "rates", "provider"}
+    told = {"queues", "nodes", "rules", "rates", "paces", "provider"}
+    assert scan.readings == chat.readings == told
 
 
 SAMPLES = [
