@@ -103,11 +103,12 @@ STORIES = {
 
 NO_TIMES = {
     ("Backoff", "factor"), ("Belief", "tokens"), ("Bucket", "per_replica"), ("Look", "idle"),
-    ("Learned", "least"), ("Learned", "seconds"), ("Learned", "tokens"),
+    ("Learned", "least"), ("Learned", "seconds"), ("Learned", "tokens"), ("Longest", "seconds"),
     ("Measured", "per_minute"), ("Measured", "seconds"), ("OthersUse", "tokens"),
     ("Probing", "least_seconds"), ("UseSample", "tokens"),
     ("Spent", "amount"), ("Spent", "ended"), ("Spent", "ends_at"), ("Spent", "per_call"),
     ("Spent", "per_minute"), ("Spent", "per_replica"),
+    ("Stretch", "longest_look"), ("Stretch", "message_seconds"),
 }  # fmt: skip
 """Amounts, durations, and ends of calendar days."""
 

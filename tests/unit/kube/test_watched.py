@@ -198,7 +198,7 @@ async def test_a_version_that_is_never_new_enough_is_no_trouble_and_not_asked_fo
 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asked_once_more(), 0.5)
-        found = await watched.read_target("default", "worker")
+        found = await watched.read_target("default", WORKER)
 
     assert isinstance(found, Available)
     assert asked() == [False, True]
@@ -337,9 +337,6 @@ async def test_nodes_that_may_not_be_seen_are_what_a_pool_can_do_without(
     assert "memory.enabled: false" in found.message
 
 
-REF = ScaleTargetRef(name="worker")
-
-
 def served(stub: KubeStub, path: str, *items: dict[str, Any]) -> None:
     """List objects and end each watch at once."""
 
@@ -366,7 +363,7 @@ async def test_whoever_else_scales_a_target_is_known_without_a_request(
     served(stub, HPAS, scaler("mine"))
     served(stub, SCALED_OBJECTS, scaler("kedas"))
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        found = await watched.read_rivals("default", "pool", REF)
+        found = await watched.read_rivals("default", "pool", WORKER)
         other = await watched.read_rivals("default", "pool", ScaleTargetRef(name="other"))
 
     assert isinstance(found, Available)
@@ -391,7 +388,7 @@ async def test_an_autoscaler_that_the_cluster_does_not_have_is_no_trouble_and_lo
     async with watching(stub.url, tmp_path, monkeypatch, (), restarted.append) as watched:
 
         async def read() -> Reading[Any]:
-            return await watched.read_rivals("default", "pool", REF)
+            return await watched.read_rivals("default", "pool", WORKER)
 
         found = await read()
         assert isinstance(found, Available)
@@ -411,7 +408,7 @@ async def test_what_may_be_missing_is_asked_for_seldom_while_it_is(
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
 
         async def read() -> Reading[Any]:
-            await watched.read_rivals("default", "pool", REF)
+            await watched.read_rivals("default", "pool", WORKER)
             return await watched.read_target("default", WORKER)
 
         # The others are asked for all the time meanwhile.
@@ -425,7 +422,7 @@ async def test_autoscalers_that_may_not_be_seen_are_told_unless_one_is_known(
     served(stub, HPAS, scaler("mine"))
     stub.gets(SCALED_OBJECTS, refusal(403, "scaledobjects is forbidden"))
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        known = await watched.read_rivals("default", "pool", REF)
+        known = await watched.read_rivals("default", "pool", WORKER)
         unknown = await watched.read_rivals("default", "pool", ScaleTargetRef(name="other"))
 
     assert isinstance(known, Available)
@@ -443,7 +440,7 @@ async def test_an_autoscaler_counts_no_more_once_it_may_not_be_seen(
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
 
         async def read() -> Reading[Any]:
-            return await watched.read_rivals("default", "pool", REF)
+            return await watched.read_rivals("default", "pool", WORKER)
 
         await until(read, lambda found: len(found.value) == 1)
         stub.gets(HPAS, refusal(403, "horizontalpodautoscalers is forbidden"))
@@ -489,7 +486,7 @@ async def test_a_target_tells_what_its_youngest_pod_asks_for(
     leaving = pod("c", 30, deletionTimestamp="2026-01-28T08:40:00Z")
     served(stub, PODS, pod("a", 10), pod("b", 20), leaving)
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        found = await watched.read_target("default", "worker")
+        found = await watched.read_target("default", WORKER)
 
     assert isinstance(found, Available)
     assert found.value.asked == {"memory": 0, "cpu": 1_020, "example.com/gpu": 1}
@@ -509,8 +506,8 @@ async def test_pools_that_are_not_chosen_are_known_as_rivals(
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
         for watch in watched.watch_pools(Chosen(heard, label_selector.parse("shard=b"))):
             await watch.trouble()
-        found = await watched.read_rivals("default", "young", REF)
-        own = await watched.read_rivals("default", "old", REF)
+        found = await watched.read_rivals("default", "young", WORKER)
+        own = await watched.read_rivals("default", "old", WORKER)
 
     assert heard.names == ["young"]
     assert isinstance(found, Available)
@@ -534,7 +531,7 @@ async def test_quotas_are_watched_once_they_are_asked_for(
     served(stub, QUOTAS, named("team", **hard), named("team", "other", **hard))
     served(stub, RANGES, named("usual", **limits))
     async with watching(stub.url, tmp_path, monkeypatch) as watched:
-        await watched.read_rivals("default", "pool", REF)
+        await watched.read_rivals("default", "pool", WORKER)
         assert lists(stub, QUOTAS) == 0
         found = await watched.read_rules("default")
         empty = await watched.read_rules("nowhere")
