@@ -164,6 +164,22 @@ CASES = (
         ),
     ),
     Case(
+        "ScanWorkerPoolTasksCutOff",
+        minute=11,
+        fires=({condition("TasksCutOff"): "1x15"},),
+        labels={**POOL, "type": "TasksCutOff", "status": "True"},
+        summary="Workers of scan/scan-worker that are told to go are, or would be, killed among "
+        "their tasks.",
+        quiet=(
+            {condition("TasksCutOff"): "0x15"},
+            {condition("TasksCutOff"): "0 0 1x15"},
+            # A deploy that mends it.
+            {condition("TasksCutOff"): "1 1 1 1 1 1 1 1 1 0x10"},
+            {condition("TasksCutOff", "Unknown"): "1x15"},
+            {condition("MessagesExpiring"): "1x15"},
+        ),
+    ),
+    Case(
         "ScanWorkerPoolRateLimited",
         minute=6,
         fires=({RATE_LIMITED: "1x10"},),
