@@ -18,7 +18,7 @@ from scanpool.decide.key_sharing import OnKeys
 from scanpool.decide.memory import Memory
 from scanpool.decide.mix import LEAST_TOKENS
 from scanpool.decide.signals import Signals
-from scanpool.decide.watermarks import FALLS, State
+from scanpool.decide.watermarks import State
 from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.field_names import of_limit
@@ -52,7 +52,8 @@ class Ceilings:
     """The ceilings that apply, in the order of the ladder: of each kind the smallest.
 
     `llms` is what was made of each limit of the provider, `tightest` names the one with the
-    smallest ceiling. `drained` is the smallest of those whose bucket is at its low mark or below.
+    smallest ceiling. `drained` is the smallest of those whose bucket runs empty
+    (`Level.is_drained`).
     """
 
     by_limit: Mapping[LimitedBy, Ceiling]
@@ -112,7 +113,7 @@ def measure(
             name: _without_ceilings(made) if is_at_rest(spec, signals, memory, name) else made
             for name, made in llms.items()
         }
-    drained = {name: one for name, one in llms.items() if one.level.state in FALLS}
+    drained = {name: one for name, one in llms.items() if one.level.is_drained}
     return Ceilings(
         {**_smallest(llms, current), **own},
         {name: _beside(name, llms, current) for name in llms},

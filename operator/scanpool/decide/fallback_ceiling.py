@@ -5,7 +5,6 @@ from dataclasses import replace
 from scanpool.decide.decision import Ceiling, LlmDecision
 from scanpool.decide.fallback import replicas
 from scanpool.decide.llm_signals import LlmSignals
-from scanpool.decide.watermarks import FALLS
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.fallback import Fallback
 
@@ -23,7 +22,7 @@ def of_limit(made: LlmDecision, fallback: Fallback, seen: LlmSignals, current: i
     What is known of it all the same binds, too: a low bucket, and any other ceiling, unless all
     use passes for others' because the pool's part of it is not told.
     """
-    is_known = seen.use.own_is_told or made.level.state in FALLS
+    is_known = seen.use.own_is_told or made.level.is_drained
     known = {
         limit: one for limit, one in made.ceilings.items() if is_known and one.replicas is not None
     }

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from scanpool.decide.decision import Decision, ceiling_rung
 from scanpool.decide.signals import Signals
-from scanpool.decide.watermarks import FALLS
 from scanpool.models.conditions import LimitedBy, Reason
 from scanpool.models.reading import Unavailable
 from scanpool.models.spec import PoolSpec
@@ -62,7 +61,7 @@ def _drained(decision: Decision) -> list[int]:
     return [
         tokens.allows(decision.current)
         for one in decision.llms.values()
-        if one.level.state in FALLS
+        if one.level.is_drained
         and (tokens := one.ceilings.get(LimitedBy.TOKENS)) is not None
         and tokens.replicas is not None
     ]

@@ -80,7 +80,7 @@ class State(StrEnum):
 
 
 FALLS = frozenset({State.LOW, State.RESERVE})
-"""The states in which replicas are given back, whatever else cannot be read."""
+"""The states in which replicas are given back."""
 DECIDES = frozenset({State.HIGH, State.BETWEEN, State.LOW, State.RESERVE})
 """The states in which the level decides; in the others the law without it does."""
 
@@ -112,6 +112,17 @@ class Level:
         if self.tokens is None or self.low is None or self.high is None:
             return False
         return self.tokens >= (self.low + self.high) / 2
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether replicas are given back whatever else cannot be read.
+
+        A bucket that is still full is only reckoned to be low in a while, by a cost that nothing
+        bears out meanwhile: the next look does, or does not.
+        """
+        if self.tokens is None or self.high is None:
+            return False
+        return self.state in FALLS and self.tokens < self.high
 
     @property
     def decides(self) -> bool:

@@ -269,6 +269,44 @@ def test_while_a_reading_fails_the_level_takes_and_gives_by_turns(missing: str) 
     assert 0 < level < 1
 
 
+CROWD = 12
+# What a dozen use empties a full bucket within half a minute.
+CROWDED = pool(llm=LOOKED_AT, memory=ON_NODES, max_replicas=CROWD)
+
+
+@pytest.mark.parametrize("missing", ["rates", "nodes"])
+@pytest.mark.parametrize(
+    ("share", "takes"),
+    [
+        pytest.param(1.0, False, id="full"),
+        pytest.param(0.95, False, id="at-the-high-mark"),
+        pytest.param(0.85, True, id="no-longer"),
+        pytest.param(0.05, True, id="empty"),
+    ],
+)
+def test_a_bucket_that_is_full_takes_nothing_for_what_it_may_be_in_a_while(
+    missing: str, share: float, takes: bool
+) -> None:
+    """It is reckoned to be low soon, by a cost that nothing bears out while a reading fails."""
+    known = settled(CROWD, cost=Learned(float(COST), NOW - 10, 600.0))
+    observation = blinded(watched(share, CROWD), missing)
+
+    assert (decided(CROWDED, observation, known).desired < CROWD) is takes
+
+
+def test_a_cost_that_is_declared_wrong_takes_nothing_beside_a_full_bucket() -> None:
+    """Three replicas at 1 TPM each, by their spec, and a limit of 1 TPM that nobody uses."""
+    spec = pool(
+        queue(per_replica=1, tokens=0),
+        max_replicas=3,
+        llm=llm(api_key_secret_ref=API_KEY, tokens_per_minute=None, tokens_per_replica_minute=1),
+    )
+    told = ProviderState(1, tokens_remaining=1)
+    observation = observe(3, queues=seen((depth(3, None),)), provider=seen(told))
+
+    assert decided(spec, blinded(observation, "rates")).desired == 3
+
+
 FALLBACK = Fallback(failure_threshold=3, replicas=4)
 
 

@@ -73,12 +73,12 @@ def caught(scenario: Scenario, state: Quota) -> Scenario:
 
 
 def full(observation: Observation) -> Observation:
-    """Let the provider tell a full bucket, where it tells a limit."""
+    """Let the provider tell a full bucket now, where it tells a limit."""
     answer = observation.provider
     if not isinstance(answer, Available) or answer.value.tokens_per_minute is None:
         return observation
     told = replace(answer.value, tokens_remaining=answer.value.tokens_per_minute)
-    return replace(observation, provider=replace(answer, value=told))
+    return replace(observation, provider=replace(answer, value=told, at=NOW))
 
 
 def eager(scenario: Scenario) -> Scenario:
