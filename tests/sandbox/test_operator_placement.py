@@ -54,6 +54,7 @@ def stays_at(scene, replicas: int, lacking: str) -> None:
     assert lacking in scene.condition(NAME, "ScalingLimited")["message"]
 
 
+HOST_PORT = {"containerPort": 80, "hostPort": 38080}
 ANTI_AFFINITY = {"podAntiAffinity": {REQUIRED: [{"topologyKey": HOST, "labelSelector": MINE}]}}
 SPREAD = [
     {
@@ -71,9 +72,10 @@ SPREAD = [
     [
         ({"affinity": ANTI_AFFINITY}, 1, f"anti-affinity: a replica has its {HOST}"),
         ({"topologySpreadConstraints": SPREAD}, 2, "topology spread"),
+        ({"container": {"ports": [HOST_PORT]}}, 1, "host port 38080"),
     ],
 )
-def test_replicas_that_must_be_apart_or_spread(
+def test_replicas_that_must_be_apart_or_spread_or_have_a_port_of_the_node(
     scene, spec: dict[str, Any], each: int, lacking: str
 ) -> None:
     fits = each * open_nodes(scene)

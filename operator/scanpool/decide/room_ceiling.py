@@ -2,6 +2,9 @@
 
 ceiling = running + sum over nodes of what fits beside what is requested or used there, as far as
           the rules among the nodes and the namespace's quotas let it
+
+Replicas that are going away hold their places until they are gone, and nothing grows into these.
+Nor is a replica taken away that waits for such a place.
 """
 
 from scanpool.decide import fallback_ceiling
@@ -29,11 +32,12 @@ def ceiling(spec: PoolSpec, signals: Signals, _: Memory) -> Ceiling | None:
     current, most = signals.workers.replicas, room.running + room.fits
     if room.trouble is not None:
         # Whoever waits for nodes leaves what is pending there for them.
-        held = current if room.waits else min(most, current)
+        held = current if room.waits else min(most + room.leaving, current)
         return Ceiling(held, held, room.trouble)
     if room.waits:
         return None
-    return Ceiling(most, most, f"{_room(spec, room, room.per_replica)}{_lacking(spec, room)}")
+    told = f"{_room(spec, room, room.per_replica)}{_lacking(spec, room)}"
+    return Ceiling(most, most + room.leaving, told)
 
 
 def _unknown(room: Room, current: int) -> Ceiling | None:

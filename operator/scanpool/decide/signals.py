@@ -143,7 +143,8 @@ class Room:
     `fits` and `total` are None while the nodes are unknown, and `trouble` is why that is, or why no
     replica may be added although there is room. `lacks` says what keeps which nodes from one more,
     where they may bound the pool, and `refusal` what the namespace's quotas say. Where the pool
-    `waits`, neither nodes nor quotas are a bound. `per_replica` is None until it is told.
+    `waits`, neither nodes nor quotas are a bound. `per_replica` is None until it is told. So many
+    replicas are `leaving` that still hold their places.
     """
 
     per_replica: int | None
@@ -156,6 +157,7 @@ class Room:
     lacks: tuple[Lack, ...] = ()
     refusal: str | None = None
     waits: bool = False
+    leaving: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from scanpool.kube.objects import Json, Placed, Workload, node, placed, workload
 from scanpool.models.observation import Node
+from scanpool.models.placement import HostPort
 
 At = tuple[str, str]
 """Namespace and name."""
@@ -60,6 +61,7 @@ class Taken:
     cpu: int = 0
     pods: int = 0
     extended: Counter[str] = field(default_factory=Counter)
+    ports: Counter[HostPort] = field(default_factory=Counter)
 
 
 class Pods:
@@ -130,6 +132,8 @@ class Pods:
         taken.pods += by
         for name, amount in pod.extended_requested.items():
             taken.extended[name] += by * amount
+        for port in pod.ports:
+            taken.ports[port] += by
         if not taken.pods:
             del self.taken[pod.pod.node]
 
@@ -167,6 +171,7 @@ class Nodes:
                         name: amount - taken.extended[name]
                         for name, amount in one.extended_free.items()
                     },
+                    ports=frozenset(+taken.ports),
                 )
             )
         return tuple(found)

@@ -9,13 +9,14 @@ from sys import intern
 from typing import Any
 
 from scanpool.kube.managers import writers
-from scanpool.kube.placement import asked, extended, placement
+from scanpool.kube.placement import asked, extended, host_ports, placement
 from scanpool.kube.quantities import amounts, quantity
 from scanpool.kube.stopping import stopping
 from scanpool.models import label_selector
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.label_selector import LabelSelector
 from scanpool.models.observation import Node, Pod, PodTemplate, Taint, Toleration
+from scanpool.models.placement import HostPort
 from scanpool.models.rivals import Writer
 from scanpool.models.units import epoch
 
@@ -68,6 +69,7 @@ class Placed:
     memory_requested: int
     cpu_requested: int
     extended_requested: Mapping[str, int]
+    ports: tuple[HostPort, ...] = ()
 
     @property
     def asked(self) -> Mapping[str, int]:
@@ -109,6 +111,7 @@ def placed(pod: Json) -> Placed:
         memory_requested=requested.get("memory", 0),
         cpu_requested=requested.get("cpu", 0),
         extended_requested=extended(requested),
+        ports=host_ports(pod["spec"]),
     )
 
 

@@ -9,6 +9,7 @@ from scanpool.models import label_selector
 from scanpool.models.placement import (
     Container,
     Expression,
+    HostPort,
     LimitRange,
     NodeTerm,
     Placement,
@@ -24,6 +25,8 @@ PLAIN = frozenset({"memory", "cpu", "pods"})
 NOTHING: Mapping[str, int] = MappingProxyType({})
 DO_NOT_SCHEDULE = "DoNotSchedule"
 CONTAINER = "Container"
+# Written out it is the same as no address at all; it is compared with, and not listened on.
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -59,6 +62,21 @@ def placement(namespace: str, template: Json) -> Placement:
             term.get("namespaces") or term.get("namespaceSelector") is not None
             for term in _pod_terms(affinity)
         ),
+        ports=host_ports(spec),
+    )
+
+
+def host_ports(spec: Json) -> tuple[HostPort, ...]:
+    """Return the ports of its node that a pod takes: on the node's network, all that it names."""
+    is_on_host = spec.get("hostNetwork", False)
+    sidecars = [
+        one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"
+    ]
+    return tuple(
+        HostPort(number, port.get("protocol", "TCP"), _address(port.get("hostIP", "")))
+        for one in (*(spec.get("containers") or ()), *sidecars)
+        for port in one.get("ports") or ()
+        if (number := port.get("hostPort") or (port["containerPort"] if is_on_host else 0))
     )
 
 
@@ -138,6 +156,10 @@ def _whole(spec: Json, containers: Sequence[Container]) -> Container:
     of_containers = {name for one in containers for name in one.requests}
     alone = {name: amount for name, amount in limits.items() if name not in of_containers}
     return Container({**alone, **amounts(resources.get("requests"))}, limits)
+
+
+def _address(ip: str) -> str:
+    return "" if ip == ALL_ADDRESSES else ip
 
 
 def _pod_terms(affinity: Json) -> Iterator[Json]:

@@ -102,9 +102,13 @@ class Watched:
                 template=template,
                 pods=tuple(one.pod for one in staying),
                 draining=sum(one.drains for one in there),
+                leaving_from=tuple(
+                    one.pod.node for one in there if one.drains and one.pod.node is not None
+                ),
                 writers=found.writers,
                 ended=self._ends.of(found),
                 asked={} if youngest is None else youngest.asked,
+                ports=() if youngest is None else youngest.ports,
                 resource=resource,
             )
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from scanpool.models.claims import Unit
 from scanpool.models.error_codes import SLOW_DOWN, Refusals, is_slow_down
-from scanpool.models.placement import NamespaceRules, Placement
+from scanpool.models.placement import HostPort, NamespaceRules, Placement
 from scanpool.models.reading import Reading, Unavailable
 from scanpool.models.resource import DEPLOYMENTS, Resource
 from scanpool.models.rivals import Rival, Writer
@@ -76,9 +76,11 @@ class Pod:
 class Target:
     """What the pool scales, as it stands. `draining` are pods told to go and not gone yet.
 
+    `leaving_from` names their nodes, one as often as such a pod is on it.
     `template` is None where neither the object nor a pod of it has told what a replica takes.
     `writers` are those that own its replicas, `ended` the pods that were told to go and have gone.
-    `asked` is what its youngest pod takes of a node, with all that was added as it was made.
+    `asked` is what its youngest pod takes of a node, with all that was added as it was made, and
+    `ports` are those of the node that it has.
     """
 
     uid: str
@@ -91,6 +93,8 @@ class Target:
     ended: tuple[Ended, ...] = ()
     asked: Mapping[str, int] = field(default_factory=dict)
     resource: Resource = DEPLOYMENTS
+    leaving_from: tuple[str, ...] = ()
+    ports: tuple[HostPort, ...] = ()
 
     @property
     def ready_replicas(self) -> int:
@@ -102,7 +106,8 @@ class Target:
 class Node:
     """A node and what is taken of it, by everyone.
 
-    `extended_free` is what is left of all that is neither memory nor CPU nor a pod's slot.
+    `extended_free` is what is left of all that is neither memory nor CPU nor a pod's slot, `ports`
+    are those of the node that pods on it have.
     """
 
     name: str
@@ -119,6 +124,7 @@ class Node:
     extended_free: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
+    ports: frozenset[HostPort] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Amounts are in bytes, for CPU in millicores, and else in whole numbers.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,20 @@ class Spread:
     honors_taints: bool = False
 
 
+class HostPort(NamedTuple):
+    """A port of its node that a pod takes; without an `ip` it does so at all addresses."""
+
+    number: int
+    protocol: str = "TCP"
+    ip: str = ""
+
+    def clashes(self, other: "HostPort") -> bool:
+        """Tell whether two pods that take these cannot be on one node."""
+        if (self.number, self.protocol) != (other.number, other.protocol):
+            return False
+        return self.ip == other.ip or not (self.ip and other.ip)
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """What one container asks for, and is bound to."""
@@ -105,8 +120,9 @@ class Placement:
     """What a pod template says of where its replicas may run, beside nodeSelector and tolerations.
 
     `terms` are of its required node affinity: one has to hold; none at all is no affinity. No two
-    replicas run where a label in `apart` has the same value. `whole` is what it says of the pod and
-    not of its containers. It `crosses_namespaces` where its affinity looks at pods of others.
+    replicas run where a label in `apart` has the same value, nor one on a node of which a pod has
+    one of its `ports`. `whole` is what it says of the pod and not of its containers. It
+    `crosses_namespaces` where its affinity looks at pods of others.
     """
 
     terms: tuple[NodeTerm, ...] | None = None
@@ -118,6 +134,7 @@ class Placement:
     has_deadline: bool = False
     whole: Container = NOTHING
     crosses_namespaces: bool = False
+    ports: tuple[HostPort, ...] = ()
 
     @property
     def asked(self) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ from builders import (
 )
 from scanpool.decide import assess
 from scanpool.decide.assess.namespace_rules import allowed
-from scanpool.decide.assess.placement import Ask, obstacle, place
+from scanpool.decide.assess.placement import Ask, Own, obstacle, place
 from scanpool.decide.assess.room import room
 from scanpool.decide.memory import Memory
 from scanpool.decide.room_ceiling import ceiling
@@ -35,6 +35,7 @@ from scanpool.models.observation import Node, PodTemplate, Taint
 from scanpool.models.placement import (
     Container,
     Expression,
+    HostPort,
     LimitRange,
     NamespaceRules,
     NodeTerm,
@@ -63,6 +64,7 @@ def needing(**rules: Any) -> PodTemplate:
 
 FOUR = tuple(at(f"node-{one}", zone="ab"[one % 2]) for one in range(4))
 GPUS = tuple(at(f"node-{one}", extended_free={GPU: 2}) for one in range(2))
+WEB, UDP = HostPort(8080), HostPort(8080, "UDP")
 
 
 def most(
@@ -159,6 +161,26 @@ def affine(*expressions: Expression, names: tuple[str, ...] = ()) -> PodTemplate
             needing(spreads=(Spread(HOST, 1), Spread(ZONE, 1))), {"node-0": 1, "node-1": 0}, 1,
             id="two-spreads",
         ),
+        pytest.param(FOUR, needing(ports=(WEB,)), {}, 4, id="one-host-port"),
+        pytest.param(
+            (at("node-0", ports=frozenset({WEB})), at("node-1", ports=frozenset({UDP}))),
+            needing(ports=(WEB,)), {}, 1,
+            id="a-host-port-that-somebody-has",
+        ),
+        pytest.param(
+            (at("node-0", ports=frozenset({UDP})), at("node-1", ports=frozenset({WEB}))),
+            needing(ports=(UDP, WEB)), {}, 0,
+            id="a-port-of-two-protocols",
+        ),
+        pytest.param(
+            (at("node-0", ports=frozenset({HostPort(9090)})), at("node-1")),
+            needing(ports=(WEB, HostPort(9090))), {}, 1,
+            id="one-of-two-host-ports",
+        ),
+        pytest.param(
+            FOUR, needing(ports=(WEB,), spreads=(Spread(ZONE, 4),)), {}, 4,
+            id="a-host-port-and-a-spread",
+        ),
     ],
 )  # fmt: skip
 def test_a_pool_is_never_larger_than_the_nodes_take(
@@ -203,6 +225,7 @@ def test_expressions_of_a_selector(
         (at("n", cpu_requested=2_000), SMALL, "CPU"),
         (at("n", pods_running=110), SMALL, "pod slots"),
         (at("n"), needing(containers=(Container({GPU: 1}, {}),)), GPU),
+        (at("n"), needing(ports=(WEB,)), "host port 8080"),
         (at("n"), needing(apart=(HOST,)), f"anti-affinity: a replica has its {HOST}"),
         (node("n"), needing(spreads=(Spread(ZONE, 1),)), f"label {ZONE} of the topology spread"),
         (
@@ -220,6 +243,49 @@ def test_the_status_says_what_each_node_lacks(one: Node, template: PodTemplate, 
     made = ceiling(SPEC, signals(room=found), Memory())
     assert made is not None
     assert made.reason.endswith(f"one more needs, on n: {lack}")
+
+
+@pytest.mark.parametrize(
+    ("rules", "staying", "leaving", "grows_to"),
+    [
+        # One of four has gone already, one is going.
+        pytest.param({"apart": (HOST,)}, 2, ("node-2",), 3, id="apart"),
+        pytest.param({"apart": (HOST,)}, 2, (), 4, id="apart-and-nobody-goes"),
+        pytest.param({"apart": (HOST,)}, 2, ("node-2", "node-3"), 2, id="apart-and-two-go"),
+        pytest.param({"apart": (ZONE,)}, 0, ("node-0", "node-2"), 1, id="apart-by-zone"),
+        # The scheduler leaves out of a spread what goes away.
+        pytest.param({"spreads": (Spread(HOST, 1, 9),)}, 2, ("node-2",), 4, id="a-spread"),
+    ],
+)
+def test_a_replica_that_goes_away_has_its_place_until_it_is_gone(
+    rules: dict[str, Any], staying: int, leaving: tuple[str, ...], grows_to: int
+) -> None:
+    there = tuple(replace(one, node=f"node-{number}") for number, one in enumerate(pods(staying)))
+    going = replace(target(staying, there, needing(**rules)), leaving_from=leaving)
+    found = room(SPEC, observe(target=going, nodes=seen(FOUR)), 0, NOW)
+    made = ceiling(SPEC, signals(workers=workers(staying), room=found), Memory())
+
+    assert made is not None
+    assert made.replicas == made.allows(staying) == grows_to
+    # The replica that follows each of them is not taken away for waiting.
+    assert made.allows(grows_to + len(leaving)) == grows_to + len(leaving)
+    assert made.allows(grows_to + len(leaving) + 1) == grows_to
+
+
+def test_a_replica_that_waits_for_one_to_go_stays() -> None:
+    """The scheduler says that it cannot be placed, which is so for as long as the other drains."""
+    pending = pods(1, node=None, ready=False, unschedulable="0/4 nodes are available")
+    there = tuple(replace(one, node=f"node-{number}") for number, one in enumerate(pods(3)))
+    going = replace(target(4, (*there, *pending), needing(apart=(HOST,))), leaving_from=("node-3",))
+    found = room(SPEC, observe(target=going, nodes=seen(FOUR)), 0, NOW)
+    made = ceiling(SPEC, signals(workers=workers(3, 1), room=found), Memory())
+
+    assert made is not None
+    assert made.allows(4) == made.replicas == 4
+    gone = room(SPEC, observe(target=replace(going, leaving_from=()), nodes=seen(FOUR[:3])), 0, NOW)
+    made = ceiling(SPEC, signals(workers=workers(3, 1), room=gone), Memory())
+    assert made is not None
+    assert made.allows(4) == 3
 
 
 def test_of_many_nodes_a_few_are_named() -> None:
@@ -338,6 +404,10 @@ def test_what_a_replica_was_seen_to_ask_for_counts_beyond_its_template() -> None
     assert found is not None
     assert found.fits == 3
     assert found.per_replica == GIB
+    ported = replace(there, ports=(WEB,))
+    found = room(SPEC, observe(target=ported, nodes=seen((box,))), 0, NOW)
+    assert found is not None
+    assert found.fits == 1
 
 
 def test_a_quota_counts_pods_that_no_node_has_taken_yet() -> None:
@@ -448,16 +518,22 @@ counts = st.integers(0, 4)
     st.lists(st.tuples(st.sampled_from("abc"), counts, counts), min_size=1, max_size=5),
     st.sets(st.sampled_from([HOST, ZONE])),
     st.lists(st.builds(Spread, st.sampled_from([HOST, ZONE]), st.integers(1, 3)), max_size=2),
+    st.lists(st.sampled_from([f"node-{one}" for one in range(5)]), max_size=3),
     st.integers(0, 12),
 )
 def test_rules_among_the_nodes_only_take_room(
-    drawn: list[tuple[str, int, int]], apart: set[str], spreads: list[Spread], asked: int
+    drawn: list[tuple[str, int, int]],
+    apart: set[str],
+    spreads: list[Spread],
+    leaving: list[str],
+    asked: int,
 ) -> None:
     nodes = tuple(
         at(f"node-{one}", zone, pods_allocatable=room_left)
         for one, (zone, room_left, _) in enumerate(drawn)
     )
-    there = Counter({f"node-{one}": count for one, (_, _, count) in enumerate(drawn)})
+    staying = Counter({f"node-{one}": count for one, (_, _, count) in enumerate(drawn)})
+    there = Own(staying, Counter(leaving))
     ask = Ask(memory=0, cpu=0, extended={}, share=1.0)
     free = place(nodes, SMALL, ask, there, asked)
     ruled = needing(apart=tuple(sorted(apart)), spreads=tuple(spreads))
@@ -468,7 +544,10 @@ def test_rules_among_the_nodes_only_take_room(
     if apart or spreads:
         assert found.fits <= asked
     if HOST in apart:
-        assert found.fits <= sum(not there[one.name] and one.pods_allocatable > 0 for one in nodes)
+        holds = there.staying + there.leaving
+        assert found.fits <= sum(not holds[one.name] and one.pods_allocatable > 0 for one in nodes)
+    ported = place(nodes, SMALL, replace(ask, ports=(WEB,)), there, asked)
+    assert ported.fits == sum(one.pods_allocatable > 0 for one in nodes), "one on each node"
 
 
 def test_the_usual_template_has_no_rules() -> None:

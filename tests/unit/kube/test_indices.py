@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from scanpool.kube.indices import Nodes, Pods, Taken, Workloads
 from scanpool.kube.objects import workload
+from scanpool.models.placement import HostPort
 
 MEBIBYTE = 1024 * 1024
 
@@ -177,6 +178,24 @@ async def test_extended_resources_are_taken_by_whoever_asks_for_them() -> None:
     assert [one.extended_free for one in nodes.with_pods(pods)] == [{gpu: 1}]
     await pods.drop(greedy)
     assert [one.extended_free for one in nodes.with_pods(pods)] == [{gpu: 4}]
+
+
+async def test_host_ports_are_taken_until_the_last_pod_that_has_them_is_gone() -> None:
+    nodes, pods = Nodes(), Pods()
+    await nodes.put({"metadata": {"name": "node-a"}})
+    port = {"containerPort": 80, "hostPort": 8080}
+    holders = [pod("a"), pod("b", phase="Succeeded")]
+    for one in holders:
+        one["spec"]["containers"][0]["ports"] = [port]
+        await pods.put(one)
+    # It is told to go, and has the port until it does.
+    holders[0]["metadata"]["deletionTimestamp"] = "2026-01-28T08:21:00Z"
+    await pods.put(holders[0])
+    await pods.put(pod("c"))
+
+    assert [one.ports for one in nodes.with_pods(pods)] == [{HostPort(8080)}]
+    await pods.drop(holders[0])
+    assert [one.ports for one in nodes.with_pods(pods)] == [frozenset()]
 
 
 async def test_what_was_written_counts_until_the_watch_tells_more() -> None:

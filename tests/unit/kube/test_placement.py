@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
-from scanpool.kube.placement import asked, extended, limit_ranges, placement, quota
+from scanpool.kube.placement import (
+    ALL_ADDRESSES,
+    asked,
+    extended,
+    host_ports,
+    limit_ranges,
+    placement,
+    quota,
+)
 from scanpool.kube.quantities import amounts
 from scanpool.models.placement import (
     Container,
     Expression,
+    HostPort,
     LimitRange,
     NodeTerm,
     Placement,
@@ -242,3 +251,52 @@ def test_the_ratio_of_a_limit_range_may_be_a_fraction() -> None:
     (found_range,) = limit_ranges({"metadata": {"name": "x"}, "spec": {"limits": limits}})
 
     assert found_range.largest_ratio == {"cpu": 1.5, "memory": 2.0}
+
+
+NAMED = {"containerPort": 80}
+
+
+@pytest.mark.parametrize(
+    ("port", "rest", "taken"),
+    [
+        (NAMED, {}, ()),
+        ({**NAMED, "hostPort": 8080}, {}, (HostPort(8080),)),
+        ({**NAMED, "hostPort": 53, "protocol": "UDP"}, {}, (HostPort(53, "UDP"),)),
+        ({**NAMED, "hostPort": 8080, "hostIP": "10.0.0.1"}, {}, (HostPort(8080, ip="10.0.0.1"),)),
+        ({**NAMED, "hostPort": 8080, "hostIP": ALL_ADDRESSES}, {}, (HostPort(8080),)),
+        # The API server fills it in for pods, and leaves templates as they are.
+        (NAMED, {"hostNetwork": True}, (HostPort(80),)),
+        ({**NAMED, "hostPort": 80}, {"hostNetwork": True}, (HostPort(80),)),
+    ],
+)
+def test_the_ports_of_its_node_that_a_pod_takes(
+    port: dict[str, Any], rest: dict[str, Any], taken: tuple[HostPort, ...]
+) -> None:
+    assert host_ports({"containers": [{"name": "c"}, {"name": "d", "ports": [port]}], **rest}) == (
+        taken
+    )
+    assert found(containers=[{"name": "c", "ports": [port]}], **rest).ports == taken
+
+
+def test_a_sidecar_keeps_its_port_and_what_runs_before_it_does_not() -> None:
+    inits = [
+        {"name": "once", "ports": [{**NAMED, "hostPort": 1}]},
+        {"name": "mesh", "restartPolicy": "Always", "ports": [{**NAMED, "hostPort": 2}]},
+    ]
+    assert host_ports({"containers": [{"name": "c"}], "initContainers": inits}) == (HostPort(2),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clashes"),
+    [
+        (HostPort(80), HostPort(80), True),
+        (HostPort(80), HostPort(81), False),
+        (HostPort(80), HostPort(80, "UDP"), False),
+        (HostPort(80, ip="10.0.0.1"), HostPort(80), True),
+        (HostPort(80, ip="10.0.0.1"), HostPort(80, ip="10.0.0.1"), True),
+        (HostPort(80, ip="10.0.0.1"), HostPort(80, ip="10.0.0.2"), False),
+    ],
+)
+def test_which_host_ports_clash(one: HostPort, other: HostPort, *, clashes: bool) -> None:
+    assert one.clashes(other) is clashes
+    assert other.clashes(one) is clashes

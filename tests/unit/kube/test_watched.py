@@ -20,7 +20,7 @@ from scanpool.kube.rules import ByNamespace
 from scanpool.kube.watched import Watched
 from scanpool.models import label_selector
 from scanpool.models.conditions import Reason
-from scanpool.models.placement import NamespaceRules
+from scanpool.models.placement import HostPort, NamespaceRules
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import ScaleTargetRef
 from scanpool_sandbox.kube import KubeEmulator, Node
@@ -477,7 +477,12 @@ async def test_a_target_tells_what_its_youngest_pod_asks_for(
             },
             "spec": {
                 "nodeName": "node-a",
-                "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}],
+                "containers": [
+                    {
+                        "name": "c", "resources": {"requests": {"cpu": "1"}},
+                        "ports": [{"containerPort": 80, "hostPort": 8000 + minute}],
+                    }
+                ],
                 "overhead": {"cpu": f"{minute}m", "example.com/gpu": "1"},
             },
         }  # fmt: skip
@@ -490,6 +495,8 @@ async def test_a_target_tells_what_its_youngest_pod_asks_for(
 
     assert isinstance(found, Available)
     assert found.value.asked == {"memory": 0, "cpu": 1_020, "example.com/gpu": 1}
+    assert found.value.ports == (HostPort(8020),)
+    assert found.value.leaving_from == ("node-a",)
 
 
 async def test_pools_that_are_not_chosen_are_known_as_rivals(

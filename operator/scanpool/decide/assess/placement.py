@@ -8,9 +8,10 @@ What pods of a lower priority hold is no room: it would be taken from somebody.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanpool.models.observation import Node, PodTemplate, Taint, Toleration
-from scanpool.models.placement import Expression, NodeTerm, Spread
+from scanpool.models.placement import Expression, HostPort, NodeTerm, Spread
 
 HARD_EFFECTS = ("NoSchedule", "NoExecute")
 # What a node is taken to have once it is cordoned.
@@ -28,6 +29,18 @@ class Ask:
     cpu: int
     extended: Mapping[str, int]
     share: float
+    ports: tuple[HostPort, ...] = ()
+
+
+class Own(NamedTuple):
+    """The replicas that there are, by node: those that stay, and those that are going away.
+
+    Until these are gone they are in the way of replicas that must be apart. For a spread they count
+    no longer, as the scheduler has it.
+    """
+
+    staying: Counter[str]
+    leaving: Counter[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +52,8 @@ class Placed:
     lacks: Mapping[str, str]
 
 
-def place(
-    nodes: Sequence[Node], template: PodTemplate, ask: Ask, there: Counter[str], most: int
-) -> Placed:
-    """Place up to `most` more replicas beside those that are `there`, by node.
+def place(nodes: Sequence[Node], template: PodTemplate, ask: Ask, there: Own, most: int) -> Placed:
+    """Place up to `most` more replicas beside those that are `there`.
 
     Without a rule among the nodes it is the sum of what each takes, however many are asked for.
     """
@@ -96,18 +107,20 @@ def _one_by_one(
     nodes: Sequence[Node],
     template: PodTemplate,
     left: dict[str, int],
-    there: Counter[str],
+    there: Own,
     most: int,
 ) -> _Placing:
     """Place replicas where fewest are, as far as every rule among the nodes lets them."""
     rules = template.placement
     labels = {node.name: node.labels for node in nodes}
-    counts = {spread: _by_domain(spread, nodes, template, there) for spread in rules.spreads}
+    counts = {
+        spread: _by_domain(spread, nodes, template, there.staying) for spread in rules.spreads
+    }
     taken = {
         (key, labels[name][key])
         for key in rules.apart
-        for name, count in there.items()
-        if count and key in labels.get(name, {})
+        for name in there.staying + there.leaving
+        if key in labels.get(name, {})
     }
     placing = _Placing(0, {})
     while True:
@@ -194,6 +207,10 @@ def _rooms(node: Node, ask: Ask) -> dict[str, int]:
     for name, amount in ask.extended.items():
         if amount:
             rooms[name] = node.extended_free.get(name, 0) // amount
+    for port in ask.ports:
+        name, is_taken = f"host port {port.number}", any(map(port.clashes, node.ports))
+        # Of TCP and UDP both have to be free.
+        rooms[name] = 0 if is_taken else rooms.get(name, 1)
     return rooms
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scanpool.decide.assess import namespace_rules
 from scanpool.decide.assess.namespace_rules import Allowed
-from scanpool.decide.assess.placement import Ask, place
+from scanpool.decide.assess.placement import Ask, Own, place
 from scanpool.decide.signals import Lack, Room
 from scanpool.models.observation import Observation, Pod, Target
 from scanpool.models.placement import NamespaceRules
@@ -62,8 +62,12 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
         asked.get("cpu", template.cpu_request),
         {name: amount for name, amount in asked.items() if name not in ("memory", "cpu")},
         memory.target_utilization_percent / WHOLE_PERCENT,
+        (*template.placement.ports, *target.ports),
     )
-    there = Counter(pod.node for pod in target.pods if pod.node is not None)
+    there = Own(
+        Counter(pod.node for pod in target.pods if pod.node is not None),
+        Counter(target.leaving_from),
+    )
     most = max(spec.max_replicas - running, 0)
     placed = place(nodes.value, template, ask, there, most)
     allowed = namespace_rules.allowed(template.placement, rules)
@@ -80,6 +84,7 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
         lacks=_lacks(placed.lacks) if placed.fits < most else (),
         refusal=_unseen(told) or bound.refusal,
         waits=bound.fits is None,
+        leaving=len(target.leaving_from),
     )
 
 
