@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,9 @@ class Watch:
 
     async def rates(self, *names: str) -> object:
         return await self._brokers.get(self.access).rates(names, WINDOW)
+
+    def on_request(self, hook: Callable[[httpx.Request], Awaitable[None]]) -> None:
+        self._clients.get(None).event_hooks["request"].append(hook)
 
     async def close(self) -> None:
         await self._clients.aclose()
@@ -269,7 +272,7 @@ async def test_of_a_large_vhost_only_the_pools_queues_are_asked_for(
         async def note(request: httpx.Request) -> None:
             asked.append(request.url.raw_path.decode().partition("?")[0])
 
-        watch._brokers.get(watch.access)._http.event_hooks["request"].append(note)
+        watch.on_request(note)
 
         async def is_seen() -> bool:
             return believed(await watch.depths("scan/vision ü")) == {"scan/vision ü": 7}

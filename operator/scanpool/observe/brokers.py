@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 from scanpool.models.broker import BrokerState, Pattern, QueueReport, RateReport
@@ -12,15 +10,15 @@ from scanpool.models.observation import QueueDepth, QueuePace, QueueRates
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.units import Clock
 from scanpool.observe import broker_history, paces, patterns, queue_belief
+from scanpool.observe.asking import Asking, together
 from scanpool.observe.broker_history import Counts, History, Leaders
 from scanpool.observe.lately import Lately
-from scanpool.observe.noted import Note, noted
+from scanpool.observe.noted import Note
 from scanpool.observe.paces import Counted
 from scanpool.observe.queue_belief import Seen
 from scanpool.observe.shared_reads import FORGET_SECONDS, SharedReads
 from scanpool.sources import broker_state, deliveries, management, matching
-from scanpool.sources.broker_access import WORTH_ANOTHER_HOST, Access, hosts
-from scanpool.sources.failures import reading
+from scanpool.sources.broker_access import Access
 from scanpool.sources.http import HttpClients
 
 T = TypeVar("T")
@@ -67,20 +65,15 @@ class Brokers:
         return broker
 
     def _new(self, place: Access) -> "Broker":
-        return Broker(self._http, self._shared, self._note, place, self._clock)
+        asking = Asking(self._http, self._shared, self._note, place, self._clock)
+        return Broker(asking, self._clock)
 
 
 class Broker:
     """A virtual host of a broker, as the management API shows it."""
 
-    def __init__(
-        self, http: HttpClients, shared: SharedReads, note: Note, access: Access, clock: Clock
-    ) -> None:
-        self._http = http.get(access.ca_pem, access.identity, access.server_name)
-        self._shared = shared
-        self._note = note
-        self._access = access
-        self._hosts = list(hosts(access.url))
+    def __init__(self, asking: Asking, clock: Clock) -> None:
+        self._asking = asking
         self._clock = clock
         self._history = History()
         self._leaders = Leaders()
@@ -92,7 +85,7 @@ class Broker:
 
     def ask_with(self, token: str | None) -> None:
         """Ask with this token from now on: they end, and what is known of the broker does not."""
-        self._access = replace(self._access, token=token)
+        self._asking.ask_with(token)
 
     async def depths(self, asked: Sequence[str | Pattern], age: float) -> Reading[SeenQueues]:
         """Read the depths of queues, no older than `age` seconds; of a pattern's as one.
@@ -183,13 +176,13 @@ class Broker:
 
     async def consuming(self) -> Reading[tuple[Consuming, ...]]:
         """Read which connections hold how many messages now: never what was read before."""
-        return await self._in_turn(deliveries.read_consuming)
+        return await self._asking.in_turn(deliveries.read_consuming)
 
     async def _state(self, age: float) -> Reading[BrokerState]:
-        return await self._shared.get(("broker", self._access), age, self._look)
+        return await self._asking.share("broker", age, self._look)
 
     async def _look(self) -> Reading[BrokerState]:
-        found = await self._in_turn(broker_state.read_broker)
+        found = await self._asking.in_turn(broker_state.read_broker)
         if isinstance(found, Unavailable):
             self._history = broker_history.silent(self._history)
         else:
@@ -204,7 +197,7 @@ class Broker:
             return Available({}, self._clock(), management.SOURCE)
         if not self._is_listed_whole(names, state):
             return await self._named(names, age)
-        listed = await self._read("queues", age, management.read_queues)
+        listed = await self._asking.read("queues", age, management.read_queues)
         if isinstance(listed, Unavailable):
             return listed
         # One whose leader is away is not in the list, and still exists.
@@ -222,8 +215,10 @@ class Broker:
 
     async def _named(self, names: Sequence[str], age: float) -> Reading[Mapping[str, QueueReport]]:
         read = management.read_queue
-        found = await asyncio.gather(*(self._read("queue", age, read, name) for name in names))
-        return _together(names, found, self._clock())
+        found = await asyncio.gather(
+            *(self._asking.read("queue", age, read, name) for name in names)
+        )
+        return together(names, found, self._clock())
 
     async def _rate_reports(
         self, names: Sequence[str], window: int, age: float, state: BrokerState
@@ -236,7 +231,7 @@ class Broker:
         found = await asyncio.gather(
             *(self._read_rates("rate", age, read, name, window) for name in names)
         )
-        return _together(names, found, self._clock())
+        return together(names, found, self._clock())
 
     async def _matching(
         self, pattern: Pattern, age: float, state: BrokerState
@@ -245,7 +240,7 @@ class Broker:
         before = self._matched.get(pattern.expression, frozenset())
         is_small = _is_small(state, max(len(before), 1))
         read = matching.read_matching if is_small else matching.read_matching_statistics
-        found = await self._read("matching", age, read, pattern.expression)
+        found = await self._asking.read("matching", age, read, pattern.expression)
         if isinstance(found, Unavailable):
             return found
         away = await self._named(sorted(before - found.value.keys()), age)
@@ -267,19 +262,9 @@ class Broker:
         self._auto_deleted |= {one.name for one in known if one.is_auto_deleted}
         self._leaders = broker_history.follow(self._leaders, known, self._clock())
 
-    async def _read(
-        self,
-        what: object,
-        age: float,
-        read: Callable[..., Awaitable[Reading[T]]],
-        *asked: str | int,
-    ) -> Reading[T]:
-        key = (what, self._access, *asked)
-        return await self._shared.get(key, age, partial(self._in_turn, read, *asked))
-
     async def _read_rates(
         self,
-        what: object,
+        what: str,
         age: float,
         read: Callable[..., Awaitable[Reading[T]]],
         *asked: str | int,
@@ -287,30 +272,13 @@ class Broker:
         """Read rates; what they count is taken note of once, for all who share the answer."""
 
         async def counted() -> Reading[T]:
-            found = await self._in_turn(read, *asked)
+            found = await self._asking.in_turn(read, *asked)
             if isinstance(found, Available):
                 reports = _each(found.value)
                 self._counts = broker_history.count(self._counts, reports, self._clock())
             return found
 
-        return await self._shared.get((what, self._access, *asked), age, counted)
-
-    async def _in_turn(
-        self, read: Callable[..., Awaitable[Reading[T]]], *asked: str | int
-    ) -> Reading[T]:
-        """Ask the host that answered last, then the others."""
-        failures: list[Unavailable] = []
-        for host in tuple(self._hosts):
-            access = self._access.at(host)
-            ask = partial(reading(read), self._http, access, *asked, clock=self._clock)
-            found = await noted(self._note, management.SOURCE, ask)
-            if isinstance(found, Available) or found.reason not in WORTH_ANOTHER_HOST:
-                self._hosts.remove(host)
-                self._hosts.insert(0, host)
-                return found
-            failures.append(found)
-        messages = dict.fromkeys(one.message for one in failures)
-        return Unavailable(failures[0].reason, "; ".join(messages))
+        return await self._asking.share((what, *asked), age, counted)
 
 
 def _name(asked: str | Pattern) -> str:
@@ -330,16 +298,3 @@ def _each(found: object) -> Iterable[RateReport]:
     if isinstance(found, Mapping):
         return found.values()
     return (found,) if isinstance(found, RateReport) else ()
-
-
-def _together(
-    names: Sequence[str], found: Sequence[Reading[T | None]], at: float
-) -> Reading[Mapping[str, T]]:
-    """Return reports that were read one by one; those of None are of queues that do not exist."""
-    reports: dict[str, T] = {}
-    for name, one in zip(names, found, strict=True):
-        if isinstance(one, Unavailable):
-            return one
-        if one.value is not None:
-            reports[name] = one.value
-    return Available(reports, at, management.SOURCE)
