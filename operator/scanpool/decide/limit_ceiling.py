@@ -58,11 +58,11 @@ def by_day(limit: int, left: Left, percent: int, factor: float, unit: Unit, now:
     return replace(terms, words=f"{percent}% of {there_is}, within {minutes:.0f} min")
 
 
-def by_level(limit: int, level: Level, replica: Replica, factor: float) -> Terms:
+def by_level(limit: int, level: Level, replica: Replica, factor: float, unit: Unit) -> Terms:
     """Return the terms where the level of the bucket decides, with what a replica costs."""
     allowed = allowance(level, limit, replica)
     share = f"{(level.tokens or 0.0) / limit:.0%}"
-    return Terms(allowed, factor, f"{limit:,} TPM with the bucket {share} full", level)
+    return Terms(allowed, factor, f"{limit:,} {unit} with the bucket {share} full", level)
 
 
 def need(unit: Unit, use: Use, cost: Cost, terms: Terms) -> Need | None:

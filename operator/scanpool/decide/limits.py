@@ -102,6 +102,14 @@ def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
     return found
 
 
+def of_level(known: KnownLimits) -> Unit:
+    """Return whose bucket the provider tells the level of: all tokens, where it limits those."""
+    told = known.by_unit
+    return (
+        Unit.INPUT_TOKENS if Unit.INPUT_TOKENS in told and Unit.TOKENS not in told else Unit.TOKENS
+    )
+
+
 class KeptLimit(Model):
     """A limit of the provider that was believed."""
 

@@ -19,7 +19,7 @@ from scanpool.decide.limit_ceiling import (
     unknown,
     without_growth,
 )
-from scanpool.decide.limits import TOKEN_UNITS, Limit
+from scanpool.decide.limits import SPEC, TOKEN_UNITS, Limit
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.sharing import Entitlement
@@ -143,7 +143,7 @@ def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: f
     in_force = limits.in_force(memory.limits, llm)
     per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, seen.use.own)
     level = NO_LEVEL
-    if (of_tokens := in_force.get(Unit.TOKENS)) is not None:
+    if (of_tokens := in_force.get(limits.of_level(memory.limits))) is not None:
         reserve = llm.bucket_reserve_percent
         level = watermarks.level(seen.bucket, of_tokens, reserve, seen.start_seconds, now)
     if level.decides and seen.bucket.per_replica is not None:
@@ -156,7 +156,7 @@ def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: f
 def _terms(
     llm: Llm, seen: LlmSignals, memory: LlmMemory, basis: _Basis, now: float
 ) -> dict[Unit, Terms]:
-    """Return the terms of each limit. The bucket and the ramp are about all tokens."""
+    """Return the terms of each limit. The bucket is about tokens, the ramp about all of them."""
     percent = llm.target_utilization_percent
     terms = {
         unit: by_rate(limit.value, percent, basis.factor, unit)
@@ -167,18 +167,30 @@ def _terms(
         unit: by_day(basis.limits[unit].value, left, percent, basis.factor, unit, now)
         for unit, left in basis.days.items()
     }
-    if Unit.TOKENS not in terms:
-        return terms
-    of_tokens = terms[Unit.TOKENS]
-    if basis.level.decides and basis.cost.tokens:
-        replica = Replica(
-            basis.cost.tokens,
-            basis.cost.source is CostSource.LEARNED,
-            now - seen.bucket.changed_at >= watermarks.SETTLE_SECONDS,
-        )
-        limit = basis.limits[Unit.TOKENS].value
-        of_tokens = by_level(limit, basis.level, replica, basis.factor)
-    return {**terms, Unit.TOKENS: replace(of_tokens, most=ramp.most(memory.uses, llm.ramp))}
+    if basis.level.decides:
+        is_settled = now - seen.bucket.changed_at >= watermarks.SETTLE_SECONDS
+        whole = basis.limits[limits.of_level(memory.limits)].value
+        terms |= _by_level(basis, whole, is_settled=is_settled)
+    if Unit.TOKENS in terms:
+        most = ramp.most(memory.uses, llm.ramp)
+        terms[Unit.TOKENS] = replace(terms[Unit.TOKENS], most=most)
+    return terms
+
+
+def _by_level(basis: _Basis, whole: int, *, is_settled: bool) -> dict[Unit, Terms]:
+    """Return the terms of the limits on tokens whose bucket the level tells: that of `whole`.
+
+    A limit that the spec sets below the provider's has none.
+    """
+    tokens, is_learned = basis.cost.tokens, basis.cost.source is CostSource.LEARNED
+    found = {}
+    for unit in TOKEN_UNITS:
+        limit, per_replica = basis.limits.get(unit), basis.cost.of(unit)
+        if tokens and per_replica and limit is not None and limit.source != SPEC:
+            level = basis.level.of_part(limit.value / whole, per_replica / tokens)
+            replica = Replica(per_replica, is_learned, is_settled)
+            found[unit] = by_level(limit.value, level, replica, basis.factor, unit)
+    return found
 
 
 def smallest(ceilings: Mapping[Unit, Ceiling], units: tuple[Unit, ...]) -> Unit | None:

@@ -17,7 +17,7 @@ down after the delay of everything that is measured. The reserve is never planne
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from scanpool.decide import looks
 from scanpool.decide.bucket import Bucket
@@ -128,6 +128,25 @@ class Level:
     def decides(self) -> bool:
         """Whether replicas follow the level."""
         return self.state in DECIDES
+
+    def of_part(self, limit_share: float, use_share: float) -> Self:
+        """Return the level of input or output, whose limit and use are these shares of the whole.
+
+        It is as full as the emptiest, which is the one that the provider's level is of.
+        """
+
+        def part(tokens: float | None, share: float) -> float | None:
+            return None if tokens is None else tokens * share
+
+        return replace(
+            self,
+            tokens=part(self.tokens, limit_share),
+            low=part(self.low, limit_share),
+            high=part(self.high, limit_share),
+            reserve=part(self.reserve, limit_share),
+            use=part(self.use, use_share),
+            others=self.others * use_share,
+        )
 
 
 NO_LEVEL = Level(State.NOT_TOLD)

@@ -4,9 +4,10 @@ Resets are points in time, to the second, and reckoned when the call began: both
 what is left of them by some seconds. A reset in the past means a bucket that is full.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from fractions import Fraction
 from typing import Final
 
 from scanpool.models.observation import ProviderState
@@ -19,7 +20,7 @@ MAX_TIME_CHARACTERS: Final = 40
 
 
 def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
-    """Return the limits, and the level of the bucket of all tokens.
+    """Return the limits, and the level of the emptiest bucket of tokens.
 
     The headers are those of any response, with names in lower case, or case-insensitive. It came
     `at`, in seconds since the epoch; its own Date is preferred, since it is told by the clock of
@@ -29,13 +30,15 @@ def limits_in_headers(headers: Mapping[str, str], at: float) -> ProviderState:
         now = parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (ValueError, OverflowError):
         now = at
-    tokens = _bucket(headers, "tokens", now)
+    tokens, read, written = (
+        _bucket(headers, name, now) for name in ("tokens", "input-tokens", "output-tokens")
+    )
     return ProviderState(
         tokens_per_minute=tokens.limit,
         requests_per_minute=_bucket(headers, "requests", now).limit,
-        tokens_remaining=tokens.remaining,
-        input_tokens_per_minute=_bucket(headers, "input-tokens", now).limit,
-        output_tokens_per_minute=_bucket(headers, "output-tokens", now).limit,
+        tokens_remaining=_level((tokens, read, written)),
+        input_tokens_per_minute=read.limit,
+        output_tokens_per_minute=written.limit,
         tokens_per_day=_day_bucket(headers, "tokens", now).limit,
         requests_per_day=_day_bucket(headers, "requests", now).limit,
         tokens_today=_today(headers, "tokens", now),
@@ -52,6 +55,21 @@ def parse_time(text: str) -> float | None:
         return None if time.tzinfo is None else time.timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _level(buckets: Sequence[Bucket]) -> int | None:
+    """Return the level of the first that there is, if it were as empty as the emptiest of all.
+
+    The one of all tokens is the sum of both others: that of the input can be empty, and refuse
+    every call, while much of the output's is left.
+    """
+    whole = next((one.limit for one in buckets[:2] if one.limit is not None), None)
+    told = [
+        Fraction(one.remaining, one.limit)
+        for one in buckets
+        if one.limit is not None and one.remaining is not None
+    ]
+    return int(whole * min(told)) if whole is not None and told else None
 
 
 def _bucket(headers: Mapping[str, str], name: str, now: float) -> Bucket:

@@ -16,6 +16,8 @@ from scanpool.models.reading import Available
 from scanpool.models.today import Today
 from scanpool.sources.anthropic_headers import limits_in_headers, parse_time
 
+Bucket = tuple[object, object] | None
+"""The limit and what is left, as headers tell them."""
 EPOCH = datetime.fromtimestamp(NOW, UTC)
 
 
@@ -73,7 +75,7 @@ TOKENS_TOGETHER = {
     [
         pytest.param(
             TIER_1,
-            ProviderState(38_000, 50, 32_000, 30_000, 8_000),
+            ProviderState(38_000, 50, 30_400, 30_000, 8_000),
             id="tier 1, 2025",
         ),
         pytest.param(
@@ -88,7 +90,7 @@ TOKENS_TOGETHER = {
         ),
         pytest.param(
             {key: value for key, value in TIER_1.items() if not key.endswith("reset")},
-            ProviderState(38_000, 50, 32_000, 30_000, 8_000),
+            ProviderState(38_000, 50, 30_400, 30_000, 8_000),
             id="no resets",
         ),
         pytest.param(
@@ -119,6 +121,29 @@ TOKENS_TOGETHER = {
 )
 async def test_the_limits_of_an_answer(headers: dict[str, str], state: ProviderState) -> None:
     assert await probed(Provider.ANTHROPIC, 200, {}, headers) == Available(state, NOW, "probe")
+
+
+@pytest.mark.parametrize(
+    ("all_tokens", "read", "written", "level"),
+    [
+        pytest.param((38_000, 32_000), (30_000, 24_000), (8_000, 8_000), 30_400, id="input"),
+        pytest.param((38_000, 8_000), (30_000, 0), (8_000, 8_000), 0, id="input-is-empty"),
+        pytest.param((38_000, 30_800), (30_000, 30_000), (8_000, 800), 3_800, id="output"),
+        pytest.param((38_000, 9_500), (30_000, 30_000), (8_000, 8_000), 9_500, id="the-sum"),
+        pytest.param(None, (30_000, 24_000), (8_000, 4_000), 15_000, id="apart-only"),
+        pytest.param(None, (30_000, 24_000), None, 24_000, id="input-only"),
+        pytest.param((38_000, 32_000), None, None, 32_000, id="all-only"),
+        pytest.param(None, None, (8_000, 8_000), None, id="output-only"),
+        pytest.param((38_000, "?"), (30_000, 24_000), None, 30_400, id="a-level-that-is-none"),
+        pytest.param((38_000, "?"), (30_000, ""), None, None, id="no-level"),
+    ],
+)
+def test_the_level_is_that_of_the_emptiest_bucket(
+    all_tokens: Bucket, read: Bucket, written: Bucket, level: int | None
+) -> None:
+    buckets = {"tokens": all_tokens, "input_tokens": read, "output_tokens": written}
+    headers = told(**{name: (*one, "") for name, one in buckets.items() if one is not None})
+    assert limits_in_headers(headers, NOW).tokens_remaining == level
 
 
 def test_without_a_date_the_clock_tells_how_far_a_reset_is() -> None:
@@ -160,7 +185,7 @@ SPEND_CAP = {"error_code": "enforced_spend_limit_reached"}
             error("rate_limit_error", "Number of request tokens has exceeded your rate limit."),
             TIER_1,
             ProviderState(
-                38_000, 50, 32_000, 30_000, 8_000, rate_limited=True, refused_until=NOW + 52
+                38_000, 50, 30_400, 30_000, 8_000, rate_limited=True, refused_until=NOW + 52
             ),
             id="limits in the headers",
         ),

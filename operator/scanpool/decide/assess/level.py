@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from scanpool.decide import bucket, cost
+from scanpool.decide import bucket, cost, limits
 from scanpool.decide.bucket import Bucket, Measured
 from scanpool.decide.llm_signals import Use
 from scanpool.decide.looks import Look
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
-from scanpool.models.claims import Unit
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
@@ -52,10 +51,11 @@ def _latest(seen: Observation, memory: LlmMemory, now: float) -> Look | None:
         return bucket.reckoned(memory.bucket, now)
     if not isinstance(answer, Available):
         return None
-    tokens, limit = answer.value.tokens_remaining, answer.value.tokens_per_minute
+    tokens, unit = answer.value.tokens_remaining, limits.of_level(memory.limits)
+    limit = answer.value.limit(unit)
     if tokens is None or limit is None:
         return None
-    believed = memory.limits.by_unit.get(Unit.TOKENS)
+    believed = memory.limits.by_unit.get(unit)
     if believed is not None and limit > believed.value:
         # A single answer does not raise a limit: nor does the bucket count that it tells.
         return bucket.reckoned(memory.bucket, now)
