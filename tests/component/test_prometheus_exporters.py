@@ -198,6 +198,34 @@ CASES = {
     "cache reads by a third name": cached(
         "anthropic", "cache_read_input", 300_000, 50_000, 160_000
     ),
+    **{
+        f"cache reads called {kind}": Case(
+            [
+                otel(f"{USAGE}_sum", 400_000, request="MODEL"),
+                otel(f"{USAGE}_sum", 300_000, kind=kind, request="MODEL"),
+            ],
+            100_000,
+            "anthropic",
+        )
+        for kind in (
+            "cached_tokens", "input_cached", "input.cached", "input.cache_read", "prompt_cached",
+            "cacheRead", "CacheRead", "cache-read", "cache_hit", "input_token_cached",
+        )
+    },
+    **{
+        f"no cache reads, but {kind}": Case(
+            [
+                otel(f"{USAGE}_sum", 400_000, request="MODEL"),
+                otel(f"{USAGE}_sum", 300_000, kind=kind, request="MODEL"),
+            ],
+            400_000,
+            "anthropic",
+        )
+        for kind in (
+            "cache_creation", "cacheCreation", "input.cache_write", "cache_miss", "uncached_input",
+            "input_non_cached", "not-cached", "total",
+        )
+    },
     "cache reads beside the input": cached("anthropic", "cache_read", 1_600_000, 50_000, 510_000),
     "cache reads among the input, which OpenAI counts": cached(
         "openai", "cached_input", 300_000, 50_000, 460_000
@@ -260,6 +288,7 @@ MODELS = {name: f"gpt-{number}.x" for number, name in enumerate(CASES)}
 
 
 def exposed(target: str, elapsed_seconds: float) -> Iterator[str]:
+    yield f"seconds {elapsed_seconds}\n"
     for name, case in CASES.items():
         for one in case.series:
             if one.target == target:
@@ -289,7 +318,23 @@ async def scraping(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pr
         server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), addresses)
         await asyncio.to_thread(server.start)
         stack.callback(server.stop)
+        await whole_window(server)
         yield server
+
+
+async def whole_window(server: PrometheusServer) -> None:
+    """Wait until samples fill the window: before that a rate comes up through any number."""
+    query = f"min(count_over_time(seconds[{WINDOW_SECONDS}s]))"
+    config, names = Prometheus(url=server.url, query=query), limit_names("openai", "any")
+    samples = 0.0
+    async with asyncio.timeout(SEEN_WITHIN_SECONDS):
+        while samples < WINDOW_SECONDS:
+            reading = await asyncio.to_thread(
+                read_usage, config, names, WINDOW_SECONDS, Credentials(), clock=time.time
+            )
+            if isinstance(reading, Available):
+                samples = reading.value.tokens_per_minute
+            await asyncio.sleep(0.2)
 
 
 async def read(server: PrometheusServer, name: str) -> KeyUsage | None:

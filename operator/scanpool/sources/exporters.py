@@ -95,7 +95,8 @@ def _in_every_unit(name: str, *ends: str) -> tuple[str, ...]:
 # OpenTelemetry's GenAI conventions. Every answered call adds one observation of type input and one
 # of type output; other types (cached input, reasoning) are parts of these two, though some
 # exporters count the cache's beside them. Spring AI counts tokens with a counter, hence `_total`,
-# and calls with a timer. Every call, answered or not, adds one duration; exporters differ in
+# and calls with a timer. What is read from the cache has a name of each exporter's own, as has the
+# part of the input that is not. Every call, answered or not, adds one duration; exporters differ in
 # whether they append the unit.
 _USAGE: Final = "gen_ai_client_token_usage"
 _DURATION: Final = "gen_ai_client_operation_duration"
@@ -114,8 +115,9 @@ _OTEL_GENAI: Final = Exporter(
                 (
                     (Figure.INPUT_TOKENS, "input"),
                     (Figure.OUTPUT_TOKENS, "output"),
-                    (Figure.CACHE_WRITES, "(input_)?cache.*"),
-                    (Figure.CACHE_READS, "(input_)?cache(d|_?[rR]ead).*"),
+                    (Figure.CACHE_WRITES, ".*[cC]ache.*"),
+                    (Figure.CACHE_READS, ".*[cC]ache(d|.?([rR]ead|[hH]it)).*"),
+                    (Figure.OTHER, "(.*[^a-z])?([uU]n|[nN]o[nt]?.?)[cC]ached.*"),
                 ),
             ),
             _in_every_unit(_UTF8_USAGE, "_sum", "_total"),
