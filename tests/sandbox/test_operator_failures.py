@@ -98,7 +98,7 @@ CASES = (
     Case(
         "missing-target",
         "TargetNotFound",
-        ("/missing-target does not exist", "spec.scaleTargetRef.name"),
+        ("/missing-target does not exist", "spec.scaleTargetRef"),
         mend=lambda w, name: w.scene.create_deployment(name),
     ),
     Case(

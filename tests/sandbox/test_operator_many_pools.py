@@ -8,9 +8,9 @@ from sandbox.scene import MANAGEMENT_URL, open_scene
 
 POOLS = 100
 POLLING_SECONDS = 5
-TICKS_PER_READ = 8
-"""At least. One read serves all that tick within half an interval, but a slow machine stretches the
-rounds."""
+TICKS_PER_READ = 2
+"""At least: a look takes four reads, and serves all that tick within a fifth of an interval, which
+is one read for five ticks. A slow machine stretches the rounds; unshared it were four for one."""
 QUEUE = "scan.vision"
 MOST_MEMORY_BYTES = 256 * 1024 * 1024
 """The limit in manifests/base."""
