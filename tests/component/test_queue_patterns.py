@@ -114,7 +114,7 @@ async def test_the_broker_matches_and_the_operation_joins(vhost, broker, monkeyp
 
 @pytest.mark.parametrize("others", [0, 150])
 async def test_however_many_queues_there_are_the_broker_is_asked_as_often(
-    vhost, broker, monkeypatch, others
+    vhost, broker, clients, monkeypatch, others
 ) -> None:
     """Beside Celery's reply and pidbox queues a pattern is answered from the statistics."""
     asked: list[str] = []
@@ -122,7 +122,7 @@ async def test_however_many_queues_there_are_the_broker_is_asked_as_often(
     async def note(request: httpx.Request) -> None:
         asked.append(str(request.url.params))
 
-    monkeypatch.setitem(broker._http.event_hooks, "request", [note])
+    monkeypatch.setitem(clients.get(None).event_hooks, "request", [note])
     both = ("scan.0", Pattern("^scan", Operation.SUM))
     with channel(vhost.amqp_url) as work:
         for index in range(others):
