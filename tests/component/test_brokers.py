@@ -285,5 +285,34 @@ async def test_of_a_large_vhost_only_the_pools_queues_are_asked_for(
     assert isinstance(missing, Unavailable)
     assert missing.reason is Reason.QUEUE_NOT_FOUND
     assert "/api/queues/eco2/scan%2Fvision%20%C3%BC" in asked
-    # Only a queue that is not there takes a page of one, which tells that its vhost is.
+    # Only a queue that is not there takes a page, which tells that its vhost is.
     assert asked.count("/api/queues/eco2") == 1
+
+
+@pytest.mark.parametrize("name", ["scan/vision", "/", "ü/(a+b)?"])
+async def test_a_proxy_that_decodes_slashes_hides_no_queue_of_a_large_vhost(
+    rabbitmq: RabbitMQServer, watching: Callable[[str], Watch], name: str
+) -> None:
+    """The broker answers that the path does not exist, in the words that it has for a queue."""
+    watch = watching(rabbitmq.management_url)
+
+    async def decode(request: httpx.Request) -> None:
+        raw = request.url.raw_path
+        path, _, query = raw.partition(b"?")
+        request.url = request.url.copy_with(raw_path=path.replace(b"%2F", b"/") + b"?" + query)
+
+    watch.on_request(decode)
+    with channel(rabbitmq.amqp_url()) as broker:
+        fill(broker, name, {}, 7)
+        for index in range(60):
+            broker.queue_declare(f"celery.reply.{index}", exclusive=True)
+
+        async def is_large() -> object:
+            found = await watch.depths(name)
+            return isinstance(found, Unavailable) and found
+
+        told = await until(is_large)
+        broker.queue_delete(name)
+    assert isinstance(told, Unavailable)
+    assert told.reason is Reason.BROKER_ERROR
+    assert "a proxy before the management API decodes %2F" in told.message

@@ -1,6 +1,7 @@
 """RabbitMQ's management API: what it tells of the queues of a vhost, and of their rates."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,7 +15,10 @@ from scanpool.sources.broker_access import Access
 from scanpool.sources.buckets import whole_number
 from scanpool.sources.failures import SourceError, reading
 from scanpool.sources.management_api import (
+    NO_SUCH_PATH,
     NOT_IT,
+    PROXY,
+    SLASH,
     Api,
     api,
     ask,
@@ -23,7 +27,7 @@ from scanpool.sources.management_api import (
     of_vhost,
     refusal,
 )
-from scanpool.sources.text import decoded, mapping
+from scanpool.sources.text import decoded, mapping, quoted
 
 SOURCE: Final = "management"
 
@@ -43,6 +47,8 @@ RATE_COLUMNS: Final = (
 SAMPLE_SECONDS: Final = 5
 """How often the broker takes samples by default. They are aligned to multiples of the increment, so
 a longer one would add its own length to their age."""
+SAME_BUT_FOR_CASE: Final = 10
+"""Queues whose names differ in nothing else: the broker chooses in any case."""
 MILLISECONDS: Final = 1000.0
 
 Item = Mapping[str, object]
@@ -103,17 +109,38 @@ async def read_queue_rates(
 async def _one(
     http: httpx.AsyncClient, asked: Api, name: str, query: Mapping[str, str | int]
 ) -> Item | None:
-    answer = await ask(http, asked, f"{asked.queues}/{encoded(name)}", query)
-    if answer.status == httpx.codes.NOT_FOUND and mapping(decoded(answer.body)).get("reason"):
-        # The same for a vhost that does not exist: a page of one queue tells.
-        await get(http, asked, asked.queues, {"page": 1, "page_size": 1, "columns": "name"})
-        return None
+    path = f"{asked.queues}/{encoded(name)}"
+    answer = await ask(http, asked, path, query)
+    if answer.status in NO_SUCH_PATH:
+        # The same for a vhost that does not exist, and for a path that a proxy has changed.
+        is_listed = await _is_listed(http, asked, name)
+        if is_listed and SLASH in path:
+            raise SourceError(
+                Reason.BROKER_ERROR,
+                f"{asked.place} has a queue {quoted(name)!r} that is not found by its path: "
+                f"{PROXY}",
+            )
+        if mapping(decoded(answer.body)).get("reason"):
+            return None
     if answer.status != httpx.codes.OK:
-        raise refusal(answer, asked)
+        raise refusal(answer, asked, path)
     (item,) = of_vhost(asked, [decoded(answer.body)])
     if item["name"] != name:
         raise SourceError(Reason.BROKER_ERROR, f"{asked.place} {NOT_IT}")
     return item
+
+
+async def _is_listed(http: httpx.AsyncClient, asked: Api, name: str) -> bool:
+    """Tell whether a vhost has a queue by a page that the queue's name chooses, not its path."""
+    query: dict[str, str | int] = {
+        "name": f"^{re.escape(name)}$",
+        "use_regex": "true",
+        "page": 1,
+        "page_size": SAME_BUT_FOR_CASE,
+        "columns": "name,vhost",
+    }
+    told = mapping(await get(http, asked, asked.queues, query))
+    return any(one["name"] == name for one in of_vhost(asked, told.get("items")))
 
 
 def rates_query(window_seconds: int) -> Mapping[str, str | int]:

@@ -18,6 +18,14 @@ NOT_IT: Final = (
     "did not answer as RabbitMQ's management API does; check that the URL is the management API's "
     "(usually port 15672)"
 )
+PROXY: Final = (
+    "a proxy before the management API decodes %2F or merges slashes in the path; let it pass "
+    "paths on as they are, or name the API's own address in managementUrlSecretRef"
+)
+SLASH: Final = "%2F"
+"""What such a proxy makes another path of."""
+NO_SUCH_PATH: Final = frozenset({404, 405, 406})
+"""What the broker answers to that: it is another queue's, or its web page's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ async def get(
     """
     answer = await ask(http, asked, path, query)
     if answer.status != httpx.codes.OK:
-        raise refusal(answer, asked)
+        raise refusal(answer, asked, path)
     return decoded(answer.body)
 
 
@@ -114,8 +122,15 @@ async def ask(
     )  # fmt: skip
 
 
-def refusal(answer: Answer, asked: Api) -> SourceError:
-    """Say why the API refuses, and what to do about it."""
+def refusal(answer: Answer, asked: Api, path: str) -> SourceError:
+    """Say why the API refuses a request for a path, and what to do about it."""
+    told = _refusal(answer, asked)
+    if answer.status not in NO_SUCH_PATH or SLASH not in path:
+        return told
+    return SourceError(told.gap.reason, f"{told.gap.message}. Or {PROXY}")
+
+
+def _refusal(answer: Answer, asked: Api) -> SourceError:
     said = mapping(decoded(answer.body)).get("reason")
     address = asked.address
     secrets = (address.password, asked.token)
@@ -170,8 +185,7 @@ def of_vhost(asked: Api, items: object) -> list[Mapping[str, object]]:
     if strange:
         raise SourceError(
             Reason.BROKER_ERROR,
-            f"asked for {asked.place}, the answer has queues of vhost '{quoted(min(strange))}': a "
-            "proxy before the management API decodes %2F or merges slashes in the path; let it "
-            "pass paths on as they are, or name the API's own address in managementUrlSecretRef",
+            f"asked for {asked.place}, the answer has queues of vhost '{quoted(min(strange))}': "
+            f"{PROXY}",
         )
     return queues

@@ -92,7 +92,7 @@ async def _pages(
                 "name in spec.rabbitmq.queues, or take useRegex out",
             )
         if answer.status != httpx.codes.OK:
-            raise refusal(answer, asked)
+            raise refusal(answer, asked, asked.queues)
         told = mapping(decoded(answer.body))
         pages = whole_number(told.get("page_count"))
         found += of_vhost(asked, told.get("items"))

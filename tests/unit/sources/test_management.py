@@ -124,14 +124,15 @@ async def test_the_queues_of_another_vhost_are_not_taken_for_the_pools_own(
     assert "proxy" in reading.message
 
 
-async def one(status: int, body: object) -> object:
+async def one(status: int, body: object, *listed: dict[str, str]) -> object:
     def handler(request: httpx.Request) -> httpx.Response:
         if request.url.raw_path.startswith(b"/api/queues/eco2/a%2Fb?"):
             return httpx.Response(status, json=body)
         # What tells a vhost that exists from one that does not.
-        assert request.url.params["page_size"] == "1"
+        assert request.url.params["name"] == "^a/b$"
         is_there = body != MISSING | {"vhost": False}
-        return httpx.Response(200 if is_there else 404, json=[] if is_there else MISSING)
+        page = {"page_count": 1, "items": listed}
+        return httpx.Response(200 if is_there else 404, json=page if is_there else MISSING)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
         return await read_queue(http, ECO2, "a/b", clock=clock)
@@ -152,6 +153,33 @@ async def test_one_queue_is_there_or_not_or_the_vhost_is_not() -> None:
         reading = await one(status, body)
         assert isinstance(reading, Unavailable)
         assert reading.reason is reason
+
+
+async def test_a_queue_whose_path_a_proxy_changes_is_not_one_that_is_missing() -> None:
+    """It decodes the %2F of the queue's name, and the broker knows no such path."""
+    other, asked = {"name": "A/B", "vhost": "eco2"}, {"name": "a/b", "vhost": "eco2"}
+    found = await one(404, MISSING, other, asked)
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.BROKER_ERROR
+    assert "has a queue 'a/b' that is not found by its path: a proxy" in found.message
+    assert await one(404, MISSING, other) == seen_as(None)
+    # So a broker of today answers where the queue's name makes another path.
+    changed = await one(406, "", other, asked)
+    assert changed == found
+    unknown = await one(406, "", other)
+    assert isinstance(unknown, Unavailable)
+    assert "there is no management API" in unknown.message
+    assert "Or a proxy before the management API decodes %2F" in unknown.message
+
+
+@pytest.mark.parametrize(("vhost", "is_hinted"), [("a/b", True), ("/", True), ("eco2", False)])
+async def test_a_vhost_whose_path_a_proxy_may_have_changed_is_said_to(
+    vhost: str, *, is_hinted: bool
+) -> None:
+    found = await depths(lambda _: httpx.Response(404, json=MISSING), vhost=vhost)
+    assert isinstance(found, Unavailable)
+    assert found.reason is Reason.VHOST_NOT_FOUND
+    assert ("a proxy before the management API" in found.message) is is_hinted
 
 
 async def test_a_broker_that_leaves_the_totals_out_is_asked_for_its_statistics() -> None:
