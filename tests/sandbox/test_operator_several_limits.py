@@ -87,7 +87,8 @@ def test_each_limit_binds_in_its_turn_and_an_empty_account_stops_its_own_queue(
     scene.wait_condition(NAME, "QuotaExhausted", "True", "QuotaExhausted")
     message = str(scene.condition(NAME, "QuotaExhausted")["message"])
     assert message.startswith(f"{GPT}: ")
-    assert message.endswith(f"needed by {SCAN}, while {CHAT} go on")
+    assert message.endswith(f"messages fail in the workers that run, while {CHAT} goes on")
+    assert f"needed by {SCAN}, " in message
     wait_binding(scene, MINI, 4)
 
     scene.queues.purge(CHAT)

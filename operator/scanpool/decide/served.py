@@ -14,7 +14,7 @@ from math import ceil
 
 from scanpool.decide import behavior, breaker
 from scanpool.decide.behavior import Recommendation
-from scanpool.decide.breaker import Breaker, Cap, Verdict
+from scanpool.decide.breaker import Breaker, Cap, Quota, Verdict
 from scanpool.decide.signals import Backlog, Signals
 from scanpool.models.llm import ONLY
 from scanpool.models.spec import PoolSpec, Queue
@@ -69,8 +69,11 @@ def together(
     verdict = verdicts[name]
     if verdict.cap is None or name == ONLY:
         return name, verdict
-    reason = f"{name}: {verdict.cap.reason}; {words(spec, served.blocked)}"
     replicas = max(verdict.cap.replicas, _least(served, spec, signals))
+    told = refused(spec, served.blocked, replicas)
+    if verdict.state is not Quota.OPEN:
+        told = tried(spec, served.blocked)
+    reason = f"{name}: {verdict.cap.reason}; {told}"
     return name, replace(verdict, cap=Cap(replicas, reason))
 
 
@@ -92,11 +95,29 @@ def going_on(spec: PoolSpec, limits: frozenset[str]) -> tuple[Queue, ...]:
     return tuple(queue for queue in spec.rabbitmq.queues if not costs[queue.name] & limits)
 
 
-def words(spec: PoolSpec, limits: frozenset[str]) -> str:
-    """Say which queues need the limits, and which go on."""
-    stopped, others = waiting(spec, limits), [one.name for one in going_on(spec, limits)]
-    told = f"needed by {_listed(stopped)}"
-    return f"{told}, while {_listed(others)} go on" if others else told
+def refused(spec: PoolSpec, limits: frozenset[str], replicas: int) -> str:
+    """Say which queues need limits that are refused, what becomes of them, and which go on.
+
+    A worker takes from all of its queues, so that messages only wait where no replica is left.
+    """
+    fate = "fail in the workers that run" if replicas else "wait"
+    return f"{needed_by(spec, limits)}, whose messages {fate}{_while_others(spec, limits)}"
+
+
+def tried(spec: PoolSpec, limits: frozenset[str]) -> str:
+    """Say which queues need limits that are tried again, and which go on."""
+    return f"{needed_by(spec, limits)}{_while_others(spec, limits)}"
+
+
+def needed_by(spec: PoolSpec, limits: frozenset[str]) -> str:
+    """Say which queues need these limits."""
+    return f"needed by {_listed(waiting(spec, limits))}"
+
+
+def _while_others(spec: PoolSpec, limits: frozenset[str]) -> str:
+    others = [one.name for one in going_on(spec, limits)]
+    verb = "goes" if len(others) == 1 else "go"
+    return f", while {_listed(others)} {verb} on" if others else ""
 
 
 def _needs(queue: Queue) -> frozenset[str]:

@@ -299,7 +299,15 @@ def _quota_of_all(spec: PoolSpec, signals: Signals, decision: Decision) -> Condi
     if worst.reason in (Reason.QUOTA_AVAILABLE, Reason.NOT_MEASURED):
         return worst._replace(message="; ".join(told))
     limits = frozenset(name for name, state in states.items() if state.reason is worst.reason)
-    return worst._replace(message="; ".join([*told, served.words(spec, limits)]))
+    match worst.reason:
+        case Reason.QUOTA_EXHAUSTED:
+            needed = served.refused(spec, limits, decision.desired)
+        case Reason.QUOTA_RECOVERING:
+            needed = served.tried(spec, limits)
+        case _:
+            # Its queues go on with the other keys.
+            needed = served.needed_by(spec, limits)
+    return worst._replace(message="; ".join([*told, needed]))
 
 
 def _quota(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:

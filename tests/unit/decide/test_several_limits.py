@@ -157,7 +157,10 @@ def test_a_breaker_leaves_the_replicas_that_the_other_queues_ask_for(
     assert decision.breaker.cap is not None
     told = decision.breaker.cap.reason
     assert told.startswith("gpt: the provider refuses every call (insufficient_quota)")
-    assert told.endswith("needed by scan.vision, while chat.process and scan.rule go on")
+    fate = "fail in the workers that run" if desired else "wait"
+    assert told.endswith(
+        f"needed by scan.vision, whose messages {fate}, while chat.process and scan.rule go on"
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,15 +168,17 @@ def test_a_breaker_leaves_the_replicas_that_the_other_queues_ask_for(
     [
         pytest.param(
             (queue(SCAN, gpt=1, gemini=1), queue(CHAT, gemini=1)), 4,
-            "needed by scan.vision, while chat.process go on", id="needs-both",
+            "needed by scan.vision, whose messages fail in the workers that run, "
+            "while chat.process goes on", id="needs-both",
         ),
         pytest.param(
             (queue(SCAN, gpt=1), queue(CHAT, gpt=1, gemini=1)), 0,
-            "needed by scan.vision and chat.process", id="all-need-it",
+            "needed by scan.vision and chat.process, whose messages wait", id="all-need-it",
         ),
         pytest.param(
             (queue(SCAN), queue(CHAT, gemini=1)), 0,
-            "needed by scan.vision and chat.process", id="nobody-says-who-needs-it",
+            "needed by scan.vision and chat.process, whose messages wait",
+            id="nobody-says-who-needs-it",
         ),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What people see of a pool of several limits."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from scanpool.models.conditions import ConditionType, Reason
 from scanpool.models.fields import SecretKeyRef
 from scanpool.models.llm import NamedLlm, OnQuotaExhausted, Ramp
 from scanpool.models.observation import KeyUsage, ProviderState, QueueDepth, of_limits
-from scanpool.models.reading import Available, Unavailable
+from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import Cost, PoolSpec, Queue
 from scanpool.report import status
 from scanpool.report.conditions import of_shards
@@ -50,15 +51,23 @@ def shown(
     gpt: Available[ProviderState] = PAID,
     gemini: Available[ProviderState] = PAID,
     worked_off: float = 1.0,
+    waiting: int = 100,
+    keys: Available[Mapping[str, Reading[ProviderState]]] | None = None,
 ) -> PoolStatus:
-    """Return the status of two replicas for which more waits than any limit feeds."""
+    """Return the status of two replicas for which more waits than any limit feeds.
+
+    So many messages are `waiting` for the second limit; the first may have several `keys`.
+    """
     names = ("scan.vision", "chat.process")
     whole = observe(
         2,
-        queues=seen(tuple(QueueDepth(name, 100, 0) for name in names)),
+        queues=seen((QueueDepth(names[0], 100, 0), QueueDepth(names[1], waiting, 0))),
         rates=seen(tuple(rates(worked_off, name) for name in names)),
     )
-    seen_of = {GPT: replace(whole, provider=gpt), GEMINI: replace(whole, provider=gemini)}
+    seen_of = {
+        GPT: replace(whole, provider=gpt, keys=keys),
+        GEMINI: replace(whole, provider=gemini),
+    }
     signals, memory, decision = think(pool, of_limits(seen_of), settled(2))
     outcome = Outcome(signals, decision)
     return status.of_tick(Since(PoolStatus(), 1), pool, outcome, checkpoint(memory))
@@ -92,8 +101,28 @@ def test_the_condition_says_what_waits_and_what_goes_on() -> None:
     assert (told, reason) == ("True", "QuotaExhausted")
     assert message.startswith(f"{GPT}: the provider refuses every call with insufficient_quota")
     assert "onQuotaExhausted: ScaleToZero" in message
-    assert message.endswith("needed by scan.vision, while chat.process go on")
+    assert message.endswith(
+        "needed by scan.vision, whose messages fail in the workers that run, while chat.process "
+        "goes on"
+    )
     assert GEMINI not in message
+
+
+def test_the_condition_says_that_messages_wait_where_no_worker_is_left() -> None:
+    to_zero = spec(on_quota_exhausted=OnQuotaExhausted.SCALE_TO_ZERO)
+    _, _, message = condition(shown(to_zero, BILLED, waiting=0), ConditionType.QUOTA_EXHAUSTED)
+    assert message.endswith(
+        "needed by scan.vision, whose messages wait, while chat.process goes on"
+    )
+
+
+def test_a_key_that_nobody_pays_lets_the_queues_go_on_with_the_others() -> None:
+    refs = tuple(SecretKeyRef(name="keys", key=key) for key in ("a", "b"))
+    keyed = spec(api_key_secret_refs=refs)
+    answers = seen({"keys/a": PAID, "keys/b": BILLED})
+    _, reason, message = condition(shown(keyed, keys=answers), ConditionType.QUOTA_EXHAUSTED)
+    assert reason == "KeyQuotaExhausted"
+    assert message.endswith("the pool goes on with 1 other key; needed by scan.vision")
 
 
 @pytest.mark.parametrize(
