@@ -28,6 +28,14 @@ MAX_ANSWER_BYTES: Final = 2**20
 CHUNK_BYTES: Final = 2**14
 
 
+REASON_NAMES: Final = (
+    "error_description", "error", "message", "detail", "reason", "errors", "title",
+)  # fmt: skip
+"""Where servers, and gateways in front of them, put their reason in JSON; what says more first."""
+REASON_DEPTH: Final = 4
+"""The deepest is a list of errors in an error, each with a message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What Secrets hold of a Prometheus: `headers` by name, authorities as PEM. Never shown."""
@@ -93,9 +101,10 @@ class Session(requests.Session):
         return whole
 
     def _check(self, response: requests.Response, body: bytes) -> None:
-        status, answer = response.status_code, mapping(decoded(body))
+        status, told = response.status_code, decoded(body)
+        answer = mapping(told)
         if status != requests.codes.ok or answer.get("status") == "error":
-            said = without_secrets(_said(answer, body), *self._secrets)
+            said = without_secrets(_said(told, body), *self._secrets)
             raise RefusedError(
                 f"HTTP {status}: {said}" if said else f"HTTP {status}",
                 of_credentials=status in (requests.codes.unauthorized, requests.codes.forbidden),
@@ -145,15 +154,27 @@ class _Trusting(HTTPAdapter):
         """Load no authorities into the context, which has its own."""
 
 
-def _said(answer: Mapping[str, object], body: bytes) -> str:
+def _said(answer: object, body: bytes) -> str:
     """Return a server's reason: Prometheus' own, a gateway's, or the text that it sent instead."""
-    told = answer.get("error") or answer.get("message")
-    told = mapping(told).get("message") or told
-    if told:
-        return str(told)
+    if (told := _reason(answer)) is not None:
+        return told
     text = body.decode("utf-8", "replace").strip()
     # A page for people, or JSON without a reason, says less than the status.
     return "" if text.startswith(("<", "{", "[")) else text
+
+
+def _reason(told: object, depth: int = REASON_DEPTH) -> str | None:
+    """Return the first reason in JSON: a text, or what stands under a name that reasons have."""
+    inner: list[object] = []
+    match told:
+        case str():
+            return told.strip() or None
+        case list():
+            inner = told[:1]
+        case Mapping():
+            inner = [told[name] for name in REASON_NAMES if name in told]
+    found = (_reason(one, depth - 1) for one in inner if depth)
+    return next((one for one in found if one is not None), None)
 
 
 def _secret_headers(credentials: Credentials, origin: str) -> dict[str, str]:
