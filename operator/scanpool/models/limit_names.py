@@ -22,6 +22,9 @@ SNAPSHOT: Final = (
 expression of the syntax that Python and Prometheus (RE2) have in common, and short: a query repeats
 it for every counter."""
 
+GOOGLES_PLACE: Final = "models/"
+"""Where a model is in Google's addresses: clients send, and exporters show, its name with it or
+without."""
 _SNAPSHOTS: Final = re.compile(rf"(?<=.)({SNAPSHOT})+\Z", re.DOTALL | re.ASCII)
 
 
@@ -38,6 +41,11 @@ class LimitNames:
         return _dates_its_models(self.provider)
 
     @property
+    def place(self) -> str:
+        """What may stand before any of the names; empty: nothing."""
+        return GOOGLES_PLACE if self.provider == Provider.GEMINI else ""
+
+    @property
     def counts_cache_reads(self) -> bool:
         """Whether input tokens that the provider reads from its cache count.
 
@@ -52,6 +60,8 @@ def canonical_name(provider: str, model: str) -> str:
     They share one limit. Azure's models are deployments, which have a limit each, whatever they are
     called: their names stay as they are.
     """
+    if provider == Provider.GEMINI and model != GOOGLES_PLACE:
+        model = model.removeprefix(GOOGLES_PLACE)
     return _SNAPSHOTS.sub("", model) if _dates_its_models(provider) else model
 
 

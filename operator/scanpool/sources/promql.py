@@ -58,7 +58,8 @@ def preset_query(
 def models_pattern(limit: LimitNames) -> str:
     """Return the regular expression of all names that count against a limit, to be anchored."""
     names = "|".join(map(re.escape, limit.names))
-    return f"({names})({SNAPSHOT})*" if limit.with_snapshots else names
+    place = f"({re.escape(limit.place)})?" if limit.place else ""
+    return f"{place}({names})({SNAPSHOT})*" if limit.with_snapshots else names
 
 
 def string_literal(text: str) -> str:

@@ -57,6 +57,23 @@ def test_any_other_name_is_the_models_own(model: str) -> None:
     assert canonical_name(Provider.OPENAI, model) == model
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("models/gemini-2.0-flash-001", "gemini-2.0-flash"),
+        ("gemini-2.5-flash", "gemini-2.5-flash"),
+        ("tunedModels/scan-1", "tunedModels/scan-1"),
+        ("models/", "models/"),
+    ],
+)
+def test_the_place_of_a_model_in_googles_addresses_is_no_part_of_its_name(
+    model: str, name: str
+) -> None:
+    assert canonical_name(Provider.GEMINI, model) == name
+    assert canonical_name(Provider.OPENAI, "models/gpt-5.2") == "models/gpt-5.2"
+
+
 def test_a_deployment_of_azure_has_a_limit_of_its_own() -> None:
     name = "gpt-5.2-2025-12-11"
     assert canonical_name(Provider.AZURE_OPENAI, name) == name
