@@ -1,4 +1,4 @@
-"""Pauses, activation, cooldown, schedules and fallbacks, on any API server."""
+"""Pauses, Observe, activation, cooldown, schedules and fallbacks, on any API server."""
 
 from __future__ import annotations
 
@@ -76,6 +76,23 @@ def test_a_pause_holds_its_directions_and_ends_with_its_annotation(
 
     change(operating, metadata={"annotations": {key: None}})
     operating.wait_replicas(deployment, 1)
+
+
+def test_what_a_pool_that_observes_would_have_done_is_told_and_left_undone(
+    operating: Operating, deployment: str
+) -> None:
+    operating.queues.publish(NAME, 20)
+    operating.create_pool(NAME, {"name": NAME}, mode="Observe")
+    operating.wait_status(NAME, backlog=20, desiredReplicas=2)
+    operating.operator.wait_ticks(2)
+
+    observed = operating.status(NAME)["observed"]
+    assert (observed["changes"], operating.replicas(deployment)) == (1, 1)
+    (last,) = observed["last"]
+    assert (last["fromReplicas"], last["toReplicas"]) == (1, 2)
+
+    change(operating, spec={"mode": "Enforce"})
+    operating.wait_replicas(deployment, 2)
 
 
 def test_a_pool_at_zero_starts_above_its_activation_and_ends_after_its_cooldown(
