@@ -227,39 +227,30 @@ class Budget:
         if old == new:
             return self
         rows, waiting, views = dict(self.rows), dict(self.waiting), Counter(self.views)
-        sums, names, largest, levels = self.sums, self.names, self.largest, self.levels
+        sums = self.sums
         if old is not None:
             del rows[pool]
             waiting.pop(pool, None)
             views[old.used] -= 1
-            sums, names, largest = (
-                sums.less(old.sums),
-                _less(names, pool),
-                _less(largest, _size(old)),
-            )
-            if old.ask.priority == self.by.priority:
-                levels = _less(levels, _level(old))
+            if not views[old.used]:
+                del views[old.used]
+            sums = sums.less(old.sums)
         if new is not None:
             rows[pool] = new
             if new.is_waiting:
                 waiting[pool] = new
             views[new.used] += 1
-            sums, names, largest = (
-                sums.plus(new.sums),
-                _plus(names, pool),
-                _plus(largest, _size(new)),
-            )
-            if new.ask.priority == self.by.priority:
-                levels = _plus(levels, _level(new))
+            sums = sums.plus(new.sums)
+        before, after = _Places.of(old, self.by), _Places.of(new, self.by)
         return replace(
             self,
             rows=rows,
             sums=sums,
-            views=+views,
+            views=views,
             waiting=waiting,
-            names=names,
-            largest=largest,
-            levels=levels,
+            names=_swapped(self.names, before.name, after.name),
+            largest=_swapped(self.largest, before.size, after.size),
+            levels=_swapped(self.levels, before.level, after.level),
         )
 
     def beside(self, pool: str) -> "Beside":
@@ -306,7 +297,7 @@ class Beside:
         """The largest claim for its weight of the others in the class of the standpoint."""
         levels, own = list(self.budget.levels[-2:]), self.own
         if own is not None and own.ask.priority == self.budget.by.priority:
-            levels = _less(levels, _level(own)) if _level(own) in levels else levels
+            levels = [*_swapped(levels, _level(own), None)] if _level(own) in levels else levels
         return max(levels, default=0.0)
 
     def largest(self, count: int) -> list[Row]:
@@ -315,15 +306,30 @@ class Beside:
         return [self.budget.rows[name] for name in islice(first, count)]
 
 
-def _less(ordered: Sequence[T], one: T) -> list[T]:
-    changed = list(ordered)
-    del changed[bisect_left(ordered, one)]
-    return changed
+class _Places(NamedTuple):
+    """What a row is in each of the orders; None where it is in none."""
+
+    name: str | None
+    size: tuple[float, str] | None
+    level: float | None
+
+    @classmethod
+    def of(cls, one: Row | None, by: Standpoint) -> Self:
+        if one is None:
+            return cls(None, None, None)
+        level = _level(one) if one.ask.priority == by.priority else None
+        return cls(one.ask.name, _size(one), level)
 
 
-def _plus(ordered: Sequence[T], one: T) -> list[T]:
+def _swapped(ordered: Sequence[T], old: T | None, new: T | None) -> Sequence[T]:
+    """Return values in order, `new` in the place of `old`; the same where nothing changes."""
+    if old == new:
+        return ordered
     changed = list(ordered)
-    insort(changed, one)
+    if old is not None:
+        del changed[bisect_left(changed, old)]
+    if new is not None:
+        insort(changed, new)
     return changed
 
 
