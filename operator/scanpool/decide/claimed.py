@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from scanpool.decide.budget import Beside, Budget, Standpoint
+from scanpool.decide.budget import Beside, Budget
+from scanpool.decide.rows import Standpoint
 from scanpool.models.claims import Claim, Unit
 
 _Budgets = dict[tuple[Unit, Standpoint], Budget]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scanpool.decide.budget import Beside, Row, Standpoint, Used, needed, row
+from scanpool.decide.budget import Beside
 from scanpool.decide.claimed import Others, others
 from scanpool.decide.exact import exact, rounded
 from scanpool.decide.fair import LAST_REPLICA, Ask, in_replicas, whole
+from scanpool.decide.rows import Row, Standpoint, Used, needed, row
 from scanpool.decide.watermarks import APART
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
 from scanpool.decide import budget
-from scanpool.decide.budget import Standpoint, needed, row
 from scanpool.decide.claimed import Claimed
 from scanpool.decide.exact import exact, rounded
+from scanpool.decide.rows import Standpoint, needed, row
 from scanpool.decide.sharing import Split, divided, entitlement, unsplit
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.fields import MOST_REPLICAS
