@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from scanpool.kube.api import Json
+from scanpool.kube.answers import Json
 from scanpool.kube.watch import Index
 from scanpool.models.label_selector import LabelSelector
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from scanpool.kube.api import Json
+from scanpool.kube.answers import Json
 
 logger = logging.getLogger(__name__)
 

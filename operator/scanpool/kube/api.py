@@ -8,16 +8,14 @@ What the world does wrong comes back as `Unavailable`; nothing raises for it.
 """
 
 import asyncio
-import json
 import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import urllib3
@@ -25,6 +23,8 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from requests.utils import should_bypass_proxies
 
+from scanpool.kube import answers
+from scanpool.kube.answers import Json
 from scanpool.kube.fence import Fence
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable
@@ -48,13 +48,11 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 # So that managedFields tell whose a field is.
 BY_US = {"fieldManager": FIELD_MANAGER}
-APPLY_ANEW = "apply manifests/base anew, or upgrade the chart's release"
 NOT_LEADING = (
     "this process does not hold the Lease (any more), and leaves the write to whoever does: see "
     "scanpool_leading"
 )
 
-Json = dict[str, Any]
 Asked = Callable[[str], None]
 
 
@@ -184,10 +182,10 @@ class KubeApi:
             data = response.read()
         except ApiException as error:
             # Raised for TLS alone: what a server answers is in the response.
-            return _refused(error.status or 0, error.reason or "", error.body or "")
+            return answers.refused(error.status or 0, error.reason or "", None)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return _unanswered(error)
-        return _told(response.status, response.reason or "", data)
+            return answers.unanswered(error)
+        return answers.told(response.status, response.reason or "", data)
 
     async def page(self, path: str, query: Mapping[str, str]) -> Json | Unavailable:
         """Return a list, or a page of one."""
@@ -195,8 +193,8 @@ class KubeApi:
         try:
             answer = await self._streams().get(path, params=query, headers=self._authorization())
         except (httpx.HTTPError, OSError) as error:
-            return _unanswered(error)
-        return _told(answer.status_code, answer.reason_phrase, answer.content)
+            return answers.unanswered(error)
+        return answers.told(answer.status_code, answer.reason_phrase, answer.content)
 
     async def events(
         self, path: str, query: Mapping[str, str], silence_seconds: float
@@ -218,15 +216,15 @@ class KubeApi:
                     return
                 if answer.status_code != httpx.codes.OK:
                     body = await answer.aread()
-                    refused = _told(answer.status_code, answer.reason_phrase, body)
-                    yield refused if isinstance(refused, Unavailable) else _no_json()
+                    refused = answers.told(answer.status_code, answer.reason_phrase, body)
+                    yield refused if isinstance(refused, Unavailable) else answers.no_json()
                     return
                 yield {}
                 async for line in _lines(answer):
-                    event = _object(line)
-                    yield _no_json() if event is None else event
+                    event = answers.parsed(line)
+                    yield answers.no_json() if event is None else event
         except (httpx.HTTPError, OSError) as error:
-            yield _unanswered(error)
+            yield answers.unanswered(error)
 
     def close(self) -> None:
         """Close the connections of single requests."""
@@ -283,58 +281,3 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
             yield line
     if rest:
         yield rest
-
-
-def _unanswered(error: Exception) -> Unavailable:
-    return Unavailable(
-        Reason.KUBERNETES_UNAVAILABLE,
-        f"the Kubernetes API does not answer ({type(error).__name__}); "
-        "nothing is changed until it does",
-    )
-
-
-def _told(status: int, phrase: str, data: bytes) -> Json | Unavailable:
-    """Return the object that the server sent, or what its refusal means."""
-    if (body := _object(data)) is None:
-        if not _is_success(status):
-            return _refused(status, phrase, "")
-        return _no_json()
-    return body if _is_success(status) else _refused(status, phrase, json.dumps(body))
-
-
-def _is_success(status: int) -> bool:
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-
-
-def _object(data: bytes) -> Json | None:
-    """Parse an object; None for everything else."""
-    try:
-        body: object = json.loads(data)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _no_json() -> Unavailable:
-    return Unavailable(
-        Reason.KUBERNETES_UNAVAILABLE,
-        "the Kubernetes API sent something else than JSON objects: see whether a proxy "
-        "answers in its place",
-    )
-
-
-def _refused(code: int, phrase: str, body: str) -> Unavailable:
-    try:
-        said = json.loads(body)["message"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        said = f"{code} {phrase}"
-    match code:
-        case 401 | 403:
-            told = f"the Kubernetes API refuses the operator: {said}; {APPLY_ANEW}"
-            return Unavailable(Reason.KUBERNETES_FORBIDDEN, told)
-        case 404:
-            return Unavailable(Reason.NOT_FOUND, said)
-        case 409:
-            return Unavailable(Reason.SCALE_CONFLICT, said)
-    told = f"the Kubernetes API answered {code}: {said}"
-    return Unavailable(Reason.KUBERNETES_UNAVAILABLE, told)

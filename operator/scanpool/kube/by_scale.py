@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scanpool.kube.api import Json, KubeApi
+from scanpool.kube.answers import Json
+from scanpool.kube.api import KubeApi
 from scanpool.kube.indices import At, at
 from scanpool.kube.objects import Workload
 from scanpool.kube.scalable import Scalable, Scale, scalable, scale

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube import objects, rights
-from scanpool.kube.api import Json, KubeApi
+from scanpool.kube.answers import Json
+from scanpool.kube.api import KubeApi
 from scanpool.kube.secret import Secret
 from scanpool.kube.watch import POOLS, SCALE, Kind
 from scanpool.models.conditions import Reason

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import NamedTuple
 
-from scanpool.kube.api import Json, KubeApi
+from scanpool.kube.answers import Json
+from scanpool.kube.api import KubeApi
 from scanpool.kube.watch import MISSING_SECONDS
 from scanpool.models.conditions import Reason
 from scanpool.models.reading import Unavailable

@@ -1,6 +1,6 @@
 """What to grant the operator where it may not see or scale a kind: the rules, and where. Pure."""
 
-from scanpool.kube.api import APPLY_ANEW
+from scanpool.kube.answers import APPLY_ANEW
 from scanpool.models.conditions import Reason
 from scanpool.models.names import GROUP
 from scanpool.models.reading import Unavailable

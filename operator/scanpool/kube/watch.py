@@ -12,7 +12,8 @@ from time import monotonic
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import quote
 
-from scanpool.kube.api import Json, KubeApi
+from scanpool.kube.answers import Json
+from scanpool.kube.api import KubeApi
 from scanpool.models.conditions import Reason
 from scanpool.models.names import GROUP, PLURAL, VERSION
 from scanpool.models.reading import Unavailable
