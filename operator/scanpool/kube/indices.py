@@ -73,6 +73,8 @@ class Pods:
         self._in: defaultdict[str, set[At]] = defaultdict(set)
         self.taken: defaultdict[str, Taken] = defaultdict(Taken)
         """By the node's name."""
+        self.changes = 0
+        """How often what is taken has changed so far."""
 
     async def replace(self, namespace: str, objects: Iterable[Json]) -> None:
         """Take what there is in a namespace, in all of them if it is empty."""
@@ -126,6 +128,7 @@ class Pods:
     def _count(self, pod: Placed, by: int) -> None:
         if not pod.room or pod.pod.node is None:
             return
+        self.changes += 1
         taken = self.taken[pod.pod.node]
         taken.memory += by * pod.memory_requested
         taken.cpu += by * pod.cpu_requested
@@ -143,38 +146,45 @@ class Nodes:
 
     def __init__(self) -> None:
         self._kept: dict[At, Node] = {}
+        self._made: tuple[int, tuple[Node, ...]] | None = None
 
     async def replace(self, _: str, objects: Iterable[Json]) -> None:
         """Take what there is."""
-        self._kept = {at(one): node(one) for one in objects}
+        self._kept, self._made = {at(one): node(one) for one in objects}, None
 
     async def put(self, obj: Json) -> None:
         """Take one that is new or has changed."""
-        self._kept[at(obj)] = node(obj)
+        self._kept[at(obj)], self._made = node(obj), None
 
     async def drop(self, obj: Json) -> None:
         """Let go of one that is gone."""
         self._kept.pop(at(obj), None)
+        self._made = None
 
     def with_pods(self, pods: Pods) -> tuple[Node, ...]:
-        """Return all nodes with what the pods on them hold."""
-        found = []
+        """Return all nodes with what the pods on them hold now.
+
+        What all pools make of them is the same, and made once for each change: a room that is older
+        than the replicas counts those twice that have started since.
+        """
+        if self._made is None or self._made[0] != pods.changes:
+            self._made = pods.changes, tuple(self._with(pods))
+        return self._made[1]
+
+    def _with(self, pods: Pods) -> Iterator[Node]:
         for one in self._kept.values():
             taken = pods.taken.get(one.name, Taken())
-            found.append(
-                replace(
-                    one,
-                    memory_requested=taken.memory,
-                    cpu_requested=taken.cpu,
-                    pods_running=taken.pods,
-                    extended_free={
-                        name: amount - taken.extended[name]
-                        for name, amount in one.extended_free.items()
-                    },
-                    ports=frozenset(+taken.ports),
-                )
+            yield replace(
+                one,
+                memory_requested=taken.memory,
+                cpu_requested=taken.cpu,
+                pods_running=taken.pods,
+                extended_free={
+                    name: amount - taken.extended[name]
+                    for name, amount in one.extended_free.items()
+                },
+                ports=frozenset(+taken.ports),
             )
-        return tuple(found)
 
 
 def _leave(sets: dict[Group, set[At]], group: Group, key: At) -> None:

@@ -44,9 +44,8 @@ from scanpool.sources.urls import HTTP_PORTS, Address, parse_address
 from scanpool.threads import in_thread
 
 T = TypeVar("T")
+Nodes = tuple[Node, ...]
 
-# What all pools make of the nodes is the same for all of them.
-NODES_SECONDS = 5.0
 # metrics-server measures this often (--metric-resolution), and cannot be watched.
 WORKING_SETS_SECONDS = 15.0
 # Limits of the administration change by hand, a few times a year, and a read takes several pages.
@@ -112,6 +111,7 @@ class Observer:
         self._shared = SharedReads(clock)
         self._secrets = Secrets(cluster, self._shared, clock)
         self._brokers = Brokers(http, self._shared, note, clock)
+        self._nodes_with_used: tuple[Nodes, Mapping[str, int], Nodes] | None = None
         # By the names of `PoolSpec.readings`, which are the fields of an Observation.
         self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
             "queues": self._depths,
@@ -286,13 +286,8 @@ class Observer:
         asked = (config, limit, llm.usage.window_seconds, credentials)
         return await self._read_in_thread(ask.usage_age, prometheus.read_usage, *asked)
 
-    async def _nodes(self, _: _Ask) -> Reading[tuple[Node, ...]]:
-        return await self._shared.get("nodes", NODES_SECONDS, self._read_nodes)
-
-    async def _rules(self, ask: _Ask) -> Reading[NamespaceRules]:
-        return await self._watched.read_rules(ask.namespace)
-
-    async def _read_nodes(self) -> Reading[tuple[Node, ...]]:
+    async def _nodes(self, _: _Ask) -> Reading[Nodes]:
+        """Read the nodes as they are now: as the pods are that run on them."""
         found = await self._watched.read_nodes()
         if isinstance(found, Unavailable):
             return found
@@ -300,8 +295,18 @@ class Observer:
         used = await self._shared.get("nodes used", WORKING_SETS_SECONDS, read)
         if isinstance(used, Unavailable) or not used.value:
             return found
-        nodes = tuple(replace(one, memory_used=used.value.get(one.name)) for one in found.value)
-        return replace(found, value=nodes)
+        return replace(found, value=self._with_used(found.value, used.value))
+
+    def _with_used(self, nodes: Nodes, used: Mapping[str, int]) -> Nodes:
+        """Return nodes with what is in use of their memory; made once for all pools."""
+        before = self._nodes_with_used
+        if before is None or before[0] is not nodes or before[1] is not used:
+            made = tuple(replace(one, memory_used=used.get(one.name)) for one in nodes)
+            before = self._nodes_with_used = nodes, used, made
+        return before[2]
+
+    async def _rules(self, ask: _Ask) -> Reading[NamespaceRules]:
+        return await self._watched.read_rules(ask.namespace)
 
     def _check(self, address: Address) -> None:
         """Refuse a host that clients other than httpx's would be sent to, if it is not allowed."""

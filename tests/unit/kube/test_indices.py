@@ -210,3 +210,23 @@ async def test_what_was_written_counts_until_the_watch_tells_more() -> None:
 
     assert (written and written.replicas, told and told.replicas) == (5, 2)
     assert await deployments.get("scan", "unknown") is None
+
+
+async def test_nodes_hold_what_the_pods_take_now_and_are_made_once_for_each_change() -> None:
+    nodes, pods = Nodes(), Pods()
+    await nodes.put({"metadata": {"name": "node-a"}})
+    before = nodes.with_pods(pods)
+    assert nodes.with_pods(pods) is before
+
+    await pods.put(pod("a"))
+    (held,) = after = nodes.with_pods(pods)
+    assert held.pods_running == 1
+    assert nodes.with_pods(pods) is after
+
+    await nodes.put({"metadata": {"name": "node-b"}})
+    assert [one.pods_running for one in nodes.with_pods(pods)] == [1, 0]
+    await pods.drop(pod("a"))
+    await nodes.drop({"metadata": {"name": "node-b"}})
+    assert [one.pods_running for one in nodes.with_pods(pods)] == [0]
+    await nodes.replace("", [])
+    assert nodes.with_pods(pods) == ()
