@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.conftest import check_record
 from sandbox.consumers import Consumer, connected, held
 from sandbox.foreign import HPAS
 from sandbox.patience import until
@@ -35,7 +34,7 @@ def strangers(background, tmp_path) -> Iterator[Stage]:
         stage.kube.kubectl("apply", "-f", "-", stdin=json.dumps(CRD))
         stage.operator.start()
         yield stage
-        check_record(stage)
+        stage.check_record()
     finally:
         stage.close()
 

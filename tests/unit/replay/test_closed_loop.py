@@ -128,9 +128,9 @@ def spent_by_each_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     entitlement, by_level = sharing.entitlement, provider_ceiling.by_level
     states = [State.NOT_TOLD]
 
-    def noted(limit: int, level: Level, replica: Replica, factor: float) -> Terms:
+    def noted(limit: int, level: Level, replica: Replica, factor: float, unit: Unit) -> Terms:
         states[0] = level.state
-        return by_level(limit, level, replica, factor)
+        return by_level(limit, level, replica, factor, unit)
 
     def changed(unit: Unit, own: Claim, others: tuple[Claim, ...]) -> Entitlement | None:
         return entitlement(unit, own, () if states[0] is State.HIGH else others)
