@@ -23,6 +23,8 @@ from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
 READY = 3
 TICKS = 4
+SLOWEST_TICK_SECONDS = 60.0
+"""After which it is given up. Of a slow API server it waits for each look and each write."""
 POLLING_SECONDS = 1
 
 pytestmark = pytest.mark.long
@@ -63,7 +65,7 @@ def see(world: World, case: Case) -> None:
         scene.wait_condition(case.name, kind, status, case.reason)
         until("it is an Event", lambda: events_of(world, case), scene.events)
     operator.wait_quiet(case.lasts_seconds)
-    operator.wait_ticks(TICKS)
+    operator.wait_ticks(TICKS, TICKS * SLOWEST_TICK_SECONDS)
     until(
         f"{case.name} has {case.replicas} replicas",
         lambda: scene.replicas(case.name) == case.replicas,

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from sandbox.patience import until
+from sandbox.patience import PATIENCE_SECONDS, until
 from scanpool_sandbox.processes import ChildProcess, free_port
 
 START_SECONDS = 60.0
@@ -95,10 +95,15 @@ class Operator:
         """Whether it says that it holds the Lease."""
         return 'scanpool_leading{lease="scanpool"} 1.0' in self.metrics()
 
-    def wait_ticks(self, count: int) -> None:
+    def wait_ticks(self, count: int, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for so many more ticks of all pools together."""
         goal = self.ticks() + count
-        until(f"{count} more ticks have passed", lambda: self.ticks() >= goal, self.ticks)
+        until(
+            f"{count} more ticks have passed",
+            lambda: self.ticks() >= goal,
+            self.ticks,
+            patience_seconds,
+        )
 
     def wait_quiet(self, seconds: float) -> None:
         """Let so many seconds pass in which the process has to live."""
