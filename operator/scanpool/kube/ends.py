@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from scanpool.kube.indices import At, at
+from scanpool.kube.indices import at
 from scanpool.kube.objects import Json, Workload
 from scanpool.kube.stopping import ended
 from scanpool.models.stopping import Ended
@@ -21,7 +21,8 @@ class Ends:
     """The ends of the last hour, as far as the watch of the pods has heard them."""
 
     def __init__(self) -> None:
-        self._kept: dict[At, _Kept] = {}
+        # By namespace: each tick of a pool looks at those of its own.
+        self._kept: dict[str, dict[str, _Kept]] = {}
 
     async def replace(self, _: str, objects: Iterable[Json]) -> None:
         """Look at what there is; what has gone meanwhile is not known to have ended."""
@@ -40,15 +41,21 @@ class Ends:
         """Return the ends of pods that a target selects, by their names."""
         return tuple(
             kept.ended
-            for (namespace, _), kept in sorted(self._kept.items())
-            if namespace == target.namespace and target.rules.selects(kept.labels)
+            for _, kept in sorted(self._kept.get(target.namespace, {}).items())
+            if target.rules.selects(kept.labels)
         )
 
     def _look(self, pod: Json) -> None:
         found = ended(pod)
         if found is None:
             return
-        self._kept = {
-            key: kept for key, kept in self._kept.items() if kept.ended.at > found.at - KEPT_SECONDS
-        }
-        self._kept[at(pod)] = _Kept(pod["metadata"].get("labels") or {}, found)
+        oldest = found.at - KEPT_SECONDS
+        for namespace, there in list(self._kept.items()):
+            young = {name: kept for name, kept in there.items() if kept.ended.at > oldest}
+            if young:
+                self._kept[namespace] = young
+            else:
+                del self._kept[namespace]
+        namespace, name = at(pod)
+        kept = _Kept(pod["metadata"].get("labels") or {}, found)
+        self._kept.setdefault(namespace, {})[name] = kept
