@@ -1,4 +1,4 @@
-"""How to talk to the Kubernetes API: where it is, in which thread, and what its refusals mean.
+"""How to talk to the Kubernetes API: where it is, in which thread, and for how long.
 
 Single requests go through the client library, which blocks, in threads; lists and watches, which
 take long, through a client that does not. Of the library its connections, credentials and TLS are

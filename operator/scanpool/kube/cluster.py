@@ -7,7 +7,7 @@ from scanpool.kube import objects, rights
 from scanpool.kube.answers import Json
 from scanpool.kube.api import KubeApi
 from scanpool.kube.secret import Secret
-from scanpool.kube.watch import POOLS, SCALE, Kind
+from scanpool.kube.watch import PODS, POOLS, SCALE, Kind
 from scanpool.models.conditions import Reason
 from scanpool.models.deliveries import DELETION_COST
 from scanpool.models.names import GROUP, KIND, VERSION
@@ -17,7 +17,7 @@ from scanpool.models.units import Clock, timestamp
 
 T = TypeVar("T")
 
-PODS, SECRETS, EVENTS = (Kind("/api/v1", plural) for plural in ("pods", "secrets", "events"))
+SECRETS, EVENTS = Kind("/api/v1", "secrets"), Kind("/api/v1", "events")
 PODS_USED, NODES_USED = (Kind("/apis/metrics.k8s.io/v1beta1", one) for one in ("pods", "nodes"))
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
 FROM_CACHE = "0"

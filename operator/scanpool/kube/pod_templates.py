@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from scanpool.kube.api import KubeApi
 from scanpool.kube.objects import Placed, Workload, pod_template
+from scanpool.kube.watch import PODS
 from scanpool.models.observation import PodTemplate
 from scanpool.models.reading import Unavailable
 from scanpool.models.resource import Resource
@@ -37,9 +38,8 @@ class PodTemplates:
         if newest is None or (known is not None and known.pod == newest.pod.name):
             return None if known is None else known.template
         name = newest.pod.name
-        listed = await self._api.page(
-            f"/api/v1/namespaces/{one.namespace}/pods", {"fieldSelector": f"metadata.name={name}"}
-        )
+        named = {"fieldSelector": f"metadata.name={name}"}
+        listed = await self._api.page(PODS.path(one.namespace), named)
         if isinstance(listed, Unavailable):
             return listed
         if listed["items"]:

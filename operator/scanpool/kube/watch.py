@@ -99,6 +99,7 @@ class Kind(NamedTuple):
 
 
 POOLS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
+PODS = Kind("/api/v1", "pods")
 SCALE = "/scale"
 
 

@@ -13,7 +13,7 @@ from scanpool.kube.pod_templates import PodTemplates
 from scanpool.kube.rules import ByNamespace
 from scanpool.kube.scalers import Scaled, Scalers
 from scanpool.kube.targets import Targets
-from scanpool.kube.watch import POOLS, Both, Index, Kind, Watch
+from scanpool.kube.watch import PODS, POOLS, Both, Index, Kind, Watch
 from scanpool.models.conditions import Reason
 from scanpool.models.observation import Node, PodTemplate, Target
 from scanpool.models.placement import NamespaceRules
@@ -25,7 +25,7 @@ from scanpool.models.units import Clock
 T = TypeVar("T")
 
 EVERYWHERE = ""
-PODS, NODES = Kind("/api/v1", "pods"), Kind("/api/v1", "nodes")
+NODES = Kind("/api/v1", "nodes")
 HPAS = Kind("/apis/autoscaling/v2", "horizontalpodautoscalers", may_be_missing=True)
 QUOTAS = Kind("/api/v1", "resourcequotas", may_be_missing=True)
 RANGES = Kind("/api/v1", "limitranges", may_be_missing=True)
