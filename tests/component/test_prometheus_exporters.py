@@ -80,6 +80,21 @@ def twice(name: str) -> Case:
     return Case([first, otel(name, 90_000, request="MODEL")], 90_000)
 
 
+def called(words: str, tokens: float, *kinds: str) -> dict[str, Case]:
+    """Return cases of Anthropic with one more kind of token, by what an exporter calls it."""
+    return {
+        f"{words} {kind}": Case(
+            [
+                otel(f"{USAGE}_sum", 400_000, request="MODEL"),
+                otel(f"{USAGE}_sum", 300_000, kind=kind, request="MODEL"),
+            ],
+            tokens,
+            "anthropic",
+        )
+        for kind in kinds
+    }
+
+
 def cached(provider: str, kind: str, reads: float, writes: float, tokens: float) -> Case:
     read, write = kind, kind.replace("cached", "cache_creation").replace("read", "creation")
     return Case(
@@ -198,34 +213,16 @@ CASES = {
     "cache reads by a third name": cached(
         "anthropic", "cache_read_input", 300_000, 50_000, 160_000
     ),
-    **{
-        f"cache reads called {kind}": Case(
-            [
-                otel(f"{USAGE}_sum", 400_000, request="MODEL"),
-                otel(f"{USAGE}_sum", 300_000, kind=kind, request="MODEL"),
-            ],
-            100_000,
-            "anthropic",
-        )
-        for kind in (
-            "cached_tokens", "input_cached", "input.cached", "input.cache_read", "prompt_cached",
-            "cacheRead", "CacheRead", "cache-read", "cache_hit", "input_token_cached",
-        )
-    },
-    **{
-        f"no cache reads, but {kind}": Case(
-            [
-                otel(f"{USAGE}_sum", 400_000, request="MODEL"),
-                otel(f"{USAGE}_sum", 300_000, kind=kind, request="MODEL"),
-            ],
-            400_000,
-            "anthropic",
-        )
-        for kind in (
-            "cache_creation", "cacheCreation", "input.cache_write", "cache_miss", "uncached_input",
-            "input_non_cached", "not-cached", "total",
-        )
-    },
+    **called(
+        "cache reads called", 100_000,
+        "cached_tokens", "input_cached", "input.cached", "input.cache_read", "prompt_cached",
+        "cacheRead", "CacheRead", "cache-read", "cache_hit", "input_token_cached",
+    ),
+    **called(
+        "no cache reads, but", 400_000,
+        "cache_creation", "cacheCreation", "input.cache_write", "cache_miss", "uncached_input",
+        "input_non_cached", "not-cached", "total",
+    ),
     "cache reads beside the input": cached("anthropic", "cache_read", 1_600_000, 50_000, 510_000),
     "cache reads among the input, which OpenAI counts": cached(
         "openai", "cached_input", 300_000, 50_000, 460_000
