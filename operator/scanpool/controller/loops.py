@@ -107,8 +107,8 @@ class _Loop:
         """Return when the next tick is due.
 
         From start to start: a slow source must not stretch the interval. After the first tick
-        comes each pool's own moment within the interval, so that those that began together do not
-        go on together.
+        comes each pool's own moment within the interval, and it keeps that: those that began
+        together, or that one source held up for longer than the interval, do not go on together.
         """
         interval = self.pool.interval_seconds
         if is_first:
@@ -116,7 +116,8 @@ class _Loop:
         if started < self._due:
             # A change came first, of the interval perhaps. Never at once again.
             return started + ((self._due - started) % interval or interval)
-        return max(self._due + interval, started)
+        missed = (started - self._due) // interval
+        return self._due + (1 + missed) * interval
 
     async def _tick(self, memory: Memory | None) -> Memory | None:
         """Carry out a tick. Whatever goes wrong in it, the loop goes on."""

@@ -144,6 +144,33 @@ async def test_pools_that_begin_together_do_not_go_on_together(
     assert registry.get_sample_value("scanpool_tick_lag_seconds_count") == len(ticks.seen)
 
 
+async def test_pools_that_were_held_up_together_do_not_go_on_together(
+    loops: Loops, ticks: Ticks, clock: Clock
+) -> None:
+    """As by a broker that answers nobody for some intervals: each keeps its own moment."""
+    pools, quarters = 100, 4
+    answered = asyncio.Event()
+    began: dict[str, list[float]] = {}
+
+    async def held_up(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        times = began.setdefault(pool.name, [])
+        times.append(clock())
+        if len(times) == 2:
+            await answered.wait()
+        return pool, memory
+
+    ticks.does = held_up
+    await loops.replace("", [body(f"p-{n}", uid=f"uid-{n}", interval=1) for n in range(pools)])
+    await ticks.reach(2 * pools)
+    clock.ahead += 5.3
+    answered.set()
+    await ticks.reach(6 * pools)
+
+    fifths = [times[4] % 1 for times in began.values() if len(times) > 4]
+    in_quarter = [sum(int(at * quarters) == one for at in fifths) for one in range(quarters)]
+    assert max(in_quarter) < pools / 2
+
+
 async def test_a_slow_tick_does_not_stretch_the_interval(
     loops: Loops, ticks: Ticks, clock: Clock
 ) -> None:
