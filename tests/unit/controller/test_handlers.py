@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import socket
 import subprocess
@@ -348,7 +349,19 @@ def test_kopf_is_run_as_the_settings_say(
     given: dict[str, Any] = {}
     monkeypatch.setattr(kopf, "run", given.update)
     monkeypatch.setattr(kopf, "configure", lambda **_: None)
+    monkeypatch.setattr(handlers, "_collect_seldom", lambda: None)
 
     handlers.run(settings)
 
     assert given.items() >= {**expected, "standalone": True}.items()
+
+
+def test_garbage_is_looked_for_among_all_objects_a_hundred_times_less_often() -> None:
+    young, some, usual = gc.get_threshold()
+    try:
+        handlers._collect_seldom()
+        assert gc.get_threshold()[2] >= 100 * usual
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(young, some, usual)
