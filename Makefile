@@ -3,22 +3,27 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Half of the tests wait for processes, the other half computes: two files at a time, on any machine.
-# In the order of their names the slow ones, tests/sandbox, do not come last.
-WORKERS := 2
+# Tests of processes wait for most of their time, and those of units compute. They go side by side,
+# the second kind with what the first leaves of two cores.
+WAITING := 4
+COMPUTING := 2
+FILES := --dist loadfile --no-loadscope-reorder
+SERVERS := rabbitmq-server prometheus kubectl openssl
 # How many sequences of faults and loads `make fuzz` tries: a quarter of an hour.
 SEQUENCES ?= 10000
 
-.PHONY: help demo replay bench test takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture protocol constraints clean kind-up kind-e2e kind-down
+.PHONY: help demo replay bench test test-units test-processes long takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture protocol constraints clean kind-up kind-e2e kind-down
 
 help:
 	@echo "make demo [KEEP=1]   run the whole story, in three and a half minutes"
 	@echo "make replay          the published load tests, with KEDA and with scanpool"
 	@echo "make bench [POOLS=1000] [KEYS=20]  many pools, and what they cost; on the cluster that"
 	@echo "                     KUBECONFIG names, else on a stand-in"
-	@echo "make test            lint, types, import rules and all tests"
+	@echo "make test            lint, types, import rules and the tests, in ten minutes; its parts are"
+	@echo "                     lint, test-units and test-processes"
+	@echo "make long            the tests that take most of a minute or more each, in an hour"
 	@echo "make takeovers       kill the operator that leads twenty times, with the default Lease"
-	@echo "make faults          the tests that take minutes each"
+	@echo "make faults          those of them that do a fault to the operator"
 	@echo "make fuzz [SEQUENCES=10000]  search sequences of faults and loads"
 	@echo "make lint            only the first three"
 	@echo "make crd             write crds/ anew from the models"
@@ -46,19 +51,29 @@ bench: $(INSTALLED)
 	@scripts/system-packages.sh rabbitmq-server prometheus kubectl
 	@$(BIN)/scanpool-sandbox bench --pools $(POOLS) --keys $(KEYS)
 
-test: lint
-	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
+test: $(INSTALLED)
+	@scripts/system-packages.sh $(SERVERS)
 	@$(BIN)/python scripts/helm.py
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint test-units test-processes
 
-# In about ten minutes; `make test` does it three times with a shorter Lease.
+test-units: $(INSTALLED)
+	nice $(BIN)/pytest -n $(COMPUTING) $(FILES) tests/unit
+
+test-processes: $(INSTALLED)
+	$(BIN)/pytest -n $(WAITING) $(FILES) tests/sandbox tests/component tests/cluster tests/faults
+
+# In about ten minutes; `make test` does it twice with a shorter Lease.
 takeovers: $(INSTALLED)
-	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
+	@scripts/system-packages.sh $(SERVERS)
 	SCANPOOL_KILLS=20 SCANPOOL_LEASE_SECONDS=15 $(BIN)/pytest tests/sandbox/test_operator_takeover.py
 
+long: $(INSTALLED)
+	@scripts/system-packages.sh $(SERVERS)
+	$(BIN)/pytest -m long -n $(WAITING) $(FILES)
+
 faults: $(INSTALLED)
-	@scripts/system-packages.sh rabbitmq-server prometheus kubectl openssl
-	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
+	@scripts/system-packages.sh $(SERVERS)
+	$(BIN)/pytest -m long -n $(WAITING) $(FILES) tests/faults
 
 fuzz: $(INSTALLED)
 	SCANPOOL_FUZZ=$(SEQUENCES) $(BIN)/pytest tests/unit/decide/test_sequences.py

@@ -84,7 +84,7 @@ NEEDS = {
     r"make kind-(up|e2e|down)": KIND,
     r"make (test|lint)": ITSELF,
     r"pytest .*|SCANPOOL_\S+ .*": ITSELF,
-    r"make (demo( KEEP=1)?|replay|dashboard-picture|constraints|faults|fuzz|takeovers)": LONG,
+    r"make (demo( KEEP=1)?|replay|dashboard-picture|constraints|long|faults|fuzz|takeovers)": LONG,
     r"make bench( POOLS=\d+ KEYS=\d+)?": LONG,
     r"make (crd|chart|dashboard|protocol)": CHANGE,
     r"kubectl (-n scanpool-system )?exec .*": CLUSTER,

@@ -53,6 +53,7 @@ class Cluster:
         return secret({BROKER: self._url}, BROKER.name)
 
 
+@pytest.mark.long
 async def test_a_quorum_queue_without_its_majority_is_not_empty(tmp_path: Path) -> None:
     directories = [tmp_path / name for name in ("first", "second")]
     for directory in directories:

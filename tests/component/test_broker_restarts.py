@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pika
+import pytest
 
 from builders import BROKER, follow, llm, memory, pool, queue, secret, seen, target, think
 from scanpool.models.llm import Usage
@@ -43,6 +44,7 @@ class Cluster:
         return secret({BROKER: self._url}, BROKER.name)
 
 
+@pytest.mark.long
 async def test_no_change_of_replicas_that_the_queues_do_not_ask_for(tmp_path: Path) -> None:
     names = ("classic", "quorum", "work")
     with RabbitMQServer(tmp_path) as server, ThreadPoolExecutor(1) as executor:

@@ -132,6 +132,7 @@ async def test_a_restart_makes_no_queue_empty_and_no_rate_zero(
         assert time.monotonic() - came_back >= SETTLE_SECONDS - 5
 
 
+@pytest.mark.long
 async def test_of_two_nodes_one_is_killed(tmp_path: Path, watching: Callable[[str], Watch]) -> None:
     directories = [tmp_path / name for name in ("first", "second")]
     for directory in directories:
@@ -181,6 +182,7 @@ async def test_of_two_nodes_one_is_killed(tmp_path: Path, watching: Callable[[st
         await until(is_full)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "reason", "words"),
     [
@@ -232,6 +234,7 @@ async def test_settings_that_keep_statistics_away_are_named_and_depths_are_read(
             assert words in one.message
 
 
+@pytest.mark.long
 async def test_an_alarm_that_blocks_publishers_is_told_and_depths_stay(
     tmp_path: Path, watching: Callable[[str], Watch]
 ) -> None:

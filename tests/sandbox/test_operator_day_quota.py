@@ -53,7 +53,7 @@ def ends_at(scene: Scene) -> float:
 @pytest.mark.parametrize(
     ("reply", "wait"),
     [
-        pytest.param(used_up(delay="7200s"), 7_200, id="by its own delay"),
+        pytest.param(used_up(delay="7200s"), 7_200, id="by its own delay", marks=pytest.mark.long),
         pytest.param(Reply(429, "", {"Retry-After": "7200"}), 7_200, id="by no name"),
     ],
 )
@@ -88,6 +88,7 @@ def test_nobody_is_asked_until_a_known_end(
         scene.wait_status(NAME, replicas=2, readyReplicas=2)
 
 
+@pytest.mark.long
 def test_it_ends_by_itself_when_it_was_said_to(stage, rabbitmq, background) -> None:
     """The shortest end that is one is a minute away."""
     with working(stage, rabbitmq, background) as (scene, server):

@@ -87,6 +87,7 @@ def test_queue_depth_alone_buys_429s(overload) -> None:
     )
 
 
+@pytest.mark.long
 def test_all_of_the_limit_is_used_and_no_call_is_refused(overload, measured_by) -> None:
     scene = overload.scene
     pool = llm(overload.server.base_url, usage=measured_by)

@@ -76,6 +76,7 @@ def test_an_open_breaker_survives_the_process(exhausted) -> None:
     provider.faults.outage = False
 
 
+@pytest.mark.long
 def test_workers_come_back_slowly_once_the_account_is_topped_up(exhausted) -> None:
     scene, provider = exhausted
     provider.quota.set_remaining(None)

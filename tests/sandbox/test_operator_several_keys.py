@@ -67,6 +67,7 @@ def wait_parts(scene: Scene, replicas: int, **parts: int) -> Obj:
     return scene.status(NAME)
 
 
+@pytest.mark.long
 def test_a_key_without_money_takes_its_part_until_it_is_paid_again(
     scene: Scene, accounts: Accounts
 ) -> None:

@@ -1,6 +1,6 @@
 """Two operators on one cluster: one acts, and the other takes over, whenever the first is killed.
 
-`make takeovers` does it twenty times with the default terms, `make test` less often and with a
+`make takeovers` does it twenty times with the default terms, `make test` twice and with a
 shorter Lease.
 """
 
@@ -23,7 +23,7 @@ from scanpool_sandbox.kube.access.audit import AuditEntry
 from scanpool_sandbox.rabbitmq_server import RabbitMQServer
 
 NAME, QUEUE = "scan-worker", "scan.vision"
-KILLS = int(os.environ.get("SCANPOOL_KILLS", "3"))
+KILLS = int(os.environ.get("SCANPOOL_KILLS", "2"))
 TERMS = Terms(int(os.environ.get("SCANPOOL_LEASE_SECONDS", "6")))
 SEED = 11
 TAKEOVER_SECONDS = 20.0

@@ -43,6 +43,7 @@ def test_scanpool_holds_the_bounds_of_every_case(name: str) -> None:
     assert played(name).broken == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", cases.names())
 def test_it_holds_them_when_the_operator_starts_again_in_the_middle(name: str) -> None:
     scenario = cases.with_restarts(cases.read(name))
