@@ -6,12 +6,14 @@ not grow with the pools on the key.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import islice
 from typing import NamedTuple, Self, TypeVar
 
+from scanpool.decide.ask import Ask
+from scanpool.decide.fair import Asks, Given, Swap
 from scanpool.decide.rows import Row, Standpoint, Sums, Used, seen
 from scanpool.models.claims import Claim, Unit
 
@@ -24,7 +26,8 @@ class Budget:
 
     `rows` are by pool. `views` counts the pools that find the same, `waiting` are the rows of those
     that wait. In order: `names`, all claims with the largest first (`largest`), and those of the
-    standpoint's class for their weights (`levels`).
+    standpoint's class for their weights (`levels`). `asks` are what a limit is split among that is
+    less than they ask for.
     """
 
     unit: Unit
@@ -36,6 +39,7 @@ class Budget:
     names: Sequence[str]
     largest: Sequence[tuple[float, str]]
     levels: Sequence[float]
+    asks: Asks
 
     @classmethod
     def of(cls, unit: Unit, by: Standpoint, claims: Iterable[Claim]) -> Self:
@@ -51,6 +55,7 @@ class Budget:
             sorted(rows),
             sorted(map(_size, rows.values())),
             sorted(_level(row) for row in rows.values() if row.ask.priority == by.priority),
+            Asks(row.ask for row in rows.values()),
         )
 
     def changed(self, pool: str, claim: Claim | None) -> Self:
@@ -84,6 +89,7 @@ class Budget:
             names=_swapped(self.names, before.name, after.name),
             largest=_swapped(self.largest, before.size, after.size),
             levels=_swapped(self.levels, before.level, after.level),
+            asks=self.asks.changed(Swap(before.ask, after.ask)),
         )
 
     def beside(self, pool: str) -> "Beside":
@@ -105,20 +111,17 @@ class Beside:
         return self.budget.sums if self.own is None else self.budget.sums.less(self.own.sums)
 
     @property
-    def views(self) -> Iterator[Used]:
+    def views(self) -> Collection[Used]:
         """What the others find, the same things once."""
-        own = None if self.own is None else self.own.used
-        return (one for one, times in self.budget.views.items() if times > (one == own))
+        views = dict(self.budget.views)
+        if self.own is not None and views[self.own.used] == 1:
+            del views[self.own.used]
+        return views
 
     @property
     def waiting(self) -> Iterator[Row]:
         """The rows of the others that wait."""
         return (row for name, row in self.budget.waiting.items() if name != self.pool)
-
-    @property
-    def rows(self) -> Iterator[Row]:
-        """All rows of the others."""
-        return (row for name, row in self.budget.rows.items() if name != self.pool)
 
     @property
     def count(self) -> int:
@@ -133,6 +136,11 @@ class Beside:
             levels = [*_swapped(levels, _level(own), None)] if _level(own) in levels else levels
         return max(levels, default=0.0)
 
+    def given(self, total: float, ask: Ask) -> Given:
+        """Return how `total` tokens per minute are split among the others and one more ask."""
+        own = None if self.own is None else self.own.ask
+        return self.budget.asks.given(total, Swap(own, ask))
+
     def largest(self, count: int) -> list[Row]:
         """Return the others that claim most."""
         first = (name for _, name in self.budget.largest[: count + 1] if name != self.pool)
@@ -142,6 +150,7 @@ class Beside:
 class _Places(NamedTuple):
     """What a row is in each of the orders; None where it is in none."""
 
+    ask: Ask | None
     name: str | None
     size: tuple[float, str] | None
     level: float | None
@@ -149,9 +158,9 @@ class _Places(NamedTuple):
     @classmethod
     def of(cls, one: Row | None, by: Standpoint) -> Self:
         if one is None:
-            return cls(None, None, None)
+            return cls(None, None, None, None)
         level = _level(one) if one.ask.priority == by.priority else None
-        return cls(one.ask.name, _size(one), level)
+        return cls(one.ask, one.ask.name, _size(one), level)
 
 
 def _swapped(ordered: Sequence[T], old: T | None, new: T | None) -> Sequence[T]:

@@ -9,70 +9,49 @@ leaves is the others'. A grant cannot be raised without lowering one that is sma
 
 That holds within a class of one priority. Floors of all classes come first; beyond them a class has
 what the higher ones leave, as if it were all that there is.
+
+The level is found in levels.py. Whole replicas are made of the grants in turns.py, where what that
+leaves is given out.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
-from math import floor, fsum, inf
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import groupby
+from math import fsum
+from operator import attrgetter
 from typing import NamedTuple
 
-from scanpool.models.fields import MOST_REPLICAS
-
-# A share that misses a whole replica by no more than this, in replicas, missed it by rounding:
-# errors of floats at 10,000 replicas are a thousandth of it.
-ROUNDING_REPLICAS = 1e-9
-ROUNDING_DIGITS = 9
-# Where a single replica costs more than there is, the choice is it or nothing: pools that may go to
-# zero would then never work off a message.
-LAST_REPLICA = 1
+from scanpool.decide.ask import Ask
+from scanpool.decide.exact import exact, rounded
+from scanpool.decide.levels import Bends, Range, Rise
+from scanpool.decide.turns import Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What one pool asks of a limit.
+class Swap(NamedTuple):
+    """An ask that comes in the place of one that goes; None where there is none."""
 
-    `floor`, `claim` and `step` are in tokens per minute: what it gets before anyone gets more, all
-    that it could use, and what one replica costs, which is above 0. `held` is in replicas. Names
-    differ, weights are above 0. A higher priority comes first.
-    """
-
-    name: str
-    weight: int
-    floor: float
-    claim: float
-    step: float
-    held: int
-    priority: int = 0
+    gone: Ask | None = None
+    come: Ask | None = None
 
 
-def share(total: float, asks: Sequence[Ask]) -> dict[str, float]:
+AS_THEY_ARE = Swap()
+
+
+def share(total: float, asks: Iterable[Ask]) -> dict[str, float]:
     """Return each one's weighted max-min fair grant of `total`, by name, in tokens per minute.
 
     They sum to the smaller of the total and all claims. Floors that do not fit are shared the same
     way, as if they were the claims, whatever the class.
     """
-    floors = {ask.name: min(ask.floor, ask.claim) for ask in asks}
-    if total <= 0:
-        return dict.fromkeys(floors, 0.0)
-    if fsum(floors.values()) > total:
-        return _filled(total, {ask.name: _Range(ask.weight, 0.0, floors[ask.name]) for ask in asks})
-    grants: dict[str, float] = {}
-    for priority in sorted({ask.priority for ask in asks}, reverse=True):
-        below = fsum(floors[ask.name] for ask in asks if ask.priority < priority)
-        grants |= _filled(
-            total - below - fsum(grants.values()),
-            {
-                ask.name: _Range(ask.weight, floors[ask.name], ask.claim)
-                for ask in asks
-                if ask.priority == priority
-            },
-        )
-    return grants
+    return {
+        ask.name: grant
+        for of_class, grants in Asks(asks).shared(total)
+        for ask, grant in zip(of_class, grants, strict=True)
+    }
 
 
-def in_replicas(total: float, asks: Sequence[Ask]) -> dict[str, int]:
+def in_replicas(total: float, asks: Iterable[Ask]) -> dict[str, int]:
     """Return the grants of `total` tokens per minute in whole replicas, by name.
 
     Everyone gets the whole replicas of its share. The rest is given out one by one, as long as one
@@ -80,83 +59,140 @@ def in_replicas(total: float, asks: Sequence[Ask]) -> dict[str, int]:
     back otherwise, then to whom the largest part of a replica is missing. If no replica fits at
     all, the first of them gets the last replica, and nobody else any.
     """
-    shares = share(total, asks)
-    parts = {ask.name: shares[ask.name] / ask.step for ask in asks}
-    given = {name: whole(part) for name, part in parts.items()}
-    rest = total - fsum([given[ask.name] * ask.step for ask in asks])
-    waiting = [
-        (_turn(ask, parts[ask.name], given[ask.name]), ask)
-        for ask in asks
-        if given[ask.name] < whole(ask.claim / ask.step)
-    ]
-    heapify(waiting)
-    first = waiting[0][1] if waiting else None
-    least = min((ask.step for _, ask in waiting), default=inf)
-    while waiting and whole(rest / least):
-        _, ask = heappop(waiting)
-        if not whole(rest / ask.step):
-            # The rest only shrinks, so this one's turn is over. There are few turns: all but a
-            # part of a replica of each share is given out already.
-            continue
-        given[ask.name] += 1
-        rest -= ask.step
-        if given[ask.name] < whole(ask.claim / ask.step):
-            heappush(waiting, (_turn(ask, parts[ask.name], given[ask.name]), ask))
-    if total > 0 and first is not None and not any(given.values()):
-        given[first.name] = LAST_REPLICA
-    return given
+    return Asks(asks).given(total).by_name
 
 
-def whole(replicas: float) -> int:
-    """Round down to a number of replicas that a pool can have, whatever a tiny cost makes of it."""
-    return floor(min(max(replicas, 0.0) + ROUNDING_REPLICAS, MOST_REPLICAS))
+class Given:
+    """The whole replicas that asks are granted."""
+
+    def __init__(self, asks: Sequence[Ask], counts: Sequence[int]) -> None:
+        self._asks, self._counts = asks, counts
+
+    def to(self, ask: Ask) -> int:
+        """Return what one of them is granted."""
+        return self._counts[bisect_left(self._asks, _rank(ask), key=_rank)]
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """What each is granted."""
+        return {ask.name: count for ask, count in zip(self._asks, self._counts, strict=True)}
+
+    @cached_property
+    def waiting(self) -> Sequence[tuple[Ask, int]]:
+        """Who holds less than it is granted, and what that is."""
+        found = zip(self._asks, self._counts, strict=True)
+        return [(ask, count) for ask, count in found if ask.held < count]
 
 
-class _Range(NamedTuple):
-    """Between what and what a grant follows the level, in tokens per minute."""
+class Asks:
+    """What pools ask of a limit, one ask of each: a value that keeps what was worked out of it.
 
-    weight: int
-    least: float
-    most: float
-
-    def at(self, level: float) -> float:
-        return min(self.most, max(self.least, self.weight * level))
-
-
-def _filled(total: float, ranges: Mapping[str, _Range]) -> dict[str, float]:
-    level = _level(total, list(ranges.values()))
-    return {name: one.at(level) for name, one in ranges.items()}
-
-
-def _level(total: float, ranges: Sequence[_Range]) -> float:
-    """Return the level at which the grants sum to `total`, infinite if they never reach it.
-
-    Their sum bends where a grant starts or stops to follow the level, and is straight between.
+    A pool splits the limit with its own ask of this moment in the place of the one that it has made
+    known to the others: a swap, for which little is worked out anew.
     """
 
-    def granted(level: float) -> float:
-        # As `at`, without a call for each: a key may have thousands of claims.
-        return fsum(
-            [
-                most if (grant := weight * level) > most else max(least, grant)
-                for weight, least, most in ranges
+    def __init__(self, asks: Iterable[Ask] = ()) -> None:
+        self._ordered: Sequence[Ask] = sorted(asks, key=_rank)
+        self._bends: dict[int | None, Bends] = {}
+        self._last: tuple[float, Given] | None = None
+
+    def changed(self, swap: Swap) -> "Asks":
+        """Return the asks after a swap; what is kept follows."""
+        changed = Asks()
+        changed._ordered = self._after(swap)
+        changed._bends = {
+            of: bends.changed(_range(swap.gone, of), _range(swap.come, of))
+            for of, bends in self._bends.items()
+        }
+        return changed
+
+    def given(self, total: float, swap: Swap = AS_THEY_ARE) -> Given:
+        """Return what `in_replicas` makes of the asks, after a swap.
+
+        Where that changes nothing, all pools find the same: it is worked out once.
+        """
+        if swap.gone != swap.come:
+            return self._given(total, swap)
+        if self._last is None or self._last[0] != total:
+            self._last = total, self._given(total, AS_THEY_ARE)
+        return self._last[1]
+
+    def shared(self, total: float, swap: Swap = AS_THEY_ARE) -> list[tuple[list[Ask], list[float]]]:
+        """Return what `share` makes of the asks, after a swap: by class, the highest first."""
+        total = max(total, 0.0)
+        classes = [list(some) for _, some in groupby(self._after(swap), attrgetter("priority"))]
+        rises = [self._rise(asks[0].priority, swap) for asks in classes]
+        left, floors = exact(total), sum(rise.least for rise in rises)
+        if rounded(floors) > total:
+            level = self._rise(_FLOORS, swap).level(left)
+            return [
+                (asks, [min(ask.floor, ask.claim, ask.weight * level) for ask in asks])
+                for asks in classes
             ]
+        shared = []
+        for asks, rise in zip(classes, rises, strict=True):
+            floors -= rise.least
+            level = rise.level(left - floors)
+            left -= min(left - floors, rise.most)
+            shared.append((asks, _at(level, asks)))
+        return shared
+
+    def _given(self, total: float, swap: Swap) -> Given:
+        classes = [Turns(asks, grants) for asks, grants in self.shared(total, swap)]
+        rest = total - fsum([cost for one in classes for cost in one.costs])
+        for one in classes:
+            rest = one.give_out(rest)
+        if total > 0 and not any(count for one in classes for count in one.given):
+            for one in classes:
+                if one.give_last():
+                    break
+        return Given(
+            [ask for one in classes for ask in one.asks],
+            [count for one in classes for count in one.given],
         )
 
-    bends = sorted({edge / one.weight for one in ranges for edge in (one.least, one.most)})
-    above = bisect_left(bends, total, key=granted)
-    if above == len(bends):
-        return inf
-    if above == 0:
-        return bends[0]
-    low, high = bends[above - 1], bends[above]
-    return low + (high - low) * ((total - granted(low)) / (granted(high) - granted(low)))
+    def _after(self, swap: Swap) -> Sequence[Ask]:
+        """Return the asks after a swap, in order."""
+        if swap.gone == swap.come:
+            return self._ordered
+        ordered = list(self._ordered)
+        if swap.gone is not None:
+            del ordered[bisect_left(ordered, _rank(swap.gone), key=_rank)]
+        if swap.come is not None:
+            insort(ordered, swap.come, key=_rank)
+        return ordered
+
+    def _rise(self, of: int | None, swap: Swap) -> Rise:
+        """Return how the grants of a class rise, or the floors of all, after a swap."""
+        bends = self._bends.get(of)
+        if bends is None:
+            ranges = [_range(ask, of) for ask in self._ordered]
+            bends = self._bends[of] = Bends.of([one for one in ranges if one is not None])
+        return Rise(bends, _range(swap.gone, of), _range(swap.come, of))
 
 
-def _turn(ask: Ask, part: float, given: int) -> tuple[int, bool, float, float, str]:
-    """Return the key by which a further replica is due: the smallest comes first.
+_FLOORS = None
+"""In the place of a class: the floors of all, as if they were the claims."""
 
-    What is missing is rounded, so that equal shares are a tie whatever the order of a sum was.
-    """
-    missing = round(given - part, ROUNDING_DIGITS)
-    return -ask.priority, given >= ask.held, missing, -ask.weight, ask.name
+
+def _range(ask: Ask | None, of: int | None) -> Range | None:
+    """Return between what and what a grant follows the level; None for one of another class."""
+    if ask is None or of not in (_FLOORS, ask.priority):
+        return None
+    least = min(ask.floor, ask.claim)
+    return Range(ask.weight, 0.0, least) if of is _FLOORS else Range(ask.weight, least, ask.claim)
+
+
+def _at(level: float, asks: Iterable[Ask]) -> list[float]:
+    """Return the grants at a level; for those that follow it, which are most, nothing is called."""
+    return [
+        grant
+        if ask.floor < (grant := ask.weight * level) < ask.claim
+        else min(ask.claim, max(ask.floor, grant))
+        for ask in asks
+    ]
+
+
+def _rank(ask: Ask) -> tuple[int, int, str]:
+    """Return the key by which asks are in order: by class, and in it as ties go."""
+    return -ask.priority, -ask.weight, ask.name

@@ -7,8 +7,8 @@ bucket, which carries what others lend, is full.
 from dataclasses import replace
 from typing import NamedTuple
 
+from scanpool.decide.ask import Ask, whole
 from scanpool.decide.exact import exact
-from scanpool.decide.fair import Ask, whole
 from scanpool.models.claims import Claim, Need, Unit
 
 
@@ -68,18 +68,17 @@ class Sums(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One claim as others see it. `wants` are the whole replicas that it asks for."""
+    """One claim as others see it."""
 
     ask: Ask
     used: Used
     taken: float
-    wants: int
     sums: Sums
 
     @property
     def is_waiting(self) -> bool:
         """Whether it asks for more than it has."""
-        return self.ask.held < self.wants
+        return self.ask.held < self.ask.wants
 
 
 def needed(unit: Unit, claim: Claim) -> Need | None:
@@ -116,7 +115,8 @@ def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | N
     is_told = by.has_level and claim.ready is not None
     working = min(claim.held, claim.ready or 0) if is_told else claim.held
     used = max(need.own, working * step - left)
-    wants, least = whole(most / step), whole(floor / step)
+    ask = Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority)
+    wants, least = ask.wants, whole(floor / step)
     comes_first = claim.priority >= by.priority
     sums = Sums(
         exact(used),
@@ -129,7 +129,7 @@ def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | N
         wants if comes_first else least,
     )
     return Row(
-        Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority),
+        ask,
         Used(
             used,
             need.others,
@@ -140,7 +140,6 @@ def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | N
             None if unused is not None and claim.priority == by.priority else need.beyond,
         ),
         taken,
-        wants,
         sums,
     )
 

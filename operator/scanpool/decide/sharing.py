@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from scanpool.decide.ask import Ask, whole
 from scanpool.decide.budget import Beside
 from scanpool.decide.claimed import Others, others
 from scanpool.decide.exact import exact, rounded
-from scanpool.decide.fair import LAST_REPLICA, Ask, in_replicas, whole
-from scanpool.decide.rows import Row, Standpoint, Used, needed, row
+from scanpool.decide.rows import Row, Standpoint, needed, row
+from scanpool.decide.turns import LAST_REPLICA
 from scanpool.decide.watermarks import APART
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS
@@ -116,15 +117,17 @@ class Split(NamedTuple):
 
 
 def divided(total: float, own: Row, greedy: Row, beside: Beside) -> Split:
-    """Split `total` tokens per minute among a pool and the others; their order does not matter."""
-    asks = [one.ask for one in beside.rows]
-    entitled = in_replicas(total, [greedy.ask, *asks])
-    granted = in_replicas(total, [own.ask, *asks])
+    """Split `total` tokens per minute among a pool and the others."""
+    given = beside.given(total, own.ask)
+    entitled = granted = given.to(own.ask)
+    # Who gets less than it asks for would get no more if it asked for more.
+    if granted >= own.ask.wants:
+        entitled = beside.given(total, greedy.ask).to(greedy.ask)
     return Split(
-        entitled[own.ask.name],
-        granted[own.ask.name],
-        [(one, granted[one.name]) for one in asks if one.held < granted[one.name]],
-        [(one.ask, granted[one.ask.name]) for one in beside.largest(NAMED_OTHERS)],
+        entitled,
+        granted,
+        [one for one in given.waiting if one[0].name != own.ask.name],
+        [(one.ask, given.to(one.ask)) for one in beside.largest(NAMED_OTHERS)],
     )
 
 
@@ -143,9 +146,9 @@ def unsplit(total: float, own: Row, beside: Beside) -> Split | None:
         entitled = max(entitled, LAST_REPLICA)
     return Split(
         entitled,
-        own.wants,
-        [(one.ask, one.wants) for one in beside.waiting],
-        [(one.ask, one.wants) for one in beside.largest(NAMED_OTHERS)],
+        own.ask.wants,
+        [(one.ask, one.ask.wants) for one in beside.waiting],
+        [(one.ask, one.ask.wants) for one in beside.largest(NAMED_OTHERS)],
     )
 
 
@@ -171,22 +174,25 @@ def _view(need: Need, own: Row, beside: Beside) -> _View:
     mine to judge. Beside a bucket that stays full that is one replica more than everyone uses.
     """
     everyone = rounded(beside.sums.used + own.sums.used)
-    beyond = own.used.beyond or 0.0
-    if any(one.beyond is None for one in beside.views):
+    views, beyond = beside.views, own.used.beyond or 0.0
+    if None in [one.beyond for one in views]:
         # The bucket has to last for what is taken back, too.
         beyond = min(beyond, APART * need.per_replica)
     least = everyone + need.per_replica if need.has_spare else 0.0
-
-    def of(one: Used, beyond: float) -> tuple[float, float, float]:
-        outside = max(one.others - (everyone - one.own), 0.0)
-        plan = one.plan + beyond - one.factor * outside
-        if one.beyond is None:
-            plan = max(plan, least)
-        return plan, min(plan, one.most - outside), one.keep - one.factor * outside
-
-    found = [of(one, beyond if one.beyond is None else one.beyond) for one in beside.views]
-    plans, grows, keeps = zip(of(own.used, beyond), *found, strict=True)
-    return _View(min(plans), min(grows), min(keeps))
+    plans, mosts, keeps = [], [], []
+    # There may be thousands: nothing is called, or worked out that changes nothing.
+    for one in (own.used._replace(beyond=beyond), *views):
+        plan = one.plan + (beyond if one.beyond is None else one.beyond)
+        most, keep = one.most, one.keep
+        outside = one.others - (everyone - one.own)
+        if outside > 0.0:
+            plan -= one.factor * outside
+            most -= outside
+            keep -= one.factor * outside
+        plans.append(max(plan, least) if one.beyond is None else plan)
+        mosts.append(most)
+        keeps.append(keep)
+    return _View(min(plans), min(*plans, *mosts), min(keeps))
 
 
 def _is_worse_off(peer: Ask, mine: Ask, granted: int) -> bool:

@@ -1,5 +1,6 @@
 """A budget that follows from change to change is the one that is worked out anew."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import fsum, inf
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
-from scanpool.decide import budget
+from scanpool.decide import budget, fair
+from scanpool.decide.ask import Ask
 from scanpool.decide.claimed import Claimed
 from scanpool.decide.exact import exact, rounded
 from scanpool.decide.rows import Standpoint, needed, row
 from scanpool.decide.sharing import Split, divided, entitlement, unsplit
+from scanpool.decide.turns import Turns
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.fields import MOST_REPLICAS
 
@@ -149,6 +152,54 @@ def test_a_change_of_one_claim_looks_at_no_other(monkeypatch: pytest.MonkeyPatch
 
     assert looked_at == ["007"]
     assert all(one is not None and (one.pools, one.first_pool) == (100, "000") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "total"),
+    [
+        pytest.param((5_000.0, 5_000.0), 5_000.0, id="the other still finds as little"),
+        pytest.param((5_000.0, 9_000.0), 9_000.0, id="nobody does any more"),
+    ],
+)
+def test_what_a_pool_found_before_counts_only_as_long_as_another_finds_it(
+    limits: tuple[float, float], total: float
+) -> None:
+    found = [
+        claim(name, needs={Unit.TOKENS: replace(NEED, plan=plan)})
+        for name, plan in zip("ab", limits, strict=True)
+    ]
+    me = claim("a", needs={Unit.TOKENS: replace(NEED, plan=9_000.0)})
+
+    entitled = entitlement(Unit.TOKENS, me, Claimed(found).beside("a"))
+
+    assert entitled is not None
+    assert entitled.total == total
+
+
+def test_pools_that_want_more_than_there_is_share_one_split_until_a_claim_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    splits: list[int] = []
+
+    def noted(asks: Sequence[Ask], grants: Iterable[float]) -> Turns:
+        splits.append(len(asks))
+        return Turns(asks, grants)
+
+    monkeypatch.setattr(fair, "Turns", noted)
+    scarce = replace(NEED, plan=150_000.0)
+    one, *others = [
+        claim(f"{number:03}", wanted=3, needs={Unit.TOKENS: scarce}) for number in range(100)
+    ]
+    claimed = Claimed([one, *others])
+
+    found = [entitlement(Unit.TOKENS, me, claimed.beside(me.pool)) for me in [one, *others]]
+    assert all(each is not None and each.fits in (1, 2) for each in found)
+    assert splits == [100]
+
+    claimed = claimed.changed(one.pool, replace(one, wanted=4))
+    for me in others:
+        entitlement(Unit.TOKENS, me, claimed.beside(me.pool))
+    assert splits == [100, 100]
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)

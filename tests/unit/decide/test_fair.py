@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
-from scanpool.decide.fair import Ask, in_replicas, share
+from scanpool.decide.ask import ROUNDING_DIGITS, Ask, whole
+from scanpool.decide.fair import Asks, Swap, in_replicas, share
 from scanpool.models.fields import MOST_REPLICAS
 
 MILLION = 1_000_000.0
@@ -290,6 +291,18 @@ def test_who_claims_nothing_leaves_all_to_the_others(
             {"a": 1, "b": 1},
             id="a rest that is too small for anyone",
         ),
+        pytest.param(
+            5.8,
+            [ask("a", weight=9, held=1), ask("b", weight=49, step=5 * MILLION)],
+            {"a": 5, "b": 0},
+            id="the rest: beyond what it held, where it fits nobody else",
+        ),
+        pytest.param(
+            7.3,
+            [ask("a", weight=9), ask("b", weight=56, step=10 * MILLION), ask("c", weight=8)],
+            {"a": 4, "b": 0, "c": 3},
+            id="the rest: by turns, where it fits nobody else",
+        ),
         pytest.param(3.0, [ask("b"), ask("a")], {"a": 2, "b": 1}, id="the rest: by name"),
         pytest.param(
             0.5, [ask("a"), ask("b", weight=2)], {"a": 0, "b": 1}, id="the last: the larger part"
@@ -299,6 +312,12 @@ def test_who_claims_nothing_leaves_all_to_the_others(
             [ask("a"), ask("b", weight=2), ask("c", held=1)],
             {"a": 0, "b": 0, "c": 1},
             id="the last: who has it",
+        ),
+        pytest.param(
+            0.5,
+            [ask("a", weight=2, step=10 * MILLION), ask("b")],
+            {"a": 0, "b": 1},
+            id="the last: the larger part, not the larger weight",
         ),
     ],
 )
@@ -381,3 +400,98 @@ def test_an_absurd_cost_of_a_replica_ends_in_a_number_a_pool_can_have(step: floa
 
     given_out = in_replicas(4 * MILLION, asks)
     assert all(0 <= replicas <= MOST_REPLICAS for replicas in given_out.values())
+
+
+def turn_by_turn(total: float, asks: Sequence[Ask]) -> dict[str, int]:
+    """Give out the rest as it is said in `in_replicas`: look at everyone for each replica."""
+    grants = share(total, asks)
+    parts = {one.name: grants[one.name] / one.step for one in asks}
+    given_out = {name: whole(part) for name, part in parts.items()}
+    rest = total - cost(given_out, asks)
+
+    def turn(one: Ask) -> tuple[int, bool, float, int, str]:
+        replicas = given_out[one.name]
+        missing = round(replicas - parts[one.name], ROUNDING_DIGITS)
+        return -one.priority, replicas >= one.held, missing, -one.weight, one.name
+
+    def first_of(waiting: Sequence[Ask]) -> Ask | None:
+        claiming = [one for one in waiting if given_out[one.name] < whole(one.claim / one.step)]
+        return min(claiming, key=turn, default=None)
+
+    first, waiting = first_of(asks), list(asks)
+    while (one := first_of(waiting)) is not None:
+        if whole(rest / one.step):
+            given_out[one.name] += 1
+            rest -= one.step
+        else:
+            waiting.remove(one)
+    if total > 0 and first is not None and not any(given_out.values()):
+        given_out[first.name] = 1
+    return given_out
+
+
+# Whole numbers, and their halves, whose sums are exact in any order.
+halves = st.integers(0, 24).map(lambda one: one / 2)
+exact_asks = several(
+    st.builds(
+        Ask,
+        names,
+        st.integers(1, 3),
+        floor=st.just(0.0) | halves,
+        claim=halves,
+        step=st.sampled_from([1.0, 1.5, 2.0, 5.0]),
+        held=few,
+        priority=st.sampled_from([0, 0, 1]),
+    )
+)
+
+
+@given(st.integers(-1, 80).map(lambda one: one / 2), exact_asks)
+def test_the_rest_is_given_out_turn_by_turn(total: float, asks: list[Ask]) -> None:
+    assert in_replicas(total, asks) == turn_by_turn(total, asks)
+
+
+@given(totals, streams | asks_of_pools)
+def test_who_gets_less_than_it_asks_for_gets_no_more_for_asking_for_more(
+    total: float, asks: list[Ask]
+) -> None:
+    given_out = in_replicas(total, asks)
+
+    for one in asks:
+        greedy = replace(one, claim=MOST_REPLICAS * one.step)
+        if given_out[one.name] < one.wants:
+            others = [other for other in asks if other is not one]
+            assert in_replicas(total, [greedy, *others]) == given_out
+
+
+# --- Kept from change to change ---
+
+
+@given(totals, st.lists(exact_asks | asks_of_pools, max_size=4), exact_asks | asks_of_pools)
+def test_asks_that_came_and_went_leave_no_trace(
+    total: float, courses: list[list[Ask]], last: list[Ask]
+) -> None:
+    asks, there = Asks(), dict[str, Ask]()
+    for course in [*courses, last]:
+        for one in course:
+            swap = Swap(there.get(one.name), one)
+            swapped = asks.given(total, swap).by_name
+            asks = asks.changed(swap)
+            there[one.name] = one
+            assert swapped == asks.given(total).by_name == in_replicas(total, there.values())
+    for one in last:
+        swap = Swap(there.pop(one.name))
+        asks = asks.changed(swap)
+        assert asks.given(total).by_name == in_replicas(total, there.values())
+        assert asks.given(2 * total).by_name == in_replicas(2 * total, there.values())
+
+
+@given(totals, exact_asks | asks_of_pools)
+def test_who_waits_holds_less_than_it_is_granted(total: float, asks: list[Ask]) -> None:
+    found = Asks(asks).given(total)
+
+    granted = found.by_name
+    waiting = {one.name: replicas for one, replicas in found.waiting}
+    held = {one.name: one.held for one in asks}
+    assert waiting == {name: most for name, most in granted.items() if held[name] < most}
+    assert {one.name: found.to(one) for one in asks} == granted

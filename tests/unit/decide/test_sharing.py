@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
-from scanpool.decide.fair import Ask, in_replicas, share
+from scanpool.decide.ask import Ask
+from scanpool.decide.fair import in_replicas, share
 from scanpool.decide.sharing import CLEARLY, Entitlement, entitlement, free
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS
