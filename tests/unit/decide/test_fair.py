@@ -303,6 +303,12 @@ def test_who_claims_nothing_leaves_all_to_the_others(
             {"a": 4, "b": 0, "c": 3},
             id="the rest: by turns, where it fits nobody else",
         ),
+        pytest.param(
+            3.3,
+            [ask("a", weight=9), ask("b", weight=56, step=10 * MILLION), ask("c", weight=8)],
+            {"a": 2, "b": 0, "c": 1},
+            id="the rest: the larger part again, where it fits nobody else",
+        ),
         pytest.param(3.0, [ask("b"), ask("a")], {"a": 2, "b": 1}, id="the rest: by name"),
         pytest.param(
             0.5, [ask("a"), ask("b", weight=2)], {"a": 0, "b": 1}, id="the last: the larger part"
