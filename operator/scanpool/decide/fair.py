@@ -38,30 +38,6 @@ class Swap(NamedTuple):
 AS_THEY_ARE = Swap()
 
 
-def share(total: float, asks: Iterable[Ask]) -> dict[str, float]:
-    """Return each one's weighted max-min fair grant of `total`, by name, in tokens per minute.
-
-    They sum to the smaller of the total and all claims. Floors that do not fit are shared the same
-    way, as if they were the claims, whatever the class.
-    """
-    return {
-        ask.name: grant
-        for of_class, grants in Asks(asks).shared(total)
-        for ask, grant in zip(of_class, grants, strict=True)
-    }
-
-
-def in_replicas(total: float, asks: Iterable[Ask]) -> dict[str, int]:
-    """Return the grants of `total` tokens per minute in whole replicas, by name.
-
-    Everyone gets the whole replicas of its share. The rest is given out one by one, as long as one
-    fits, to who claims more: the highest class first; in it, first to who would have to give one
-    back otherwise, then to whom the largest part of a replica is missing. If no replica fits at
-    all, the first of them gets the last replica, and nobody else any.
-    """
-    return Asks(asks).given(total).by_name
-
-
 class Given:
     """The whole replicas that asks are granted."""
 
@@ -71,11 +47,6 @@ class Given:
     def to(self, ask: Ask) -> int:
         """Return what one of them is granted."""
         return self._counts[bisect_left(self._asks, _rank(ask), key=_rank)]
-
-    @property
-    def by_name(self) -> dict[str, int]:
-        """What each is granted."""
-        return {ask.name: count for ask, count in zip(self._asks, self._counts, strict=True)}
 
     @cached_property
     def waiting(self) -> Sequence[tuple[Ask, int]]:
@@ -107,9 +78,14 @@ class Asks:
         return changed
 
     def given(self, total: float, swap: Swap = AS_THEY_ARE) -> Given:
-        """Return what `in_replicas` makes of the asks, after a swap.
+        """Return the grants of `total` tokens per minute in whole replicas, after a swap.
 
-        Where that changes nothing, all pools find the same: it is worked out once.
+        Everyone gets the whole replicas of its share. The rest is given out one by one, as long as
+        one fits, to who claims more: the highest class first; in it, first to who would have to
+        give one back otherwise, then to whom the largest part of a replica is missing. If no
+        replica fits at all, the first of them gets the last replica, and nobody else any.
+
+        Where the swap changes nothing, all pools find the same: it is worked out once.
         """
         if swap.gone != swap.come:
             return self._given(total, swap)
@@ -118,7 +94,12 @@ class Asks:
         return self._last[1]
 
     def shared(self, total: float, swap: Swap = AS_THEY_ARE) -> list[tuple[list[Ask], list[float]]]:
-        """Return what `share` makes of the asks, after a swap: by class, the highest first."""
+        """Return each one's weighted max-min fair grant of `total`, after a swap.
+
+        By class, the highest first, in tokens per minute. They sum to the smaller of the total and
+        all claims. Floors that do not fit are shared the same way, as if they were the claims,
+        whatever the class.
+        """
         total = max(total, 0.0)
         classes = [list(some) for _, some in groupby(self._after(swap), attrgetter("priority"))]
         rises = [self._rise(asks[0].priority, swap) for asks in classes]

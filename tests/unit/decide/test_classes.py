@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
 from builders import decided, llm, observe, pool, seen, settled, target, think
 from scanpool.decide.ask import Ask
-from scanpool.decide.fair import in_replicas, share
 from scanpool.decide.sharing import Entitlement, entitlement
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.fields import MOST_REPLICAS
+from splits import in_replicas, share
 
 MILLION = 1_000_000.0
 ROUNDING = 1e-9

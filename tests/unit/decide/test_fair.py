@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
 from scanpool.decide.ask import ROUNDING_DIGITS, Ask, whole
-from scanpool.decide.fair import Asks, Swap, in_replicas, share
+from scanpool.decide.fair import Asks, Swap
 from scanpool.models.fields import MOST_REPLICAS
+from splits import by_name, in_replicas, share
 
 MILLION = 1_000_000.0
 # Of what there is, or of a replica: grants are sums and quotients of floats.
@@ -481,23 +482,24 @@ def test_asks_that_came_and_went_leave_no_trace(
     for course in [*courses, last]:
         for one in course:
             swap = Swap(there.get(one.name), one)
-            swapped = asks.given(total, swap).by_name
+            swapped = asks.given(total, swap)
             asks = asks.changed(swap)
             there[one.name] = one
-            assert swapped == asks.given(total).by_name == in_replicas(total, there.values())
+            expected = in_replicas(total, there.values())
+            assert by_name(swapped, there.values()) == expected
+            assert by_name(asks.given(total), there.values()) == expected
     for one in last:
         swap = Swap(there.pop(one.name))
-        asks = asks.changed(swap)
-        assert asks.given(total).by_name == in_replicas(total, there.values())
-        assert asks.given(2 * total).by_name == in_replicas(2 * total, there.values())
+        asks, left = asks.changed(swap), there.values()
+        assert by_name(asks.given(total), left) == in_replicas(total, left)
+        assert by_name(asks.given(2 * total), left) == in_replicas(2 * total, left)
 
 
 @given(totals, exact_asks | asks_of_pools)
 def test_who_waits_holds_less_than_it_is_granted(total: float, asks: list[Ask]) -> None:
     found = Asks(asks).given(total)
 
-    granted = found.by_name
+    granted = by_name(found, asks)
     waiting = {one.name: replicas for one, replicas in found.waiting}
     held = {one.name: one.held for one in asks}
     assert waiting == {name: most for name, most in granted.items() if held[name] < most}
-    assert {one.name: found.to(one) for one in asks} == granted

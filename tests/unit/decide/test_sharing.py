@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import strategies  # noqa: F401 - its profile takes the deadline off slow machines
 from scanpool.decide.ask import Ask
-from scanpool.decide.fair import in_replicas, share
 from scanpool.decide.sharing import CLEARLY, Entitlement, entitlement, free
 from scanpool.models.claims import Claim, Need, Share, Unit
 from scanpool.models.fields import MOST_REPLICAS
+from splits import in_replicas, share
 
 MILLION = 1_000_000.0
 # Of what there is, or of a replica: grants are sums and quotients of floats.
