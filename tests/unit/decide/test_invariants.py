@@ -234,7 +234,7 @@ def test_the_first_tick_of_a_process_changes_nothing_except_by_the_bounds_and_th
 
 
 @given(st.data())
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_no_demand_lowers_the_replicas_before_the_down_window_has_filled_after_a_restart(
     data: st.DataObject,
 ) -> None:
@@ -463,7 +463,7 @@ STEADY_TICKS = 50
 
 
 @given(scenarios())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_a_pool_with_constant_readings_comes_to_rest(scenario: Scenario) -> None:
     decisions = course(scenario)
     for _ in range(SETTLING_TICKS):

@@ -402,7 +402,7 @@ def test_a_pool_that_restarts_asks_for_the_level_before_it_grows() -> None:
     assert alone.replicas <= 4
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @example(ratio=3.25, weights=[1, 1], gone=0, again=0)
 @example(ratio=3.26, weights=[1, 2], gone=1, again=1)
 @given(
