@@ -190,11 +190,15 @@ class KubeApi:
     async def page(self, path: str, query: Mapping[str, str]) -> Json | Unavailable:
         """Return a list, or a page of one."""
         self._asked("list")
+        asking = self._streams().stream("GET", path, params=query, headers=self._authorization())
         try:
-            answer = await self._streams().get(path, params=query, headers=self._authorization())
+            async with asking as answer:
+                # Not kept by the answer, which refers to itself: megabytes would stay until all
+                # garbage is looked for.
+                body = b"".join([chunk async for chunk in answer.aiter_bytes()])
         except (httpx.HTTPError, OSError) as error:
             return answers.unanswered(error)
-        return answers.told(answer.status_code, answer.reason_phrase, answer.content)
+        return answers.told(answer.status_code, answer.reason_phrase, body)
 
     async def events(
         self, path: str, query: Mapping[str, str], silence_seconds: float
