@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -350,10 +351,13 @@ def test_kopf_is_run_as_the_settings_say(
     monkeypatch.setattr(kopf, "run", given.update)
     monkeypatch.setattr(kopf, "configure", lambda **_: None)
     monkeypatch.setattr(handlers, "_collect_seldom", lambda: None)
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
 
     handlers.run(settings)
 
     assert given.items() >= {**expected, "standalone": True}.items()
+    assert ended == [0]
 
 
 def test_garbage_is_looked_for_among_all_objects_a_hundred_times_less_often() -> None:
