@@ -15,7 +15,7 @@ SEQUENCES ?= 10000
 .PHONY: help demo replay bench test test-units test-processes long takeovers faults fuzz lint crd chart reliability dashboard dashboard-picture protocol constraints clean kind-up kind-e2e kind-down
 
 help:
-	@echo "make demo [KEEP=1]   run the whole story, in three and a half minutes"
+	@echo "make demo [KEEP=1]   run the whole story, in three minutes"
 	@echo "make replay          the published load tests, with KEDA and with scanpool"
 	@echo "make bench [POOLS=1000] [KEYS=20]  many pools, and what they cost; on the cluster that"
 	@echo "                     KUBECONFIG names, else on a stand-in"

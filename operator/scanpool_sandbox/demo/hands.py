@@ -8,8 +8,6 @@ from scanpool_sandbox.demo.screen import Screen
 from scanpool_sandbox.demo.world import API_KEY, World
 
 POLLING_SECONDS = 2
-GRACE_SECONDS = 6
-"""For tasks in hand, calls of a second or two with one retry."""
 
 
 class Hands:
@@ -48,10 +46,9 @@ class Hands:
         }
         await self.patch(namespace, "secret", secret, {"stringData": values})
 
-    async def hasten_workers(self, namespace: str, deployment: str) -> None:
-        """Let workers end sooner than those whose calls take ten times as long."""
-        template = {"spec": {"terminationGracePeriodSeconds": GRACE_SECONDS}}
-        await self.patch(namespace, "deployment", deployment, {"spec": {"template": template}})
+    async def restart(self, namespace: str, deployment: str) -> None:
+        """Start workers anew that have begun before their Secret was right."""
+        await self.kubectl("-n", namespace, "rollout", "restart", "deployment", deployment)
 
     async def hasten_pool(self, namespace: str, pool: str) -> None:
         """Let a pool look more often, and measure its use by its workers' own metrics."""

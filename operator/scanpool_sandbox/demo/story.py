@@ -7,10 +7,12 @@ from scanpool_sandbox.demo import second_pool
 from scanpool_sandbox.demo.backlog import Backlog
 from scanpool_sandbox.demo.hands import POLLING_SECONDS, Hands
 from scanpool_sandbox.demo.screen import Claim, Screen
-from scanpool_sandbox.demo.watch import POOL, TARGET, Watch
+from scanpool_sandbox.demo.watch import POOL, Watch
 from scanpool_sandbox.demo.world import API_KEY, MODEL, NAMESPACE, START_LIMIT, World
 from scanpool_sandbox.neighbor import Neighbor
 
+FIRST = 1
+"""Scans, of which the pool learns what is measured of its workers."""
 BURST = 300
 """Scans; 30 replicas' worth."""
 BACKLOG = 200
@@ -77,17 +79,17 @@ class Story:
     async def _apply(self) -> None:
         self._screen.step(
             1, "Apply", "The files that a cluster gets, pointed at this machine's servers and with "
-            "shorter intervals."
+            "shorter intervals. With a first scan the workers' metrics begin."
         )  # fmt: skip
         await self._hands.kubectl("apply", "-f", "crds/scanworkerpools.yaml")
+        await self._hands.kubectl("apply", "-k", "manifests/base")
         await self._hands.kubectl("apply", "-f", "manifests/samples/namespace.yaml")
         await self._hands.kubectl("apply", "-f", "manifests/samples/secret.yaml")
         await self._hands.point(NAMESPACE, "scan-secret")
         await self._hands.kubectl("apply", "-f", "manifests/samples/deployment.yaml")
-        await self._hands.hasten_workers(NAMESPACE, TARGET)
         await self._hands.kubectl("apply", "-f", "manifests/samples/pool.yaml")
         await self._hands.hasten_pool(NAMESPACE, POOL)
-        await self._hands.kubectl("apply", "-k", "manifests/base")
+        await self._world.users.submit(FIRST)
         await self._watch.until(
             "the pool is ready", lambda: self._watch.condition("Ready") == "True"
         )
@@ -149,7 +151,7 @@ class Story:
         )  # fmt: skip
         await self._hands.kubectl("apply", "-f", second_pool.MANIFEST)
         await self._hands.point(second_pool.NAMESPACE, second_pool.SECRET)
-        await self._hands.hasten_workers(second_pool.NAMESPACE, second_pool.TARGET)
+        await self._hands.restart(second_pool.NAMESPACE, second_pool.TARGET)
         await self._hands.hasten_pool(second_pool.NAMESPACE, second_pool.POOL)
         await self._watch.until(
             "both pools work and know of each other",
