@@ -202,6 +202,8 @@ class Broker:
             return listed
         # One whose leader is away is not in the list, and still exists.
         absent = [name for name in names if name not in listed.value]
+        if not absent:
+            return listed
         named = await self._named(absent, age)
         if isinstance(named, Unavailable):
             return named

@@ -112,8 +112,7 @@ class Observer:
         self._secrets = Secrets(cluster, self._shared, clock)
         self._brokers = Brokers(http, self._shared, note, clock)
         self._nodes_with_used: tuple[Nodes, Mapping[str, int], Nodes] | None = None
-        # By the names of `PoolSpec.readings`, which are the fields of an Observation.
-        self._readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
+        readers: Mapping[str, Callable[[_Ask], Awaitable[Reading[Any]]]] = {
             "queues": self._depths,
             "nodes": self._nodes,
             "rules": self._rules,
@@ -124,6 +123,8 @@ class Observer:
             "configured": self._configured,
             "usage": self._usage,
         }
+        # By the names of `PoolSpec.readings`, which are the fields of an Observation.
+        self._readers = {name: reading(read) for name, read in readers.items()}
 
     async def close(self) -> None:
         """End the reads that are under way."""
@@ -186,7 +187,7 @@ class Observer:
 
     async def _reading(self, name: str, ask: _Ask) -> Reading[Any]:
         """Read, and once more where a credential is refused that may have been rotated."""
-        read = reading(self._readers[name])
+        read = self._readers[name]
         found = await read(ask)
         is_refused = any(one.reason in REFUSED for one in _gaps(found))
         return await read(ask) if is_refused and self._secrets.doubt(ask.namespace) else found
