@@ -92,7 +92,6 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=handlers)
     async def start(memo: kopf.Memo, **_: Any) -> None:
-        _end_in_time()
         memo.parts = AsyncExitStack()
         try:
             memo.loops = await memo.parts.enter_async_context(running(settings))
@@ -100,6 +99,9 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
             # No configuration, a port that is taken, or a part that is not installed: trying again
             # in this process mends none of them.
             raise kopf.PermanentError(str(error)) from error
+        # kopf sets a handler of its own once each of its tasks has had its first turn, as this one.
+        await asyncio.sleep(0)
+        _end_in_time()
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(memo: kopf.Memo, **_: Any) -> None:
@@ -124,8 +126,8 @@ def _collect_seldom() -> None:
 def _end_at_once() -> None:
     """End the process, all of whose parts are closed.
 
-    Python would take apart what is left object by object: with 1,000 pools that takes seconds, in
-    which nothing else can end it.
+    Python would take apart what is left object by object: with 1,000 pools that takes a second, in
+    which no timer of the process can end it.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -12,11 +12,16 @@ DEADLINE_SECONDS = 15.0
 
 
 async def all_of(reads: Mapping[str, Awaitable[Reading[Any]]]) -> dict[str, Reading[Any]]:
-    """Return what is read at once, by its name; what is not there in time is unavailable."""
+    """Return what is read at once, by its name; what is not there in time is unavailable.
+
+    Nothing goes on reading once this has ended, be it because it was cancelled.
+    """
     tasks = {name: asyncio.ensure_future(read) for name, read in reads.items()}
-    _, late = await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
-    for task in late:
-        task.cancel()
+    try:
+        _, late = await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
+    finally:
+        for task in tasks.values():
+            task.cancel()
     return {
         name: _too_late(name) if task in late else task.result() for name, task in tasks.items()
     }

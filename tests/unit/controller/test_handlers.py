@@ -2,9 +2,11 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -217,6 +219,22 @@ async def test_the_probe_fails_while_nothing_gets_on_and_no_longer(
         healthy = await client.get(endpoint)
 
     assert (healthy.status_code, healthy.json()) == (200, {"ticks": "in time"})
+
+
+async def test_sigterm_ends_the_process_in_time_whatever_it_waits_for(
+    kube: KubeEmulator, loops: RecordedLoops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda _: ended.set())
+    monkeypatch.setattr(handlers, "STOP_SECONDS", 0.01)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        async with operator(kube, tmp_path, monkeypatch):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await asyncio.to_thread(ended.wait, 30)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert loops.closed
 
 
 async def test_the_lease_is_taken_before_the_pools_are_ticked_and_given_back_after_the_last(
