@@ -30,7 +30,7 @@ settings.register_profile(
     "unhurried",
     deadline=None,
     derandomize=True,
-    max_examples=50,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unhurried")

@@ -299,6 +299,7 @@ async def test_a_broker_at_an_ipv6_address(guarded: RabbitMQServer, is_tls: bool
                 reads(await look(**way, client_certificate=SHOWN))
 
 
+@pytest.mark.long
 @WAYS
 async def test_a_token_that_ends_is_told_and_the_next_one_counts_at_once(
     guarded: RabbitMQServer, issuer: Issuer, way: dict[str, Any]

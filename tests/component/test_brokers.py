@@ -89,6 +89,7 @@ async def watching() -> AsyncIterator[Callable[[str], Watch]]:
         await one.close()
 
 
+@pytest.mark.long
 async def test_a_restart_makes_no_queue_empty_and_no_rate_zero(
     tmp_path: Path, watching: Callable[[str], Watch]
 ) -> None:

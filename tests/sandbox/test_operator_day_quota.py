@@ -50,10 +50,11 @@ def ends_at(scene: Scene) -> float:
     return epoch(scene.status(NAME)["llm"]["quotaEndsAt"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reply", "wait"),
     [
-        pytest.param(used_up(delay="7200s"), 7_200, id="by its own delay", marks=pytest.mark.long),
+        pytest.param(used_up(delay="7200s"), 7_200, id="by its own delay"),
         pytest.param(Reply(429, "", {"Retry-After": "7200"}), 7_200, id="by no name"),
     ],
 )

@@ -140,6 +140,7 @@ def spent_by_each_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "entitlement", changed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("breaks", "name", "bound"),
     [
