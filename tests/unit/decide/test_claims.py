@@ -234,7 +234,7 @@ def smallest_plan(pools: Sequence[Worker]) -> float:
 
 
 @given(companies(), st.data())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_no_pool_grows_beyond_what_the_most_careful_finds_for_all(
     pools: list[Worker], data: st.DataObject
 ) -> None:
@@ -252,7 +252,7 @@ def test_no_pool_grows_beyond_what_the_most_careful_finds_for_all(
 
 
 @given(companies())
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_pools_that_all_want_more_come_to_rest_below_the_upper_edge(pools: list[Worker]) -> None:
     for second in range(0, 1_800, 15):
         before = [one.replicas for one in pools]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -141,6 +142,7 @@ def restart(world: World) -> None:
     world.memory = restore(Checkpoint.model_validate(kept), world.now)
 
 
+@cache
 def told(story: str, shift: int, process: Callable[[World], None]) -> int:
     """Return the replicas an hour after the clock was set by so much."""
     before, after = STORIES[story]

@@ -463,7 +463,7 @@ STEADY_TICKS = 50
 
 
 @given(scenarios())
-@settings(max_examples=30)
+@settings(max_examples=10)
 def test_a_pool_with_constant_readings_comes_to_rest(scenario: Scenario) -> None:
     decisions = course(scenario)
     for _ in range(SETTLING_TICKS):
