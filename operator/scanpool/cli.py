@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any, cast
 
 from scanpool import settings
 from scanpool.convert import command as convert_command
@@ -51,6 +52,8 @@ def _carry_out(arguments: argparse.Namespace) -> int:
         return 0
     if command == "explain":
         return _explain(arguments.namespace, arguments.name)
+    # Where rich is installed, the HTTP client would load a command line of its own with it: 4 MiB.
+    sys.modules["httpx._main"] = cast("Any", None)
     # kopf takes half a second to import: only `run` waits for it.
     from scanpool.controller import handlers  # noqa: PLC0415
 

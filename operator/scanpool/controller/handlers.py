@@ -31,6 +31,7 @@ from scanpool.keda.permits import Permits
 from scanpool.kube.accounts import Accounts
 from scanpool.kube.api import KubeApi, NoClusterError
 from scanpool.kube.cluster import Cluster
+from scanpool.kube.events import Events
 from scanpool.kube.fence import Fence
 from scanpool.kube.leases import Leases
 from scanpool.kube.watched import Watched
@@ -180,7 +181,9 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
             shards = Shards(Accounts(api), settings.shard.name, executor, time.time)
             shards.start()
             parts.push_async_callback(shards.close)
-        shown = Shown(metrics, Permits(time.time))
+        events = Events(cluster.emit_event, time.time)
+        parts.push_async_callback(events.close)
+        shown = Shown(metrics, Permits(time.time), events)
         reconciler = Reconciler(cluster, observer, Claims(shards), shown, time.time)
         duty = Duty(reconciler, fence, metrics)
         loops = Loops(duty, metrics, loop_metrics, time.monotonic)

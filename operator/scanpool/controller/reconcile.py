@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -34,6 +35,7 @@ from scanpool.decide.permit import permit
 from scanpool.decide.signals import Signals
 from scanpool.keda.permits import Permits
 from scanpool.kube.cluster import Cluster, Happening, Object
+from scanpool.kube.events import Events
 from scanpool.models.conditions import Reason
 from scanpool.models.llm import Llm
 from scanpool.models.observation import Observation, Target, of_limits
@@ -73,6 +75,7 @@ class Shown(NamedTuple):
 
     metrics: Metrics
     permits: Permits
+    events: Events
 
 
 class Reconciler:
@@ -82,7 +85,8 @@ class Reconciler:
         self, cluster: Cluster, observer: Observer, claims: Claims, shown: Shown, clock: Clock
     ) -> None:
         self._cluster, self._observer, self._claims = cluster, observer, claims
-        self._metrics, self._permits, self._clock = *shown, clock
+        self._metrics, self._permits, self._events = shown
+        self._clock = clock
         self._draining = Draining(cluster, observer)
         self._pruned = Pruned()
 
@@ -103,11 +107,19 @@ class Reconciler:
 
         if memory is None:
             memory = restore(since.status.checkpoint, self._clock())
+        current, memory = await self._step(pool, since, spec, target.value, memory)
+        # What was seen and decided is let go before the write, which may have to wait for many.
+        return await self._publish(pool, since.status, current), memory
+
+    async def _step(
+        self, pool: Pool, since: Since, spec: PoolSpec, target: Target, memory: Memory
+    ) -> tuple[PoolStatus, Memory]:
+        """Observe, decide and act; return how the pool then stands, and what was learned."""
         ages = _probe_ages(since, spec, memory)
-        seen = await self._observe(pool, spec, target.value, ages)
+        seen = await self._observe(pool, spec, target, ages)
         keys = await self._keys(pool.namespace, spec)
         signals, memory, decision = self._think(pool, spec, seen, memory, keys)
-        scaled, refusal = await self._act(pool, spec, target.value, decision)
+        scaled, refusal = await self._act(pool, spec, target, decision)
         if scaled is not None:
             memory = after_scaling(memory, scaled.before, scaled.after, signals.now)
         memory = _observed(spec, signals, memory, decision)
@@ -117,8 +129,7 @@ class Reconciler:
         elsewhere = self._elsewhere(pool, spec, keys)
         watched = memory.observed, elsewhere, memory.spent
         outcome = Outcome(signals, decision, scaled, refusal, *watched)
-        current = status.of_tick(since, spec, outcome, checkpoint(memory))
-        return await self._publish(pool, since.status, current), memory
+        return status.of_tick(since, spec, outcome, checkpoint(memory)), memory
 
     async def report_stuck(self, pool: Pool) -> None:
         """Say in a pool's conditions that its ticks did not end, and that it begins anew."""
@@ -257,9 +268,7 @@ class Reconciler:
         place, limit, reason = f"{pool.namespace}/{ref.name}", decision.limited_by, decision.reason
         logger.info("Scaled %s from %d to %d (limited by %s): %s", place, *scaled, limit, reason)
         change = f"from {scaled.before} to {scaled.after}; limited by {limit}: {reason}"
-        await self._event(
-            pool, Happening("SuccessfulRescale", f"Scaled {ref.kind} {ref.name} {change}")
-        )
+        self._event(pool, Happening("SuccessfulRescale", f"Scaled {ref.kind} {ref.name} {change}"))
         return scaled, None
 
     async def _give_up(self, pool: Pool, since: Since, failure: Unavailable) -> Pool:
@@ -274,7 +283,7 @@ class Reconciler:
         self._metrics.record(pool.namespace, pool.name, current)
         if not is_news(previous, current):
             return pool
-        body = current.model_dump(mode="json", by_alias=True, exclude_none=True)
+        body = partial(current.model_dump, mode="json", by_alias=True, exclude_none=True)
         written = await self._cluster.write_status(pool.namespace, pool.name, body)
         if isinstance(written, Unavailable):
             if written.reason is not Reason.NOT_FOUND:
@@ -283,16 +292,13 @@ class Reconciler:
         for condition in conditions.turned(previous.conditions, current.conditions):
             told = f"{condition.type} is {condition.status}: {condition.message}"
             is_warning = not conditions.is_good(condition)
-            await self._event(pool, Happening(condition.reason, told, is_warning))
+            self._event(pool, Happening(condition.reason, told, is_warning))
         kept = pool.changed(written.value)
         # What the server took away would else be news to every tick.
-        return replace(kept, status=current) if self._pruned.is_in(written.value, body) else kept
+        return replace(kept, status=current) if self._pruned.is_in(written.value, body()) else kept
 
-    async def _event(self, pool: Pool, event: Happening) -> None:
-        about = Object(pool.namespace, pool.name, pool.uid)
-        refusal = await self._cluster.emit_event(about, event)
-        if refusal is not None:
-            logger.warning("An Event was not written: %s", refusal.message)
+    def _event(self, pool: Pool, event: Happening) -> None:
+        self._events.tell(Object(pool.namespace, pool.name, pool.uid), event)
 
 
 def _lasts_seconds(pool: Pool) -> float:

@@ -46,6 +46,7 @@ LIST_SECONDS = 30.0
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "replace": "PUT"}
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 # So that managedFields tell whose a field is.
 BY_US = {"fieldManager": FIELD_MANAGER}
 NOT_LEADING = (
@@ -57,12 +58,15 @@ Asked = Callable[[str], None]
 
 
 class _Call(NamedTuple):
-    """One request. What comes from an object is escaped in its path."""
+    """One request. What comes from an object is escaped in its path.
+
+    `body` makes what it carries, once its turn has come.
+    """
 
     verb: str
     path: str
     query: Mapping[str, str]
-    body: object = None
+    body: Callable[[], object] | None = None
     content_type: str = JSON
 
 
@@ -125,17 +129,23 @@ class KubeApi:
 
     async def create(self, path: str, body: Json) -> Json | Unavailable:
         """Make an object; return it as it then is."""
-        return await self._write(_Call("create", path, BY_US, body))
+        return await self._write(_Call("create", path, BY_US, lambda: body))
 
-    async def patch(
-        self, path: str, body: object, content_type: str = MERGE_PATCH
-    ) -> Json | Unavailable:
-        """Change an object; return it as it then is."""
-        return await self._write(_Call("patch", path, BY_US, body, content_type))
+    async def patch(self, path: str, body: Json) -> Json | Unavailable:
+        """Merge an object with a part of one; return it as it then is."""
+        return await self._write(_Call("patch", path, BY_US, lambda: body, MERGE_PATCH))
+
+    async def json_patch(self, path: str, changes: Callable[[], object]) -> Json | Unavailable:
+        """Change an object; return it as it then is.
+
+        `changes` is called in the thread that sends them: of a thousand writes that wait for a
+        slow server, only those that are sent take the memory of what they say.
+        """
+        return await self._write(_Call("patch", path, BY_US, changes, JSON_PATCH))
 
     async def replace(self, path: str, body: Json) -> Json | Unavailable:
         """Write an object as a whole; return it as it then is."""
-        return await self._write(_Call("replace", path, BY_US, body))
+        return await self._write(_Call("replace", path, BY_US, lambda: body))
 
     async def _read(self, call: _Call) -> Json | Unavailable:
         self._asked(call.verb)
@@ -175,7 +185,7 @@ class KubeApi:
                 call.path,
                 query_params=list(call.query.items()),
                 header_params=headers,
-                body=call.body,
+                body=None if call.body is None else call.body(),
                 auth_settings=["BearerToken"],
             )
             response = self._client.call_api(*asked, _request_timeout=timeout)

@@ -1,6 +1,6 @@
 """What the operator asks of the Kubernetes API; what it watches is in `kube.watched`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scanpool.kube import objects, rights
@@ -22,7 +22,6 @@ PODS_USED, NODES_USED = (Kind("/apis/metrics.k8s.io/v1beta1", one) for one in ("
 # The API server answers from its watch cache: fresh enough to plan with, and cheap for it.
 FROM_CACHE = "0"
 COMPONENT = "scanpool"
-JSON_PATCH = "application/json-patch+json"
 
 
 class Object(NamedTuple):
@@ -101,20 +100,24 @@ class Cluster:
         return done if isinstance(done, Unavailable) else None
 
     async def write_status(
-        self, namespace: str, name: str, status: Mapping[str, Any]
+        self, namespace: str, name: str, status: Callable[[], Mapping[str, Any]]
     ) -> Reading[Json]:
         """Replace the status of a pool, and return the pool as it then is.
 
-        Replaced as a whole, so that nothing of an older status stays behind.
+        Replaced as a whole, so that nothing of an older status stays behind. `status` is
+        called once it is sent (KubeApi.json_patch).
         """
         path = POOLS.path_of(namespace, name, "/status")
-        change = [{"op": "add", "path": "/status", "value": status}]
-        written = await self._api.patch(path, change, JSON_PATCH)
+
+        def changes() -> list[Json]:
+            return [{"op": "add", "path": "/status", "value": status()}]
+
+        written = await self._api.json_patch(path, changes)
         return written if isinstance(written, Unavailable) else self._seen(written)
 
-    async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
-        """Add an Event to a pool; None if that was done."""
-        now = timestamp(self._clock())
+    async def emit_event(self, about: Object, event: Happening, at: float) -> Unavailable | None:
+        """Add an Event to a pool, of what happened at a time; None if that was done."""
+        now = timestamp(at)
         body = {
             "metadata": {"generateName": f"{about.name}."[:200], "namespace": about.namespace},
             "involvedObject": {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **about._asdict()},

@@ -67,7 +67,7 @@ class Process:
         self.fence = Fence(lambda: world.now, -inf, -inf)
         self.registry = CollectorRegistry()
         fake, metrics = cast("Any", self), Metrics(self.registry)
-        shown = Shown(metrics, Permits(lambda: world.now))
+        shown = Shown(metrics, Permits(lambda: world.now), fake)
         reconciler = Reconciler(fake, fake, Claims(), shown, lambda: world.now)
         self.duty = Duty(reconciler, self.fence, metrics)
 
@@ -118,11 +118,11 @@ class Process:
         """Nothing is watched here: the next tick reads the world."""
 
     async def write_status(self, _: str, __: str, status: Any) -> Reading[Any]:
-        self.world.body["status"] = status
+        self.world.body["status"] = status()
         return seen(self.world.body)
 
-    async def emit_event(self, *_: Any, **__: Any) -> None:
-        pass
+    def tell(self, *_: object) -> None:
+        """Nobody reads Events here."""
 
 
 POOL = {"namespace": "scan", "pool": "pool"}

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -66,7 +66,6 @@ class World:
     found: Reading[Target] | None = None
     refusal: Unavailable | None = None
     status_refusal: Unavailable | None = None
-    event_refusal: Unavailable | None = None
     cost_refusal: Unavailable | None = None
     unknown_fields: frozenset[str] = frozenset()
     consuming: Reading[tuple[Consuming, ...]] = field(default_factory=lambda: seen(()))
@@ -122,23 +121,23 @@ class World:
         return self.refusal
 
     async def write_status(
-        self, namespace: str, name: str, status: Mapping[str, Any]
+        self, namespace: str, name: str, status: Callable[[], Mapping[str, Any]]
     ) -> Reading[dict[str, Any]]:
         self.did.append(f"write_status {namespace}/{name}")
         if self.status_refusal is not None:
             return self.status_refusal
-        self.statuses.append(status)
-        self.body["status"] = {k: v for k, v in status.items() if k not in self.unknown_fields}
+        written = status()
+        self.statuses.append(written)
+        self.body["status"] = {k: v for k, v in written.items() if k not in self.unknown_fields}
         return seen(self.body)
 
     def scaled(self, namespace: str, ref: ScaleTargetRef, replicas: int) -> None:
         self.told.append((namespace, ref.name, replicas))
 
-    async def emit_event(self, about: Object, event: Happening) -> Unavailable | None:
+    def tell(self, about: Object, event: Happening) -> None:
         assert about == ("scan", "pool", "uid-1")
-        self.did.append("emit_event")
+        self.did.append("tell")
         self.events.append(event)
-        return self.event_refusal
 
     @property
     def status(self) -> PoolStatus:
@@ -179,7 +178,7 @@ class Operator:
         self.pool = Pool.from_body(world.body)
         fake = cast("Any", world)
         self.permits = Permits(self.clock)
-        shown = Shown(Metrics(self.registry), self.permits)
+        shown = Shown(Metrics(self.registry), self.permits, fake)
         self.reconciler = Reconciler(fake, fake, Claims(), shown, self.clock)
 
     def change_spec(self) -> None:
@@ -214,7 +213,7 @@ async def test_a_tick_goes_from_top_to_bottom() -> None:
         "read_target scan/scan-worker",
         "observe scan",
         "scale",
-        "emit_event",
+        "tell",
         "write_status scan/pool",
     ]
     assert operator.world.scalings == [("scan", "scan-worker", 2, 5)]
@@ -324,7 +323,7 @@ async def test_a_pool_that_cannot_be_decided_on_says_so_once_and_is_left_alone(
 
     await operator.tick()
 
-    assert world.did == [*did, "write_status scan/pool", "emit_event"]
+    assert world.did == [*did, "write_status scan/pool", "tell"]
     assert world.condition(ConditionType.READY) == ("False", reason)
     assert world.condition(ConditionType.SCALING_ACTIVE) == ("False", reason)
     assert [(event.is_warning, event.reason) for event in world.events] == [(True, reason)]
@@ -551,18 +550,6 @@ async def test_autoscalers_that_cannot_be_listed_hold_nothing_and_are_told() -> 
     assert len(world.scalings) == 1
 
 
-async def test_an_event_that_is_refused_does_not_stop_the_tick(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world = World(observe(2, 50), event_refusal=unseen(Reason.KUBERNETES_FORBIDDEN))
-    operator = started(Operator(world, pool()), 2)
-
-    await operator.tick()
-
-    assert len(world.statuses) == 1
-    assert "An Event was not written" in caplog.text
-
-
 # --- the status ---
 
 
@@ -672,7 +659,7 @@ async def ticked_in_a_shard(world: World, *elsewhere: str) -> Elsewhere:
     operator = started(Operator(world, pool(llm=llm(api_key_secret_ref=API_KEY))), 2)
     shards, fake = Elsewhere(*elsewhere), cast("Any", world)
     claims, metrics = Claims(cast("Any", shards)), Metrics(CollectorRegistry())
-    shown = Shown(metrics, operator.permits)
+    shown = Shown(metrics, operator.permits, cast("Any", operator.world))
     operator.reconciler = Reconciler(fake, fake, claims, shown, operator.clock)
     await operator.tick()
     return shards

@@ -50,7 +50,7 @@ class Key:
     def __post_init__(self) -> None:
         fake = cast("Any", self)
         metrics = Metrics(CollectorRegistry())
-        shown = Shown(metrics, Permits(lambda: self.now))
+        shown = Shown(metrics, Permits(lambda: self.now), fake)
         self.reconciler = Reconciler(fake, fake, Claims(), shown, lambda: self.now)
         self.pools: dict[str, tuple[Pool, Any]] = {}
 
@@ -109,11 +109,11 @@ class Key:
         self.replicas[name] = desired
 
     async def write_status(self, _: str, name: str, status: Any) -> Reading[Any]:
-        self.statuses[name] = status
+        self.statuses[name] = status()
         return unseen()
 
-    async def emit_event(self, *_: Any, **__: Any) -> None:
-        pass
+    def tell(self, *_: object) -> None:
+        """Nobody reads Events here."""
 
     def on_keys_of(self, name: str, other: str) -> float:
         """Return how many replicas of a pool burn the keys of another, whose use its query tells.

@@ -37,8 +37,8 @@ READS: dict[str, Read] = {
     "read_secret": lambda cluster: cluster.read_secret("scan", KEY.name),
     "read_pool": lambda cluster: cluster.read_pool("scan", "scan-worker"),
     "scale": lambda cluster: cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 3),
-    "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", {}),
-    "emit_event": lambda cluster: cluster.emit_event(ABOUT, Happening("R", "m")),
+    "write_status": lambda cluster: cluster.write_status("scan", "scan-worker", dict),
+    "emit_event": lambda cluster: cluster.emit_event(ABOUT, Happening("R", "m"), NOW),
 }
 
 
@@ -275,7 +275,7 @@ async def test_requests_are_told_by_their_verb(
         await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 2, 3)
         await cluster.read_pool("scan", "scan-worker")
         await cluster.read_pools(None)
-        await cluster.emit_event(ABOUT, Happening("R", "m"))
+        await cluster.emit_event(ABOUT, Happening("R", "m"), NOW)
 
     assert asked == ["get", "patch", "get", "list", "create"]
 
@@ -416,7 +416,7 @@ async def test_a_status_is_replaced_as_a_whole(stub: KubeStub, cluster: Cluster)
     pool = {"metadata": {"name": "scan-worker"}, "status": {"replicas": 3}}
     stub.answers["PATCH", f"{POOL}/status"] = Answer(pool)
 
-    written = await cluster.write_status("scan", "scan-worker", {"replicas": 3})
+    written = await cluster.write_status("scan", "scan-worker", lambda: {"replicas": 3})
 
     assert written == Available(pool, NOW, "kubernetes")
     (write,) = stub.writes()
@@ -439,7 +439,7 @@ async def test_an_event_is_what_core_v1_takes(
     stub.answers["POST", EVENTS] = Answer({})
 
     told = Happening("SuccessfulRescale", "m" * 2000, is_warning=warning)
-    refused = await cluster.emit_event(ABOUT, told)
+    refused = await cluster.emit_event(ABOUT, told, NOW - 60)
 
     assert refused is None
     (write,) = stub.writes()
@@ -456,7 +456,7 @@ async def test_an_event_is_what_core_v1_takes(
     # The API server's bound for the message.
     assert len(event["message"]) == 1024
     assert event["firstTimestamp"] == event["lastTimestamp"]
-    assert datetime.fromisoformat(event["firstTimestamp"]).timestamp() == NOW
+    assert datetime.fromisoformat(event["firstTimestamp"]).timestamp() == NOW - 60
     assert event["count"] == 1
     assert event["source"] == {"component": "scanpool"}
     # What the API server demands together.
@@ -470,7 +470,7 @@ async def test_an_event_of_a_long_name_still_has_a_name_that_the_api_takes(
     stub.answers["POST", EVENTS] = Answer({})
     name = "a" * 253
 
-    await cluster.emit_event(Object("scan", name, "u-1"), Happening("R", "m"))
+    await cluster.emit_event(Object("scan", name, "u-1"), Happening("R", "m"), NOW)
 
     (write,) = stub.writes()
     # The server adds five characters, and a name has 253 at most.

@@ -98,8 +98,8 @@ async def write_all(cluster: Cluster) -> list[Any]:
     about = Object("scan", "scan-worker", "uid-1")
     return [
         await cluster.scale(DEPLOYMENTS, "scan", "scan-worker", 1, 2),
-        await cluster.write_status("scan", "scan-worker", {}),
-        await cluster.emit_event(about, Happening("Reconciled", "well")),
+        await cluster.write_status("scan", "scan-worker", dict),
+        await cluster.emit_event(about, Happening("Reconciled", "well"), 0.0),
     ]
 
 
