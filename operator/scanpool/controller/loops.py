@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from scanpool.controller.duty import Duty
@@ -32,24 +32,32 @@ HASHES = 2**32
 logger = logging.getLogger(__name__)
 
 
+class _Shared(NamedTuple):
+    """What the loops of a process have in common; `monotonic` tells seconds.
+
+    Whoever holds `turn` may begin a tick: one begins in each turn of the event loop. Where there
+    are more than the process has CPU for, each then waits before it begins, and takes no longer
+    than ever: all at once, they would hold each other up until their readings are out of time.
+    """
+
+    duty: Duty
+    metrics: LoopMetrics
+    monotonic: Clock
+    turn: asyncio.Lock
+
+
 class _Loop:
-    """The loop of one pool. Its first tick is due at `due`, on the clock `monotonic`."""
+    """The loop of one pool. Its first tick is due at `due`, on the clock of all."""
 
     def __init__(
-        self,
-        pool: Pool,
-        due: float,
-        duty: Duty,
-        metrics: LoopMetrics,
-        monotonic: Clock,
-        finished: Callable[[], None],
+        self, pool: Pool, due: float, shared: _Shared, finished: Callable[[], None]
     ) -> None:
         self.pool = pool
-        self._duty, self._metrics = duty, metrics
-        self._monotonic, self._finished = monotonic, finished
+        self._duty, self._metrics, self._monotonic, self._turn = shared
+        self._finished = finished
         self._changed = asyncio.Event()
         self._due = due
-        self._finished_at = monotonic()
+        self._finished_at = self._monotonic()
         self._task = asyncio.create_task(self._run(), name=pool.key)
 
     @property
@@ -94,6 +102,8 @@ class _Loop:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(self._due - self._monotonic(), 0)):
                     await self._changed.wait()
+            async with self._turn:
+                await asyncio.sleep(0)
             if self._changed.is_set():
                 self._changed.clear()
             else:
@@ -156,6 +166,7 @@ class Loops:
     ) -> None:
         self._duty, self._metrics, self._loop_metrics = duty, metrics, loop_metrics
         self._monotonic = monotonic
+        self._shared = _Shared(duty, loop_metrics, monotonic, asyncio.Lock())
         self._loops: dict[tuple[str, str], _Loop] = {}
         self._abandoned: list[_Loop] = []
         self._next_first = monotonic()
@@ -244,12 +255,7 @@ class Loops:
             self._got_on_at = now
         self._next_first = max(self._next_first + FIRST_TICKS_SECONDS, now)
         self._loops[pool.namespace, pool.name] = _Loop(
-            pool,
-            self._next_first,
-            self._duty,
-            self._loop_metrics,
-            self._monotonic,
-            self._get_on,
+            pool, self._next_first, self._shared, self._get_on
         )
 
     def _get_on(self) -> None:

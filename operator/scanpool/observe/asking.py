@@ -32,7 +32,9 @@ class Asking:
 
     def ask_with(self, token: str | None) -> None:
         """Ask with this token from now on: they end, and what is known of the broker does not."""
-        self._access = replace(self._access, token=token)
+        # Asked by each reading of each pool, and hardly ever with another.
+        if token != self._access.token:
+            self._access = replace(self._access, token=token)
 
     async def read(
         self,

@@ -171,6 +171,44 @@ async def test_pools_that_were_held_up_together_do_not_go_on_together(
     assert max(in_quarter) < pools / 2
 
 
+async def test_ticks_that_are_due_at_once_do_not_all_begin_at_once(
+    loops: Loops, ticks: Ticks
+) -> None:
+    """What one takes does not grow with how many are due: they wait before they begin."""
+    pools, steps = 100, 5
+    under_way, most = set[str](), list[int]()
+
+    async def steps_of_readings(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        under_way.add(pool.name)
+        most.append(len(under_way))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        under_way.discard(pool.name)
+        return pool, memory
+
+    await loops.replace("", [body(f"p-{n}", uid=f"uid-{n}") for n in range(pools)])
+    await ticks.reach(pools)
+    ticks.does = steps_of_readings
+    loops.wake()
+    await ticks.reach(2 * pools)
+
+    # As many as begin while one gets on, and not a hundred.
+    assert steps // 2 <= max(most) <= 2 * steps
+
+
+async def test_a_tick_that_waits_for_its_source_keeps_no_other_from_beginning(
+    loops: Loops, ticks: Ticks
+) -> None:
+    async def never(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        await asyncio.Event().wait()
+        return pool, memory
+
+    ticks.does = never
+    await loops.replace("", [body(f"p-{n}", uid=f"uid-{n}") for n in range(10)])
+
+    await ticks.reach(10)
+
+
 async def test_a_slow_tick_does_not_stretch_the_interval(
     loops: Loops, ticks: Ticks, clock: Clock
 ) -> None:
