@@ -90,8 +90,11 @@ class Bystander:
             rest = b""
             async for chunk in answer.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    obj = json.loads(line)["object"]
+                for event in map(json.loads, lines):
+                    if event["type"] == "ERROR":
+                        # What a server says last of a watch that it does not keep up.
+                        return
+                    obj = event["object"]
                     metadata = obj["metadata"]
                     note(Name(metadata["namespace"], metadata["name"]), obj)
                 async with self._seen:

@@ -14,10 +14,12 @@ from scanpool_sandbox.bench.waves import Delays, declare, wave
 from scanpool_sandbox.processes import ChildProcess
 
 START_SECONDS = 600.0
-"""For all pods, and for all first decisions."""
+"""For all first decisions."""
+READY_SECONDS = 60.0
+"""Without one more pod that is ready for so long, none will be: a cluster need not run any."""
 SETTLE_SECONDS = 90.0
 """After the start: figures that are averaged over a minute come to rest, some ticks after it."""
-IMAGE = "pause"
+IMAGE = "registry.k8s.io/pause:3.9"
 WARM_SECONDS = 5.0
 
 
@@ -68,7 +70,12 @@ async def _create(servers: Servers, plan: Plan, bystander: Bystander) -> None:
     for name, pool in objects.pools(plan, servers.provider_url, servers.prometheus.url):
         await bystander.create(f"{POOLS}/namespaces/{name.namespace}/scanworkerpools", [pool])
     _tell("waiting for their pods")
-    await bystander.until(lambda: len(bystander.ready) == plan.pools, START_SECONDS)
+    ready = -1
+    while ready < len(bystander.ready) < plan.pools:
+        ready = len(bystander.ready)
+        await bystander.until(lambda: len(bystander.ready) == plan.pools, READY_SECONDS)
+    if ready == len(bystander.ready):
+        _tell(f"of {ready} Deployments pods are ready, of no more within a minute: going on")
 
 
 async def _measure(
