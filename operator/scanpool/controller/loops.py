@@ -135,7 +135,8 @@ class _Loop:
         try:
             async with asyncio.timeout(TICK_TIMEOUT_SECONDS):
                 after, memory = await self._duty.tick(pool, memory)
-            if self.pool is pool:
+            # Of what it has written the watch may have told first, and less than the tick knows.
+            if self.pool is pool or self.pool.is_same(after):
                 self.update(after)
         except TimeoutError:
             outcome = "timeout"

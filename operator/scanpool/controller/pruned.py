@@ -13,8 +13,8 @@ class Pruned:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def is_in(self, pool: Json, written: Json) -> bool:
-        """Tell whether a pool lacks some of the status that was written to it; log it once."""
+    def look(self, pool: Json, written: Json) -> None:
+        """Log, once, what a pool lacks of the status that was written to it."""
         kept = pool.get("status") or {}
         lost = {name for name, value in written.items() if kept.get(name) != value}
         if lost - self._told:
@@ -24,4 +24,3 @@ class Pruned:
                 "process will begin without it; apply crds/ anew",
                 ", ".join(sorted(self._told)),
             )
-        return bool(lost)

@@ -293,9 +293,9 @@ class Reconciler:
             told = f"{condition.type} is {condition.status}: {condition.message}"
             is_warning = not conditions.is_good(condition)
             self._event(pool, Happening(condition.reason, told, is_warning))
-        kept = pool.changed(written.value)
-        # What the server took away would else be news to every tick.
-        return replace(kept, status=current) if self._pruned.is_in(written.value, body()) else kept
+        self._pruned.look(written.value, body())
+        # As it was written: what the server took away would else be news to every tick.
+        return replace(pool.changed(written.value), status=current)
 
     def _event(self, pool: Pool, event: Happening) -> None:
         self._events.tell(Object(pool.namespace, pool.name, pool.uid), event)

@@ -63,6 +63,10 @@ class Pool:
         """Tell whether this is what a body says."""
         return bool(self.version) and self.version == body["metadata"].get("resourceVersion")
 
+    def is_same(self, other: "Pool") -> bool:
+        """Tell whether both are the object as it was after one and the same write."""
+        return bool(self.version) and (self.uid, self.version) == (other.uid, other.version)
+
     @property
     def key(self) -> str:
         """Namespace and name, as people write them."""

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -634,3 +635,27 @@ async def test_what_a_write_has_answered_is_no_news_from_the_watch(
 
     await loops.put(written("9", 2))
     await ticks.reach(2)
+
+
+async def test_what_a_tick_has_written_stays_as_it_knows_it_when_the_watch_tells_it_first(
+    loops: Loops, ticks: Ticks
+) -> None:
+    """An older CRD prunes some of it: to take that for the status would be news at each tick."""
+    first = body()
+    first["metadata"]["resourceVersion"] = "7"
+    told = body()
+    told["metadata"]["resourceVersion"] = "8"
+    status = PoolStatus(replicas=3)
+
+    async def write(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
+        await loops.put({**told, "status": {}})
+        return replace(pool.changed(told), status=status), memory
+
+    ticks.does = write
+    await loops.put(first)
+    await ticks.reach(1)
+    await settle()
+    loops.wake()
+    await ticks.reach(2)
+
+    assert ticks.seen[1][0].status is status
