@@ -182,7 +182,6 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
             shards.start()
             parts.push_async_callback(shards.close)
         events = Events(cluster.emit_event, time.time)
-        parts.push_async_callback(events.close)
         shown = Shown(metrics, Permits(time.time), events)
         reconciler = Reconciler(cluster, observer, Claims(shards), shown, time.time)
         duty = Duty(reconciler, fence, metrics)
@@ -194,6 +193,7 @@ async def running(settings: Settings) -> AsyncIterator[Loops]:
         else:
             keda.gained()
         # Before the election ends, which gives the Lease back.
+        parts.push_async_callback(events.close)
         parts.push_async_callback(loops.close)
         watched.watch_pools(Chosen(loops, settings.shard.selector) if settings.shard else loops)
         watchdog = asyncio.create_task(loops.watch())

@@ -156,13 +156,15 @@ class KubeApi:
 
         It has to end before another process may lead: the time that is left bounds its time-outs.
         Whoever is cancelled meanwhile ends with it, and not before: the thread goes on, and what
-        was let go must not be written to any more.
+        was let go must not be written to any more. One that waits for its turn is never sent.
         """
-        sent = asyncio.ensure_future(in_thread(self._executor, self._send_fenced, call))
+        sent = self._executor.submit(self._send_fenced, call)
+        answered = asyncio.wrap_future(sent)
         try:
-            return await asyncio.shield(sent)
+            return await asyncio.shield(answered)
         except asyncio.CancelledError:
-            await asyncio.wait([sent])
+            if not sent.cancel():
+                await asyncio.wait([answered])
             raise
 
     def _send_fenced(self, call: _Call) -> Json | Unavailable:

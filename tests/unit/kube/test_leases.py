@@ -179,3 +179,33 @@ async def test_who_is_cancelled_while_writing_ends_after_the_write(
             await writing
 
     assert ended == [True]
+
+
+async def test_a_write_that_waits_for_its_turn_is_not_made_once_it_is_cancelled(
+    stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand may wait for a slow server, and a process that ends for none of them."""
+    use_kubeconfig(monkeypatch, tmp_path, stub.url)
+    begun, go_on, calls = threading.Event(), threading.Event(), list[str]()
+
+    def call_api(*asked: object, **_: object) -> None:
+        calls.append(str(asked[0]))
+        begun.set()
+        go_on.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(
+        "kubernetes.client.ApiClient.call_api", lambda _, *a, **k: call_api(*a, **k)
+    )
+    with ThreadPoolExecutor(1) as executor, closing(KubeApi(executor, 1)) as api:
+        first = asyncio.create_task(api.create(EVENTS, {}))
+        assert await asyncio.to_thread(begun.wait, 30)
+        second = asyncio.create_task(api.patch(SCALE, {}))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        go_on.set()
+        await first
+
+    assert calls == ["POST"]
