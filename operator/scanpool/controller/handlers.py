@@ -4,14 +4,9 @@ The pools are watched like everything else (`kube.watched`), so that one index t
 """
 
 import asyncio
-import gc
 import logging
-import os
 import secrets
-import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +17,7 @@ from typing import Any
 import kopf
 from prometheus_client import REGISTRY, start_http_server
 
+from scanpool.controller import process
 from scanpool.controller.chosen import Chosen
 from scanpool.controller.claims import Claims
 from scanpool.controller.duty import Duty
@@ -50,14 +46,6 @@ from scanpool.sources.http import HttpClients
 # some seconds; 300 pools at 10 s intervals make about 100 calls a second.
 THREADS = 16
 
-# A healthy stop takes one or two.
-STOP_SECONDS = 4.0
-
-# A full collection of garbage goes through all that is kept, which stops everything for half a
-# second with 1,000 pools, and finds next to nothing: hardly anything that a tick leaves behind is
-# in a cycle. By Python's own thresholds there are two in ten seconds, by these not one in minutes.
-COLLECTIONS = (1_000, 10, 1_000)
-
 
 def run(settings: Settings) -> None:
     """Run the operator until it is told to stop."""
@@ -69,7 +57,7 @@ def run(settings: Settings) -> None:
         # They tell of every probe that it was answered.
         for chatty in ("kopf.activities.probe", "aiohttp.access"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-    _collect_seldom()
+    process.collect_seldom()
     kopf.run(
         registry=registry(settings),
         settings=_kopf_settings(),
@@ -79,7 +67,7 @@ def run(settings: Settings) -> None:
         namespaces=settings.namespaces,
         liveness_endpoint=f"http://{settings.host}:{settings.health_port}/healthz",
     )
-    _end_at_once()
+    process.end_at_once()
 
 
 def registry(settings: Settings) -> kopf.OperatorRegistry:
@@ -102,7 +90,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
             raise kopf.PermanentError(str(error)) from error
         # kopf sets a handler of its own once each of its tasks has had its first turn, as this one.
         await asyncio.sleep(0)
-        _end_in_time()
+        process.end_in_time()
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(memo: kopf.Memo, **_: Any) -> None:
@@ -116,41 +104,6 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
         return "in time"
 
     return handlers
-
-
-def _collect_seldom() -> None:
-    """Leave out of collections what is loaded for good, and go through the rest seldom."""
-    gc.freeze()
-    gc.set_threshold(*COLLECTIONS)
-
-
-def _end_at_once() -> None:
-    """End the process, all of whose parts are closed.
-
-    Python would take apart what is left object by object: with 1,000 pools that takes a second, in
-    which no timer of the process can end it.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(0)
-
-
-def _end_in_time() -> None:
-    """Let SIGTERM end the process after STOP_SECONDS, whatever it is busy with or waits for.
-
-    kopf hears of the signal by the event loop, which may have much to do first, and calls that
-    block cannot be ended. Nothing is lost that matters: every write is a single request, and
-    conditional where it has to be.
-    """
-
-    def begin(*_: object) -> None:
-        last = threading.Timer(STOP_SECONDS, os._exit, (0,))
-        last.daemon = True
-        last.start()
-
-    if threading.current_thread() is threading.main_thread():
-        # The loop is woken all the same: that is the wakeup descriptor's doing, not the handler's.
-        signal.signal(signal.SIGTERM, begin)
 
 
 @asynccontextmanager

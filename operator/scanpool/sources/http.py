@@ -143,6 +143,10 @@ def _authorities(ca_pem: str | None, ref: str) -> ssl.SSLContext:
     raise SourceError(Reason.TLS_FAILED, f"{told}; correct the Secret of {ref}")
 
 
+NOTHING = httpx.ByteStream(b"")
+"""In the place of the stream of an answer that has been read."""
+
+
 class Request(NamedTuple):
     """A request to the server at `origin`, scheme://host:port for messages.
 
@@ -214,6 +218,8 @@ async def _send_once(http: httpx.AsyncClient, request: Request, opened: _Opened)
         method, url, auth=auth, headers=headers, json=json, extensions=extensions
     ) as response:
         whole = await _body(response, is_packed=_is_packed(response, request))
+    # The two name each other, and would stay until garbage is looked for.
+    response.stream = NOTHING
     if whole is not None:
         return Answer(response.status_code, response.headers, whole)
     raise SourceError(

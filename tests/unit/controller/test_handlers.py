@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -23,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from builders import pool
 from keda_client import KedaClient, scaled_object
-from scanpool.controller import handlers
+from scanpool.controller import handlers, process
 from scanpool.keda.permits import Permits
 from scanpool.kube import watch as watch_module
 from scanpool.kube.fence import Fence
@@ -226,7 +225,7 @@ async def test_sigterm_ends_the_process_in_time_whatever_it_waits_for(
 ) -> None:
     ended = threading.Event()
     monkeypatch.setattr(os, "_exit", lambda _: ended.set())
-    monkeypatch.setattr(handlers, "STOP_SECONDS", 0.01)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.01)
     before = signal.getsignal(signal.SIGTERM)
     try:
         async with operator(kube, tmp_path, monkeypatch):
@@ -368,7 +367,7 @@ def test_kopf_is_run_as_the_settings_say(
     given: dict[str, Any] = {}
     monkeypatch.setattr(kopf, "run", given.update)
     monkeypatch.setattr(kopf, "configure", lambda **_: None)
-    monkeypatch.setattr(handlers, "_collect_seldom", lambda: None)
+    monkeypatch.setattr(process, "collect_seldom", lambda: None)
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
 
@@ -376,14 +375,3 @@ def test_kopf_is_run_as_the_settings_say(
 
     assert given.items() >= {**expected, "standalone": True}.items()
     assert ended == [0]
-
-
-def test_garbage_is_looked_for_among_all_objects_a_hundred_times_less_often() -> None:
-    young, some, usual = gc.get_threshold()
-    try:
-        handlers._collect_seldom()
-        assert gc.get_threshold()[2] >= 100 * usual
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(young, some, usual)

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import gzip
 import socket
 import ssl
@@ -249,6 +250,26 @@ async def closing_idle_connections() -> AsyncIterator[tuple[str, Idle]]:
     server = await asyncio.start_server(idle.handle, "127.0.0.1")
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", idle
+
+
+async def test_an_answer_that_is_done_with_waits_for_no_collection_of_garbage() -> None:
+    """The client's answer and its stream name each other, and there is one in minutes only."""
+
+    def answers() -> int:
+        return sum(isinstance(one, httpx.Response) for one in gc.get_objects())
+
+    def hello(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"hello")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hello)) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            before = answers()
+            assert (await get(client)).body == b"hello"
+            assert answers() == before
+        finally:
+            gc.enable()
 
 
 async def test_what_an_idle_connection_loses_is_read_again_on_a_new_one() -> None:
