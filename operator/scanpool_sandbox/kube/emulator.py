@@ -7,27 +7,27 @@ import contextlib
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
 from scanpool_sandbox.kube.access.audit import Audit
 from scanpool_sandbox.kube.access.users import Tokens
 from scanpool_sandbox.kube.api import Api
-from scanpool_sandbox.kube.controllers.clusterroles import aggregate_cluster_roles
+from scanpool_sandbox.kube.controllers.clusterroles import cluster_roles
 from scanpool_sandbox.kube.controllers.definitions import (
     DEFINITIONS,
-    finish_definitions,
+    definitions,
     serve_definition,
 )
-from scanpool_sandbox.kube.controllers.deployments import reconcile_deployments
-from scanpool_sandbox.kube.controllers.garbage import collect_garbage
+from scanpool_sandbox.kube.controllers.deployments import deployments
+from scanpool_sandbox.kube.controllers.garbage import garbage
 from scanpool_sandbox.kube.controllers.loop import run_controller
-from scanpool_sandbox.kube.controllers.namespaces import reconcile_namespaces
-from scanpool_sandbox.kube.controllers.nodes import Node, node_object, reconcile_nodes
-from scanpool_sandbox.kube.controllers.replicasets import reconcile_replica_sets
-from scanpool_sandbox.kube.controllers.scheduler import schedule
-from scanpool_sandbox.kube.controllers.statefulsets import reconcile_stateful_sets
+from scanpool_sandbox.kube.controllers.namespaces import namespaces, reconcile_namespace
+from scanpool_sandbox.kube.controllers.nodes import Node, node_object, nodes
+from scanpool_sandbox.kube.controllers.replicasets import replica_sets
+from scanpool_sandbox.kube.controllers.scheduler import scheduler
+from scanpool_sandbox.kube.controllers.statefulsets import stateful_sets
 from scanpool_sandbox.kube.kubeconfig import write_kubeconfig
 from scanpool_sandbox.kube.kubelet.images import Image, images_from
 from scanpool_sandbox.kube.kubelet.kubelet import Kubelet
@@ -38,11 +38,22 @@ from scanpool_sandbox.kube.serve.verbs import ResourceHandlers
 from scanpool_sandbox.kube.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from scanpool_sandbox.kube.controllers.loop import Controller
 
 _NAMESPACES = ("default", "kube-system", "kube-public")
-_RESYNC_SECONDS = 1.0
-"""How soon a pod becomes available after its minReadySeconds; nothing else needs the clock."""
+_CONTROLLERS: tuple[Callable[[Api], Controller[Any]], ...] = (
+    definitions,
+    namespaces,
+    garbage,
+    nodes,
+    scheduler,
+    replica_sets,
+    deployments,
+    stateful_sets,
+    cluster_roles,
+)
 
 
 class KubeEmulator:
@@ -110,7 +121,7 @@ class KubeEmulator:
         self.store.listen(DEFINITIONS, partial(serve_definition, self.api))
         for name in _NAMESPACES:
             self.api.create(self.api.resource("namespaces"), "", {"metadata": {"name": name}})
-        reconcile_namespaces(self.api)
+            reconcile_namespace(self.api, name)
         for node in self._nodes:
             self.api.create(self.api.resource("nodes"), "", node_object(node))
 
@@ -129,23 +140,10 @@ class KubeEmulator:
         return f"http://{host}:{port}"
 
     def _start_controllers(self, stack: contextlib.AsyncExitStack) -> None:
-        pods, nodes, namespaces = ("", "pods"), ("", "nodes"), ("", "namespaces")
-        sets, deployments = ("apps", "replicasets"), ("apps", "deployments")
-        stateful_sets = ("apps", "statefulsets")
-        roles = ("rbac.authorization.k8s.io", "clusterroles")
-        run = partial(run_controller, self.store)
-        controllers = (
-            run([DEFINITIONS, None], partial(finish_definitions, self.api)),
-            run([None], partial(reconcile_namespaces, self.api)),
-            run([None], partial(collect_garbage, self.api)),
-            run([nodes], partial(reconcile_nodes, self.api)),
-            run([pods, nodes, namespaces], partial(schedule, self.api)),
-            run([sets, pods], partial(reconcile_replica_sets, self.api), _RESYNC_SECONDS),
-            run([deployments, sets, pods], partial(reconcile_deployments, self.api)),
-            run([stateful_sets, pods], partial(reconcile_stateful_sets, self.api), _RESYNC_SECONDS),
-            run([roles], partial(aggregate_cluster_roles, self.api)),
-        )
-        tasks = [asyncio.create_task(controller) for controller in controllers]
+        tasks = [
+            asyncio.create_task(run_controller(self.store, controller(self.api)))
+            for controller in _CONTROLLERS
+        ]
 
         async def stop() -> None:
             for task in tasks:

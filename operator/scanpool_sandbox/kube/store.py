@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.errors import expired
 from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of
+from scanpool_sandbox.kube.owners import Owners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class Store:
 
     def __init__(self, history_length: int = HISTORY_LENGTH) -> None:
         self.revision = 1
+        self.owners = Owners()
         self._history_length = history_length
         # By namespace and name: controllers ask for one namespace at a time, for each object in it.
         self._objects: dict[Key, dict[str, dict[str, Obj]]] = {}
@@ -50,7 +52,9 @@ class Store:
         self._oldest.setdefault(key, self.revision)
 
     def close(self, key: Key) -> None:
-        """Forget a resource and its history."""
+        """Forget a resource and its history; what is left of its objects goes."""
+        for obj in self.items(key):
+            self.remove(key, namespace_of(obj), name_of(obj))
         for kept in (self._objects, self._history, self._oldest):
             kept.pop(key, None)
 
@@ -82,6 +86,10 @@ class Store:
     def _commit(self, kind: str, key: Key, obj: Obj, previous: Obj | None) -> None:
         self.revision += 1
         obj["metadata"]["resourceVersion"] = str(self.revision)
+        if previous is not None:
+            self.owners.remove(key, previous)
+        if kind != "DELETED":
+            self.owners.add(key, obj)
         change = Change(self.revision, kind, key, obj, previous)
         history = self._history.setdefault(key, deque())
         history.append(change)

@@ -6,13 +6,22 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.controllers.concerned import (
+    Name,
+    controlled,
+    controllers_of,
+    itself,
+    names,
+)
 from scanpool_sandbox.kube.controllers.events import emit
+from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.objects import (
     Obj,
+    controller_of,
     copied,
-    is_controlled_by,
     name_of,
     namespace_of,
     owner_reference,
@@ -20,8 +29,15 @@ from scanpool_sandbox.kube.objects import (
 )
 
 if TYPE_CHECKING:
-    from scanpool_sandbox.kube.api import Api
+    from collections.abc import Iterable
 
+    from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
+    from scanpool_sandbox.kube.store import Change, Store
+
+_DEPLOYMENTS: Key = ("apps", "deployments")
+_SETS: Key = ("apps", "replicasets")
+_PODS: Key = ("", "pods")
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 _COMPONENT = "deployment-controller"
@@ -60,22 +76,46 @@ def _budget(deployment: Obj) -> _Budget:
     return _Budget(surge, unavailable if surge or unavailable else 1)
 
 
-def reconcile_deployments(api: Api) -> None:
-    """Bring every Deployment's ReplicaSets one step closer to its template and replicas."""
-    resource = api.resource("deployments", "apps")
-    for deployment in api.store.items(resource.key):
-        if deployment["metadata"].get("deletionTimestamp"):
-            continue
-        if not deployment["spec"].get("paused"):
-            _roll(api, deployment)
-        owned = _owned(api, deployment)
-        status = _status(deployment, owned, _current(deployment, owned))
-        api.set_status(resource, deployment, status)
+def deployments(api: Api) -> Controller[Name]:
+    """Look after Deployments: after themselves, their ReplicaSets, and the ends of their pods."""
+    return Controller(
+        {
+            _DEPLOYMENTS: itself,
+            _SETS: controllers_of("Deployment"),
+            _PODS: partial(_that_lost, api.store),
+        },
+        partial(names, api.store, _DEPLOYMENTS),
+        partial(reconcile_deployment, api),
+    )
+
+
+def _that_lost(store: Store, change: Change) -> Iterable[Name]:
+    """Name the Deployment that a pod was of: one that recreates its pods waits for their ends."""
+    before = change.previous
+    if before is None or (
+        change.type != "DELETED" and controller_of(before) == controller_of(change.object)
+    ):
+        return
+    for namespace, name in controllers_of("ReplicaSet")(change):
+        if replica_set := store.get(_SETS, namespace, name):
+            references = replica_set["metadata"].get("ownerReferences") or ()
+            yield from ((namespace, one["name"]) for one in references)
+
+
+def reconcile_deployment(api: Api, name: Name) -> None:
+    """Bring a Deployment's ReplicaSets one step closer to its template and replicas."""
+    deployment = api.store.get(_DEPLOYMENTS, *name)
+    if deployment is None or deployment["metadata"].get("deletionTimestamp"):
+        return
+    if not deployment["spec"].get("paused"):
+        _roll(api, deployment)
+    owned = _owned(api, deployment)
+    status = _status(deployment, owned, _current(deployment, owned))
+    api.set_status(api.resource("deployments", "apps"), deployment, status)
 
 
 def _owned(api: Api, deployment: Obj) -> list[Obj]:
-    sets = api.store.items(("apps", "replicasets"), namespace_of(deployment))
-    return [replica_set for replica_set in sets if is_controlled_by(replica_set, deployment)]
+    return controlled(api.store, deployment, _SETS)
 
 
 def _current(deployment: Obj, owned: list[Obj]) -> Obj | None:
@@ -148,13 +188,7 @@ def _scale(api: Api, deployment: Obj, replica_set: Obj, replicas: int) -> None:
 def _recreate(api: Api, deployment: Obj, current: Obj, old: list[Obj]) -> None:
     for replica_set in old:
         _scale(api, deployment, replica_set, 0)
-    ours = {r["metadata"]["uid"] for r in old}
-    lingering = any(
-        reference["uid"] in ours
-        for pod in api.store.items(("", "pods"), namespace_of(deployment))
-        for reference in pod["metadata"].get("ownerReferences") or []
-    )
-    if not lingering:
+    if not any(controlled(api.store, replica_set, _PODS) for replica_set in old):
         _scale(api, deployment, current, deployment["spec"]["replicas"])
 
 

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from scanpool_sandbox.kube.objects import copied, name_of
+from scanpool_sandbox.kube.controllers.loop import Controller
+from scanpool_sandbox.kube.objects import copied, name_of, namespace_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
+    from scanpool_sandbox.kube.store import Change
+
+_NAMESPACES: Key = ("", "namespaces")
 
 
-def reconcile_namespaces(api: Api) -> None:
-    """Give live namespaces their ServiceAccount and CA ConfigMap, and empty terminating ones."""
-    namespaces = api.resource("namespaces")
+def namespaces(api: Api) -> Controller[str]:
+    """Look after namespaces: after themselves, and what comes and goes in them."""
+    return Controller(
+        {None: _home},
+        lambda: map(name_of, api.store.items(_NAMESPACES)),
+        partial(reconcile_namespace, api),
+    )
+
+
+def _home(change: Change) -> Iterable[str]:
+    if change.key == _NAMESPACES:
+        yield name_of(change.object)
+    elif change.type != "MODIFIED" and (namespace := namespace_of(change.object)):
+        yield namespace
+
+
+def reconcile_namespace(api: Api, name: str) -> None:
+    """Give a live namespace its ServiceAccount and CA ConfigMap, and empty a terminating one."""
+    namespace = api.store.get(_NAMESPACES, "", name)
+    if namespace is None:
+        return
+    if namespace["metadata"].get("deletionTimestamp"):
+        _empty(api, name)
+        return
     accounts, maps = api.resource("serviceaccounts"), api.resource("configmaps")
-    for namespace in api.store.items(namespaces.key):
-        name = name_of(namespace)
-        if namespace["metadata"].get("deletionTimestamp"):
-            _empty(api, name)
-            continue
-        if api.store.get(accounts.key, name, "default") is None:
-            api.create(accounts, name, {"metadata": {"name": "default"}})
-        if api.store.get(maps.key, name, "kube-root-ca.crt") is None:
-            api.create(
-                maps, name, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}}
-            )
+    if api.store.get(accounts.key, name, "default") is None:
+        api.create(accounts, name, {"metadata": {"name": "default"}})
+    if api.store.get(maps.key, name, "kube-root-ca.crt") is None:
+        api.create(maps, name, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}})
 
 
 def _empty(api: Api, name: str) -> None:

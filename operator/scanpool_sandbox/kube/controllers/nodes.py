@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.controllers.concerned import Name, itself, names
+from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.objects import Obj, copied, find_condition, rfc3339
 from scanpool_sandbox.kube.serve.discovery import VERSION
 
@@ -12,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
 
+NODES: Key = ("", "nodes")
 MEMORY_PRESSURE = "node.kubernetes.io/memory-pressure"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -88,27 +93,35 @@ def node_object(node: Node) -> Obj:
     }
 
 
-def reconcile_nodes(api: Api) -> None:
-    """Set and remove the NoSchedule taints of pressure, cordon and not being ready."""
-    nodes = api.resource("nodes")
-    for node in api.store.items(nodes.key):
-        wanted = {
-            MEMORY_PRESSURE: _has(node, "MemoryPressure", "True"),
-            UNSCHEDULABLE: bool(node["spec"].get("unschedulable")),
-            NOT_READY: not _has(node, "Ready", "True"),
-        }
-        taints = node["spec"].get("taints") or []
-        managed = [taint for taint in taints if taint["key"] in wanted]
-        if {taint["key"] for taint in managed} == {key for key, on in wanted.items() if on}:
-            continue
-        changed = copied(node)
-        kept = [taint for taint in taints if taint["key"] not in wanted]
-        changed["spec"]["taints"] = kept + [
-            {"key": key, "effect": "NoSchedule"} for key, on in wanted.items() if on
-        ]
-        if not changed["spec"]["taints"]:
-            del changed["spec"]["taints"]
-        api.replace(nodes, node, changed)
+def nodes(api: Api) -> Controller[Name]:
+    """Look after nodes."""
+    return Controller(
+        {NODES: itself}, partial(names, api.store, NODES), partial(reconcile_node, api)
+    )
+
+
+def reconcile_node(api: Api, name: Name) -> None:
+    """Set and remove a node's NoSchedule taints of pressure, cordon and not being ready."""
+    node = api.store.get(NODES, *name)
+    if node is None:
+        return
+    wanted = {
+        MEMORY_PRESSURE: _has(node, "MemoryPressure", "True"),
+        UNSCHEDULABLE: bool(node["spec"].get("unschedulable")),
+        NOT_READY: not _has(node, "Ready", "True"),
+    }
+    taints = node["spec"].get("taints") or []
+    managed = [taint for taint in taints if taint["key"] in wanted]
+    if {taint["key"] for taint in managed} == {key for key, on in wanted.items() if on}:
+        return
+    changed = copied(node)
+    kept = [taint for taint in taints if taint["key"] not in wanted]
+    changed["spec"]["taints"] = kept + [
+        {"key": key, "effect": "NoSchedule"} for key, on in wanted.items() if on
+    ]
+    if not changed["spec"]["taints"]:
+        del changed["spec"]["taints"]
+    api.replace(api.resource("nodes"), node, changed)
 
 
 def _has(node: Obj, kind: str, status: str) -> bool:

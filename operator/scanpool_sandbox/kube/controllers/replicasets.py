@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.controllers.concerned import (
+    Name,
+    controlled,
+    controllers_of,
+    itself,
+    names,
+)
 from scanpool_sandbox.kube.controllers.events import emit
+from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.objects import (
     Obj,
-    controller_of,
     copied,
     find_condition,
     name_of,
@@ -21,7 +28,10 @@ from scanpool_sandbox.kube.writing.metadata import random_suffix
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
 
+_SETS: Key = ("apps", "replicasets")
+_PODS: Key = ("", "pods")
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _COMPONENT = "replicaset-controller"
 
@@ -33,11 +43,18 @@ def is_ready(pod: Obj) -> bool:
 
 def is_available(pod: Obj, min_ready_seconds: float) -> bool:
     """Tell whether a pod has been ready for long enough."""
-    ready = find_condition(pod, "Ready")
-    if ready is None or ready["status"] != "True":
-        return False
-    since = parse_time(ready["lastTransitionTime"])
-    return datetime.now(UTC) - since >= timedelta(seconds=min_ready_seconds)
+    return is_ready(pod) and _ready_seconds(pod) >= min_ready_seconds
+
+
+def _ready_seconds(pod: Obj) -> float:
+    since = parse_time((find_condition(pod, "Ready") or {})["lastTransitionTime"])
+    return (datetime.now(UTC) - since).total_seconds()
+
+
+def next_available_seconds(pods: list[Obj], min_ready_seconds: float) -> float | None:
+    """Return in how many seconds the next of the ready pods is so for long enough."""
+    left = (min_ready_seconds - _ready_seconds(pod) for pod in pods if is_ready(pod))
+    return min((seconds for seconds in left if seconds > 0), default=None)
 
 
 def is_active(pod: Obj) -> bool:
@@ -70,17 +87,26 @@ def deletion_order(pod: Obj) -> tuple[object, ...]:
     )
 
 
-def reconcile_replica_sets(api: Api) -> None:
+def replica_sets(api: Api) -> Controller[Name]:
+    """Look after ReplicaSets: after themselves and their pods."""
+    return Controller(
+        {_SETS: itself, _PODS: controllers_of("ReplicaSet")},
+        partial(names, api.store, _SETS),
+        partial(reconcile_replica_set, api),
+    )
+
+
+def reconcile_replica_set(api: Api, name: Name) -> float | None:
     """Create and delete pods, and report how many there are."""
-    resource = api.resource("replicasets", "apps")
-    mine: defaultdict[str, list[Obj]] = defaultdict(list)
-    for pod in api.store.items(("", "pods")):
-        mine[controller_of(pod)].append(pod)
-    for replica_set in api.store.items(resource.key):
-        active = [pod for pod in mine[replica_set["metadata"]["uid"]] if is_active(pod)]
-        if not replica_set["metadata"].get("deletionTimestamp"):
-            _scale(api, replica_set, active)
-        api.set_status(resource, replica_set, _status(replica_set, active))
+    replica_set = api.store.get(_SETS, *name)
+    if replica_set is None:
+        return None
+    active = [pod for pod in controlled(api.store, replica_set, _PODS) if is_active(pod)]
+    if not replica_set["metadata"].get("deletionTimestamp"):
+        _scale(api, replica_set, active)
+    status = _status(replica_set, active)
+    api.set_status(api.resource("replicasets", "apps"), replica_set, status)
+    return next_available_seconds(active, replica_set["spec"].get("minReadySeconds", 0))
 
 
 def _scale(api: Api, replica_set: Obj, active: list[Obj]) -> None:

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.controllers.events import emit
-from scanpool_sandbox.kube.controllers.nodes import NOT_READY, UNSCHEDULABLE
+from scanpool_sandbox.kube.controllers.loop import Controller
+from scanpool_sandbox.kube.controllers.nodes import NODES, NOT_READY, UNSCHEDULABLE
 from scanpool_sandbox.kube.objects import (
     Obj,
     copied,
@@ -19,8 +20,15 @@ from scanpool_sandbox.kube.objects import (
 from scanpool_sandbox.kube.quantities import parse_quantity
 
 if TYPE_CHECKING:
-    from scanpool_sandbox.kube.api import Api
+    from collections.abc import Iterable
 
+    from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
+    from scanpool_sandbox.kube.store import Change
+
+_PODS: Key = ("", "pods")
+_ALL = "all pods"
+"""One thing to look after: which pod gets the room is decided between all that wait."""
 _COMPONENT = "default-scheduler"
 _RESOURCES = ("cpu", "memory")
 _FINISHED = ("Succeeded", "Failed")
@@ -36,19 +44,39 @@ def requested(pod: Obj) -> dict[str, Decimal]:
     return total
 
 
+def scheduler(api: Api) -> Controller[str]:
+    """Look after pods that wait: when one comes, and when there may be room."""
+    return Controller(
+        {_PODS: _waits_or_made_room, NODES: lambda _change: (_ALL,)},
+        lambda: (_ALL,),
+        lambda _all: schedule(api),
+    )
+
+
+def _waits_or_made_room(change: Change) -> Iterable[str]:
+    is_gone = change.type == "DELETED" or _is_finished(change.object)
+    return (_ALL,) if is_gone or _is_waiting(change.object) else ()
+
+
+def _is_waiting(pod: Obj) -> bool:
+    return not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
+
+
+def _is_finished(pod: Obj) -> bool:
+    return pod.get("status", {}).get("phase") in _FINISHED
+
+
 def schedule(api: Api) -> None:
     """Bind every pending pod that fits somewhere, oldest first."""
-    pods = api.store.items(("", "pods"))
-    nodes = api.store.items(("", "nodes"))
-    waiting = [
-        pod
-        for pod in pods
-        if not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
-    ]
+    pods = api.store.items(_PODS)
+    waiting = list(filter(_is_waiting, pods))
+    if not waiting:
+        return
+    nodes = api.store.items(NODES)
     used: dict[str, list[dict[str, Decimal]]] = {name_of(node): [] for node in nodes}
     for pod in pods:
         node = pod["spec"].get("nodeName")
-        if node in used and pod.get("status", {}).get("phase") not in _FINISHED:
+        if node in used and not _is_finished(pod):
             used[node].append(requested(pod))
     for pod in sorted(waiting, key=lambda p: int(p["metadata"]["resourceVersion"])):
         reasons = {name_of(node): _obstacle(pod, node, used[name_of(node)]) for node in nodes}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.controllers.concerned import (
+    Name,
+    controlled,
+    controllers_of,
+    itself,
+    names,
+)
 from scanpool_sandbox.kube.controllers.deployments import template_hash
 from scanpool_sandbox.kube.controllers.events import emit
-from scanpool_sandbox.kube.controllers.replicasets import is_available, is_ready
+from scanpool_sandbox.kube.controllers.loop import Controller
+from scanpool_sandbox.kube.controllers.replicasets import (
+    is_available,
+    is_ready,
+    next_available_seconds,
+)
 from scanpool_sandbox.kube.objects import (
     Obj,
-    controller_of,
     copied,
     name_of,
     namespace_of,
@@ -19,24 +30,36 @@ from scanpool_sandbox.kube.objects import (
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.resources import Key
 
+_SETS: Key = ("apps", "statefulsets")
+_PODS: Key = ("", "pods")
 REVISION_LABEL = "controller-revision-hash"
 NUMBER_LABEL = "apps.kubernetes.io/pod-index"
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 _COMPONENT = "statefulset-controller"
 
 
-def reconcile_stateful_sets(api: Api) -> None:
-    """Bring every StatefulSet's pods a step closer to its replicas and template."""
-    resource = api.resource("statefulsets", "apps")
-    mine: defaultdict[str, list[Obj]] = defaultdict(list)
-    for pod in api.store.items(("", "pods")):
-        mine[controller_of(pod)].append(pod)
-    for stateful_set in api.store.items(resource.key):
-        pods = sorted(mine[stateful_set["metadata"]["uid"]], key=_number)
-        if not stateful_set["metadata"].get("deletionTimestamp"):
-            _step(api, stateful_set, pods)
-        api.set_status(resource, stateful_set, _status(stateful_set, pods))
+def stateful_sets(api: Api) -> Controller[Name]:
+    """Look after StatefulSets: after themselves and their pods."""
+    return Controller(
+        {_SETS: itself, _PODS: controllers_of("StatefulSet")},
+        partial(names, api.store, _SETS),
+        partial(reconcile_stateful_set, api),
+    )
+
+
+def reconcile_stateful_set(api: Api, name: Name) -> float | None:
+    """Bring a StatefulSet's pods a step closer to its replicas and template."""
+    stateful_set = api.store.get(_SETS, *name)
+    if stateful_set is None:
+        return None
+    pods = sorted(controlled(api.store, stateful_set, _PODS), key=_number)
+    if not stateful_set["metadata"].get("deletionTimestamp"):
+        _step(api, stateful_set, pods)
+    status = _status(stateful_set, pods)
+    api.set_status(api.resource("statefulsets", "apps"), stateful_set, status)
+    return next_available_seconds(pods, stateful_set["spec"].get("minReadySeconds", 0))
 
 
 def _number(pod: Obj) -> int:
