@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scanpool_sandbox.kube.objects import parse_time
@@ -41,6 +42,7 @@ _DURATION_PART = re.compile(r"([0-9.]+)(ms|us|µs|ns|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
+@lru_cache(maxsize=4096)
 def cel_name(name: str) -> str | None:
     """Return a property's name inside a rule, or None where rules cannot reach it.
 

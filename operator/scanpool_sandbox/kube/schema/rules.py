@@ -1,23 +1,26 @@
-"""CEL rules (x-kubernetes-validations): compile, check names, evaluate at every level."""
+"""CEL rules (x-kubernetes-validations): compile, check names, evaluate at every level.
+
+What an update leaves as it was is not evaluated again, as since Kubernetes 1.30 (KEP-4008): a
+rule that came later, and that it breaks, refuses no write of something else. Rules that use
+`oldSelf` are always evaluated. An API server warns of what it lets pass so; this one does not.
+"""
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cel
-from cel.stdlib import EXTENSIONS
 
 from scanpool_sandbox.kube.errors import FieldError, shown
-from scanpool_sandbox.kube.quantities import parse_quantity
+from scanpool_sandbox.kube.schema.cel_functions import BUILT_IN_FUNCTIONS, FUNCTIONS, TYPE_NAMES
 from scanpool_sandbox.kube.schema.cel_values import cel_name, cel_value
 from scanpool_sandbox.kube.schema.validation import json_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from scanpool_sandbox.kube.objects import Obj
 
@@ -27,100 +30,9 @@ _REASONS = {
     "FieldValueRequired": "Required value: ",
     "FieldValueDuplicate": "Duplicate value: ",
 }
-_TYPE_NAMES = frozenset(
-    [
-        "int",
-        "uint",
-        "double",
-        "bool",
-        "string",
-        "bytes",
-        "list",
-        "map",
-        "null_type",
-        "type",
-        "math",
-        "sets",
-        "strings",
-    ]
-)
-_BUILT_IN_FUNCTIONS = frozenset(
-    [
-        "size",
-        "contains",
-        "startsWith",
-        "endsWith",
-        "matches",
-        "has",
-        "int",
-        "uint",
-        "double",
-        "string",
-        "bytes",
-        "bool",
-        "dyn",
-        "type",
-        "duration",
-        "timestamp",
-        "getFullYear",
-        "getMonth",
-        "getDate",
-        "getDayOfMonth",
-        "getDayOfWeek",
-        "getDayOfYear",
-        "getHours",
-        "getMinutes",
-        "getSeconds",
-        "getMilliseconds",
-        "greatest",
-        "least",
-    ]
-)
 _MACRO_VARIABLE = re.compile(r"\.(?:all|exists|exists_one|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
 _MEMBER_CHAIN = re.compile(r"(?<![\w.\])])(self|oldSelf)((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 _STRING_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-
-
-def _is_sorted(items: list[Any]) -> bool:
-    return all(left <= right for left, right in itertools.pairwise(items))
-
-
-def _find(text: str, pattern: str) -> str:
-    match = re.search(pattern, text)
-    return match.group() if match else ""
-
-
-def _find_all(text: str, pattern: str) -> list[str]:
-    return [match.group() for match in re.finditer(pattern, text)]
-
-
-def _is_url(text: str) -> bool:
-    return re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s/]+(/\S*)?$|^/\S*$", text) is not None
-
-
-def _is_quantity(text: str) -> bool:
-    try:
-        parse_quantity(text)
-    except ValueError:
-        return False
-    return True
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **EXTENSIONS["strings"],
-    **EXTENSIONS["core"],
-    **{name: EXTENSIONS["math"][name] for name in ("math.greatest", "math.least")},
-    "isSorted": _is_sorted,
-    "find": _find,
-    "findAll": _find_all,
-    "isURL": _is_url,
-    "isQuantity": _is_quantity,
-    "quantity": lambda text: float(parse_quantity(text)),
-    "isLessThan": lambda left, right: left < right,
-    "isGreaterThan": lambda left, right: left > right,
-    "compareTo": lambda left, right: (left > right) - (left < right),
-}
-"""Functions Kubernetes adds to CEL, for lists, strings, regular expressions and quantities."""
 
 
 class RuleError(ValueError):
@@ -134,6 +46,12 @@ class Rule:
     source: Obj
     program: cel.Program
     is_transition: bool
+
+    @property
+    def functions(self) -> set[str]:
+        """Which of the functions that Kubernetes adds to CEL it calls."""
+        called = set(self.program.functions())
+        return {name for name in FUNCTIONS if name.rpartition(".")[2] in called}
 
 
 @lru_cache(maxsize=1024)
@@ -163,13 +81,13 @@ def compile_rule(source: Obj, schema: Obj) -> Rule:
 
 def _checked(expression: str, schema: Obj) -> cel.Program:
     program = _compiled(expression)
-    known = {"self", "oldSelf", *_TYPE_NAMES, *_MACRO_VARIABLE.findall(expression)}
+    known = {"self", "oldSelf", *TYPE_NAMES, *_MACRO_VARIABLE.findall(expression)}
     for variable in program.variables():
         if variable not in known and not variable.startswith("@"):
             raise RuleError(f"compilation failed: undeclared reference to '{variable}'")
     for function in program.functions():
         is_operator = not function[0].isalpha()
-        if not (is_operator or function in _BUILT_IN_FUNCTIONS or function in _FUNCTIONS):
+        if not (is_operator or function in BUILT_IN_FUNCTIONS or function in FUNCTIONS):
             raise RuleError(f"compilation failed: undeclared reference to '{function}'")
     for _, chain, call in _MEMBER_CHAIN.findall(_STRING_LITERAL.sub("''", expression)):
         _check_fields(chain.split(".")[1:], schema, is_call=bool(call))
@@ -189,29 +107,90 @@ def _check_fields(names: list[str], schema: Obj, *, is_call: bool) -> None:
         schema = properties[by_cel_name[name]]
 
 
+@dataclass(frozen=True)
+class _Ruled:
+    """The rules of a schema, and of those of its parts that have any."""
+
+    schema: Obj
+    own: tuple[Rule, ...]
+    fields: Mapping[str, _Ruled | None]
+    others: _Ruled | None
+    items: _Ruled | None
+
+    @property
+    def parts(self) -> list[_Ruled]:
+        """All parts with rules."""
+        return [part for part in (*self.fields.values(), self.others, self.items) if part]
+
+    @cached_property
+    def has_transitions(self) -> bool:
+        """Whether any rule here or below compares with what was."""
+        own = any(rule.is_transition for rule in self.own)
+        return own or any(part.has_transitions for part in self.parts)
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """What its own rules call."""
+        return {name: FUNCTIONS[name] for rule in self.own for name in rule.functions}
+
+
+class _Schema:
+    """A schema as a key: known by its identity, for it never changes and is long to compare."""
+
+    def __init__(self, schema: Obj) -> None:
+        self.schema = schema
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Schema) and other.schema is self.schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+
+@lru_cache(maxsize=64)
+def _rules_in(key: _Schema) -> _Ruled | None:
+    return _ruled(key.schema)
+
+
+def _ruled(schema: Any) -> _Ruled | None:
+    if not isinstance(schema, dict):
+        return None
+    sources = schema.get("x-kubernetes-validations") or ()
+    ruled = _Ruled(
+        schema,
+        tuple(compile_rule(source, schema) for source in sources),
+        {name: _ruled(sub) for name, sub in (schema.get("properties") or {}).items()},
+        _ruled(schema.get("additionalProperties")),
+        _ruled(schema.get("items")),
+    )
+    return ruled if ruled.own or ruled.parts else None
+
+
 def evaluate_rules(new: Any, old: Any, schema: Obj) -> list[FieldError]:
     """Collect the errors of every rule in the schema, root first; `old` is None on create."""
-    return list(_evaluate(new, old, schema, ""))
+    ruled = _rules_in(_Schema(schema))
+    return list(_evaluate(new, old, ruled, "", is_same=False)) if ruled else []
 
 
-def _evaluate(new: Any, old: Any, schema: Obj, path: str) -> Iterator[FieldError]:
-    if new is None:
+def _evaluate(
+    new: Any, old: Any, ruled: _Ruled, path: str, *, is_same: bool
+) -> Iterator[FieldError]:
+    """Evaluate a value's rules and those below; `is_same` if it is part of what has not changed."""
+    is_same = is_same or (old is not None and new == old)
+    if new is None or (is_same and not ruled.has_transitions):
         return
-    for source in schema.get("x-kubernetes-validations") or ():
-        yield from _evaluate_one(source, new, old, schema, path)
+    yield from _evaluate_own(new, old, ruled, path, is_same=is_same)
     prefix = f"{path}." if path else ""
     if isinstance(new, dict):
         before = old if isinstance(old, dict) else {}
-        properties = schema.get("properties") or {}
-        additional = schema.get("additionalProperties")
         for name, item in new.items():
-            sub = properties.get(name, additional)
-            if isinstance(sub, dict) and _has_rules(sub):
-                yield from _evaluate(item, before.get(name), sub, f"{prefix}{name}")
-    elif isinstance(new, list) and _has_rules(schema.get("items") or {}):
+            if part := ruled.fields.get(name, ruled.others):
+                at = f"{prefix}{name}"
+                yield from _evaluate(item, before.get(name), part, at, is_same=is_same)
+    elif isinstance(new, list) and (part := ruled.items):
         for index, item in enumerate(new):
-            counterpart = _counterpart(item, old, schema)
-            yield from _evaluate(item, counterpart, schema["items"], f"{path}[{index}]")
+            counterpart = _counterpart(item, old, ruled.schema)
+            yield from _evaluate(item, counterpart, part, f"{path}[{index}]", is_same=is_same)
 
 
 def _counterpart(item: Any, old: Any, schema: Obj) -> Any:
@@ -223,33 +202,23 @@ def _counterpart(item: Any, old: Any, schema: Obj) -> Any:
     return next((other for other in old if [other.get(key) for key in keys] == identity), None)
 
 
-def _has_rules(schema: Obj) -> bool:
-    if schema.get("x-kubernetes-validations"):
-        return True
-    subs = [
-        *(schema.get("properties") or {}).values(),
-        schema.get("items"),
-        schema.get("additionalProperties"),
-    ]
-    return any(_has_rules(sub) for sub in subs if isinstance(sub, dict))
-
-
-def _evaluate_one(source: Obj, new: Any, old: Any, schema: Obj, path: str) -> Iterator[FieldError]:
-    rule = compile_rule(source, schema)
-    if rule.is_transition and old is None:
+def _evaluate_own(
+    new: Any, old: Any, ruled: _Ruled, path: str, *, is_same: bool
+) -> Iterator[FieldError]:
+    rules = [rule for rule in ruled.own if (old is not None if rule.is_transition else not is_same)]
+    if not rules:
         return
-    context = cel.Context({"self": cel_value(new, schema)})
+    context = cel.Context({"self": cel_value(new, ruled.schema)}, ruled.functions)
     if old is not None:
-        context.add_variable("oldSelf", cel_value(old, schema))
-    for name, function in _FUNCTIONS.items():
-        context.add_function(name, function)
-    try:
-        holds = rule.program.execute(context)
-    except (KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        yield _failure(source, new, path, f"rule evaluation error: {error}")
-        return
-    if holds is not True:
-        yield _failure(source, new, path, _message(rule))
+        context.add_variable("oldSelf", cel_value(old, ruled.schema))
+    for rule in rules:
+        try:
+            holds = rule.program.execute(context)
+        except (KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+            yield _failure(rule.source, new, path, f"rule evaluation error: {error}")
+            continue
+        if holds is not True:
+            yield _failure(rule.source, new, path, _message(rule))
 
 
 def _message(rule: Rule) -> str:
