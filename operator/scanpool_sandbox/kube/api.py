@@ -133,7 +133,7 @@ class Api:
         old = self.find(resource, namespace, name)
         shown = presented(resource, old)
         before = scale_of(resource, shown) if subresource == "scale" else shown
-        after = self._patched(resource, before, kind, patch, options)
+        after = self._patched(resource, before, kind, patch)
         if subresource == "scale":
             new = with_scale(resource, shown, after)
             stored = commit.replace(self.store, resource, old, new, options, subresource)
@@ -142,14 +142,12 @@ class Api:
         return presented(resource, stored)
 
     @staticmethod
-    def _patched(
-        resource: Resource, before: Obj, kind: str, patch: Any, options: WriteOptions
-    ) -> Obj:
+    def _patched(resource: Resource, before: Obj, kind: str, patch: Any) -> Obj:
         if kind == patching.JSON_PATCH:
-            after = patching.json_patched(copied(before), patch)
-        elif not isinstance(patch, dict):
+            return patching.json_patched(copied(before), patch)
+        if not isinstance(patch, dict):
             raise bad_request("the body of a patch must be an object")
-        elif kind == patching.MERGE_PATCH:
+        if kind == patching.MERGE_PATCH:
             after = patching.merge_patched(before, patch)
         elif kind == patching.STRATEGIC_PATCH and not resource.is_custom:
             after = patching.strategic_patched(before, patch, commit.shape_of(resource))
@@ -159,7 +157,6 @@ class Api:
                 "application/json-patch+json, application/merge-patch+json, "
                 "application/apply-patch+yaml"
             )
-        _ = options
         result: Obj = copied(after)
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 _QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eE][+-]?[0-9]+|[a-zA-Z]*)$")
 _SUFFIXES = {
@@ -31,7 +32,12 @@ def parse_quantity(text: str | float) -> Decimal:
 
     Raises ValueError when it is none.
     """
-    match = _QUANTITY.match(str(text))
+    return _parsed(str(text))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Decimal:
+    match = _QUANTITY.match(text)
     if match is None:
         raise ValueError(f"not a quantity: {text!r}")
     number, suffix = match.groups()

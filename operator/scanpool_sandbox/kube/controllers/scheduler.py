@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -73,11 +74,11 @@ def schedule(api: Api) -> None:
     if not waiting:
         return
     nodes = api.store.items(NODES)
-    used: dict[str, list[dict[str, Decimal]]] = {name_of(node): [] for node in nodes}
+    used = {name_of(node): _Used() for node in nodes}
     for pod in pods:
         node = pod["spec"].get("nodeName")
         if node in used and not _is_finished(pod):
-            used[node].append(requested(pod))
+            used[node].add(pod)
     for pod in sorted(waiting, key=lambda p: int(p["metadata"]["resourceVersion"])):
         reasons = {name_of(node): _obstacle(pod, node, used[name_of(node)]) for node in nodes}
         fitting = [node for node in nodes if not reasons[name_of(node)]]
@@ -85,11 +86,24 @@ def schedule(api: Api) -> None:
             _report(api, pod, [reason for reason in reasons.values() if reason])
             continue
         best = name_of(min(fitting, key=lambda node: _load(node, used[name_of(node)])))
-        used[best].append(requested(pod))
+        used[best].add(pod)
         _bind(api, pod, best)
 
 
-def _obstacle(pod: Obj, node: Obj, used: list[dict[str, Decimal]]) -> str | None:
+@dataclass
+class _Used:
+    """What the pods of a node take together, in cores and bytes."""
+
+    pods: int = 0
+    total: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(_RESOURCES, Decimal(0)))
+
+    def add(self, pod: Obj) -> None:
+        self.pods += 1
+        for name, amount in requested(pod).items():
+            self.total[name] += amount
+
+
+def _obstacle(pod: Obj, node: Obj, used: _Used) -> str | None:
     """Say why a pod cannot go to a node, in the scheduler's words; None if it can."""
     return _refusal(pod["spec"], node) or _shortage(pod, node, used)
 
@@ -110,13 +124,13 @@ def _refusal(spec: Obj, node: Obj) -> str | None:
     return None
 
 
-def _shortage(pod: Obj, node: Obj, used: list[dict[str, Decimal]]) -> str | None:
+def _shortage(pod: Obj, node: Obj, used: _Used) -> str | None:
     allocatable = node.get("status", {}).get("allocatable") or {}
-    if len(used) >= int(allocatable.get("pods", "110")):
+    if used.pods >= int(allocatable.get("pods", "110")):
         return "Too many pods"
     mine = requested(pod)
     for name in _RESOURCES:
-        free = parse_quantity(allocatable.get(name, "0")) - sum(other[name] for other in used)
+        free = parse_quantity(allocatable.get(name, "0")) - used.total[name]
         if mine[name] > free:
             return f"Insufficient {name}"
     return None
@@ -165,13 +179,10 @@ def _holds(expression: Obj, labels: dict[str, str]) -> bool:
     )
 
 
-def _load(node: Obj, used: list[dict[str, Decimal]]) -> Decimal:
+def _load(node: Obj, used: _Used) -> Decimal:
     """Measure how full a node is: the mean share of CPU and memory requested."""
     allocatable = node["status"]["allocatable"]
-    shares = [
-        sum((other[name] for other in used), Decimal(0)) / (parse_quantity(allocatable[name]) or 1)
-        for name in _RESOURCES
-    ]
+    shares = [used.total[name] / (parse_quantity(allocatable[name]) or 1) for name in _RESOURCES]
     return sum(shares, Decimal(0)) / len(shares)
 
 
@@ -195,8 +206,8 @@ def _bind(api: Api, pod: Obj, node: str) -> None:
     bound["spec"]["nodeName"] = node
     set_condition(bound, "PodScheduled", "True", "", "")
     scheduled = find_condition(bound, "PodScheduled") or {}
-    for field in ("reason", "message"):
-        scheduled.pop(field, None)
+    for told in ("reason", "message"):
+        scheduled.pop(told, None)
     stored = api.bind(pods, pod, bound)
     message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
     emit(api, stored, "Normal", "Scheduled", message, _COMPONENT)

@@ -57,6 +57,10 @@ def leaves(obj: Obj, shape: Shape) -> dict[Path, Any]:
     """
     found: dict[Path, Any] = {}
     _collect(obj, shape, (), found)
+    return _owned(found)
+
+
+def _owned(found: dict[Path, Any]) -> dict[Path, Any]:
     return {
         path: value
         for path, value in found.items()
@@ -78,6 +82,37 @@ def _collect(value: Any, shape: Shape, path: Path, found: dict[Path, Any]) -> No
             _collect(item, shape.item(), at, found)
     else:
         found[path] = value
+
+
+def changes(old: Obj | None, new: Obj, shape: Shape) -> tuple[set[Path], set[Path]]:
+    """Return the fields that are new or have another value, and those that are gone."""
+    if old is None:
+        return set(leaves(new, shape)), set()
+    before: dict[Path, Any] = {}
+    after: dict[Path, Any] = {}
+    _collect_unequal(old, new, shape, (), before, after)
+    changed = {path for path in _owned(after) if path not in before or before[path] != after[path]}
+    return changed, _owned(before).keys() - after.keys()
+
+
+def _collect_unequal(
+    old: Any, new: Any, shape: Shape, path: Path, before: dict[Path, Any], after: dict[Path, Any]
+) -> None:
+    """Collect fields of both, but of no part in which they are equal."""
+    if old == new:
+        return
+    if not (isinstance(old, dict) and isinstance(new, dict) and old and new) or shape.is_atomic:
+        _collect(old, shape, path, before)
+        _collect(new, shape, path, after)
+        return
+    for name in old.keys() | new.keys():
+        at, below = (*path, f"f:{name}"), shape.field(name)
+        if name not in new:
+            _collect(old[name], below, at, before)
+        elif name not in old:
+            _collect(new[name], below, at, after)
+        else:
+            _collect_unequal(old[name], new[name], below, at, before, after)
 
 
 def encode(paths: Iterable[Path]) -> Obj:

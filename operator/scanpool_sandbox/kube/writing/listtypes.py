@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Shape:
         return self.keys
 
 
+@lru_cache(maxsize=4096)
 def _built_in(name: str) -> Shape:
     return Shape(None, name, _KEYS_BY_FIELD.get(name, ()), name in _SETS, name in _ATOMIC_MAPS)
 

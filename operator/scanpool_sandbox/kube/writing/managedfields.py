@@ -60,10 +60,7 @@ def _store(obj: Obj, entries: list[Obj]) -> None:
 
 def record_update(new: Obj, old: Obj | None, shape: Shape, manager: Manager) -> None:
     """Give the fields this write changed to its manager, and forget those it removed."""
-    before = fieldsets.leaves(old, shape) if old else {}
-    after = fieldsets.leaves(new, shape)
-    changed = {p for p, value in after.items() if p not in before or before[p] != value}
-    gone = set(before) - set(after)
+    changed, gone = fieldsets.changes(old, new, shape)
     entries = _entries(new) or _entries(old)
     if not changed and not gone:
         _store(new, entries)

@@ -20,11 +20,11 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 
 def json_patched(obj: Obj, operations: Any) -> Obj:
-    """Apply RFC 6902 operations; a failing `test` or a missing path is a 422."""
+    """Apply RFC 6902 operations, in place; a failing `test` or a missing path is a 422."""
     if not isinstance(operations, list):
         raise bad_request("a JSON patch is a list of operations")
     try:
-        return dict(jsonpatch.apply_patch(obj, operations))
+        return dict(jsonpatch.apply_patch(obj, operations, in_place=True))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise ApiError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
