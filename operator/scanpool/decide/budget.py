@@ -4,20 +4,18 @@ A pool's tick takes its own claim out of these sums and puts the new one in, so 
 not grow with the pools on the key.
 """
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import islice
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 from scanpool.decide.ask import Ask
 from scanpool.decide.fair import Asks, Given, Swap
+from scanpool.decide.ordered import swapped
 from scanpool.decide.rows import Row, Standpoint, Sums, Used, seen
 from scanpool.models.claims import Claim, Unit
-
-T = TypeVar("T", str, float, tuple[float, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,9 @@ class Budget:
             sums=sums,
             views=views,
             waiting=waiting,
-            names=_swapped(self.names, before.name, after.name),
-            largest=_swapped(self.largest, before.size, after.size),
-            levels=_swapped(self.levels, before.level, after.level),
+            names=swapped(self.names, before.name, after.name),
+            largest=swapped(self.largest, before.size, after.size),
+            levels=swapped(self.levels, before.level, after.level),
             asks=self.asks.changed(Swap(before.ask, after.ask)),
         )
 
@@ -133,7 +131,7 @@ class Beside:
         """The largest claim for its weight of the others in the class of the standpoint."""
         levels, own = list(self.budget.levels[-2:]), self.own
         if own is not None and own.ask.priority == self.budget.by.priority:
-            levels = [*_swapped(levels, _level(own), None)] if _level(own) in levels else levels
+            levels = [*swapped(levels, _level(own), None)] if _level(own) in levels else levels
         return max(levels, default=0.0)
 
     def given(self, total: float, ask: Ask) -> Given:
@@ -161,18 +159,6 @@ class _Places(NamedTuple):
             return cls(None, None, None, None)
         level = _level(one) if one.ask.priority == by.priority else None
         return cls(one.ask, one.ask.name, _size(one), level)
-
-
-def _swapped(ordered: Sequence[T], old: T | None, new: T | None) -> Sequence[T]:
-    """Return values in order, `new` in the place of `old`; the same where nothing changes."""
-    if old == new:
-        return ordered
-    changed = list(ordered)
-    if old is not None:
-        del changed[bisect_left(changed, old)]
-    if new is not None:
-        insort(changed, new)
-    return changed
 
 
 def _size(one: Row) -> tuple[float, str]:

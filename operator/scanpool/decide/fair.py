@@ -14,7 +14,7 @@ The level is found in levels.py. Whole replicas are made of the grants in turns.
 leaves is given out.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -25,6 +25,7 @@ from typing import NamedTuple
 from scanpool.decide.ask import Ask
 from scanpool.decide.exact import exact, rounded
 from scanpool.decide.levels import Bends, Range, Rise
+from scanpool.decide.ordered import swapped
 from scanpool.decide.turns import Turns
 
 
@@ -134,14 +135,7 @@ class Asks:
 
     def _after(self, swap: Swap) -> Sequence[Ask]:
         """Return the asks after a swap, in order."""
-        if swap.gone == swap.come:
-            return self._ordered
-        ordered = list(self._ordered)
-        if swap.gone is not None:
-            del ordered[bisect_left(ordered, _rank(swap.gone), key=_rank)]
-        if swap.come is not None:
-            insort(ordered, swap.come, key=_rank)
-        return ordered
+        return swapped(self._ordered, swap.gone, swap.come, _rank)
 
     def _rise(self, of: int | None, swap: Swap) -> Rise:
         """Return how the grants of a class rise, or the floors of all, after a swap."""

@@ -6,7 +6,7 @@ the grants come to a total is a bisection. The lines are exact (exact.py): a lev
 float, whatever claims have come and gone.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from scanpool.decide.exact import ONE, exact
+from scanpool.decide.ordered import swapped
 
 
 class Line(NamedTuple):
@@ -79,15 +80,13 @@ class Bends:
         """Return the bends with another range in the place of one; None: there is none."""
         if gone == come:
             return self
-        ordered, least = list(self._ordered), self._least
+        ordered, least = self._ordered, self._least
+        for old, new in zip(_bends(gone), _bends(come), strict=True):
+            ordered = swapped(ordered, old, new)
         if gone is not None:
             least -= exact(gone.least)
-            for bend in gone.bends:
-                del ordered[bisect_left(ordered, bend)]
         if come is not None:
             least += exact(come.least)
-            for bend in come.bends:
-                insort(ordered, bend)
         return Bends(ordered, least)
 
     @property
@@ -110,6 +109,10 @@ class Bends:
             list(accumulate(amounts, initial=self._least)),
             list(accumulate(slopes, initial=0)),
         )
+
+
+def _bends(of: Range | None) -> tuple[Bend, Bend] | tuple[None, None]:
+    return (None, None) if of is None else of.bends
 
 
 @dataclass(frozen=True, slots=True)
