@@ -7,8 +7,7 @@ not grow with the pools on the key.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from itertools import islice
+from functools import cached_property, reduce
 from typing import NamedTuple, Self
 
 from scanpool.decide.ask import Ask
@@ -95,7 +94,7 @@ class Budget:
         return Beside(self, pool, self.rows.get(pool))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Beside:
     """A budget without the row of one pool, which has not to be made anew for that."""
 
@@ -103,7 +102,7 @@ class Beside:
     pool: str
     own: Row | None
 
-    @property
+    @cached_property
     def sums(self) -> Sums:
         """The sums of the others."""
         return self.budget.sums if self.own is None else self.budget.sums.less(self.own.sums)
@@ -129,10 +128,11 @@ class Beside:
     @property
     def level(self) -> float:
         """The largest claim for its weight of the others in the class of the standpoint."""
-        levels, own = list(self.budget.levels[-2:]), self.own
-        if own is not None and own.ask.priority == self.budget.by.priority:
-            levels = [*swapped(levels, _level(own), None)] if _level(own) in levels else levels
-        return max(levels, default=0.0)
+        levels, own = self.budget.levels[-2:], self.own
+        is_there = own is not None and own.ask.priority == self.budget.by.priority
+        if own is not None and is_there and levels[-1] == _level(own):
+            levels = levels[:-1]
+        return levels[-1] if levels else 0.0
 
     def given(self, total: float, ask: Ask) -> Given:
         """Return how `total` tokens per minute are split among the others and one more ask."""
@@ -141,8 +141,8 @@ class Beside:
 
     def largest(self, count: int) -> list[Row]:
         """Return the others that claim most."""
-        first = (name for _, name in self.budget.largest[: count + 1] if name != self.pool)
-        return [self.budget.rows[name] for name in islice(first, count)]
+        rows, first = self.budget.rows, self.budget.largest[: count + 1]
+        return [rows[name] for _, name in first if name != self.pool][:count]
 
 
 class _Places(NamedTuple):

@@ -23,6 +23,8 @@ Shares = Mapping[str, Mapping[Unit, float]]
 """By key, the share of the pool's limit in each unit that is this key's."""
 OnKeys = Mapping[str, Sequence[Claim]]
 """By key, what others claim of it."""
+WHOLE = 1.0
+"""The share of a key that is the only one."""
 
 
 def entitlement(unit: Unit, me: Claim, peers: OnKeys, shares: Shares) -> Entitlement | None:
@@ -30,6 +32,10 @@ def entitlement(unit: Unit, me: Claim, peers: OnKeys, shares: Shares) -> Entitle
 
     None if it has no need of it. The numbers of the budget are those of the keys that bind.
     """
+    if len(shares) == 1:
+        # The only key has all of the limit, and so it is with nearly all pools.
+        [key] = shares
+        return sharing.entitlement(unit, me, peers.get(key, ()))
     found = [
         one
         for keys in _alike(peers, shares)
@@ -47,7 +53,9 @@ def entitlement(unit: Unit, me: Claim, peers: OnKeys, shares: Shares) -> Entitle
 
 
 def of_key(claim: Claim, share: Mapping[Unit, float]) -> Claim:
-    """Return what a pool claims of one of its keys."""
+    """Return what a pool claims of one of its keys: all of its claim where that is all it has."""
+    if all(share.get(unit) == WHOLE for unit in claim.needs):
+        return claim
     needs = {unit: need.times(share[unit]) for unit, need in claim.needs.items() if unit in share}
     return replace(claim, needs=needs)
 

@@ -67,8 +67,15 @@ class Sums(NamedTuple):
         return Sums(*map(int.__sub__, self, other))
 
 
+class Part(NamedTuple):
+    """One claim by itself: what it asks for, and what the pool finds and uses."""
+
+    ask: Ask
+    used: Used
+
+
 class Row(NamedTuple):
-    """One claim as others see it."""
+    """One claim as others see it: its part, and what is summed up of it."""
 
     ask: Ask
     used: Used
@@ -101,37 +108,42 @@ def seen(unit: Unit, claim: Claim, by: Standpoint) -> Row | None:
 
 
 def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | None = None) -> Row:
-    """Return a claim of `wanted` replicas, some of it `unused`, in tokens per minute.
-
-    While the bucket is full that is lent: it carries what is taken back at once, until I have given
-    it back. Later it only counts for what I may keep. None: what is used of it is not known.
-    """
-    step, left = need.per_replica, unused or 0.0
-    lent = left if by.is_full else 0.0
+    """Return a claim of `wanted` replicas, some of it `unused`, with what it adds to the sums."""
+    ask, used = part(claim, need, wanted, by, unused)
+    step, wants, least = ask.step, ask.wants, whole(ask.floor / ask.step)
+    left, lent = unused or 0.0, _lent(unused, by)
     taken = _there(claim, by) * step - lent
-    most = max(wanted * step - lent, 0.0)
-    floor = min(claim.floor * step, most)
-    # Beside a level others' use is told at once: before a replica is ready, none of it is its own.
-    is_told = by.has_level and claim.ready is not None
-    working = min(claim.held, claim.ready or 0) if is_told else claim.held
-    used = max(need.own, working * step - left)
-    ask = Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority)
-    wants, least = ask.wants, whole(floor / step)
     comes_first = claim.priority >= by.priority
     sums = Sums(
-        exact(used),
+        exact(used.own),
         exact(taken),
         exact(left - lent),
-        exact(most),
-        exact(most if comes_first else floor),
+        exact(ask.claim),
+        exact(ask.claim if comes_first else ask.floor),
         exact(wants * step),
         exact((wants if comes_first else least) * step),
         wants if comes_first else least,
     )
-    return Row(
-        ask,
+    return Row(ask, used, taken, sums)
+
+
+def part(
+    claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | None = None
+) -> Part:
+    """Return a claim of `wanted` replicas, some of it `unused`, in tokens per minute.
+
+    None: what is used of it is not known.
+    """
+    step = need.per_replica
+    most = max(wanted * step - _lent(unused, by), 0.0)
+    floor = min(claim.floor * step, most)
+    # Beside a level others' use is told at once: before a replica is ready, none of it is its own.
+    is_told = by.has_level and claim.ready is not None
+    working = min(claim.held, claim.ready or 0) if is_told else claim.held
+    return Part(
+        Ask(claim.pool, claim.weight, floor, most, step, claim.held, claim.priority),
         Used(
-            used,
+            max(need.own, working * step - (unused or 0.0)),
             need.others,
             need.plan - need.beyond,
             need.keep,
@@ -139,9 +151,16 @@ def row(claim: Claim, need: Need, wanted: int, by: Standpoint, unused: float | N
             need.most,
             None if unused is not None and claim.priority == by.priority else need.beyond,
         ),
-        taken,
-        sums,
     )
+
+
+def _lent(unused: float | None, by: Standpoint) -> float:
+    """Return what of a claim is lent to the others, in tokens per minute.
+
+    While the bucket is full that is what is unused: it carries what is taken back at once, until I
+    have given it back. Later it only counts for what I may keep.
+    """
+    return (unused or 0.0) if by.is_full else 0.0
 
 
 def _unused(peer: Claim, need: Need, by: Standpoint) -> float | None:

@@ -12,7 +12,7 @@ from scanpool.decide.ask import Ask, whole
 from scanpool.decide.budget import Beside
 from scanpool.decide.claimed import Others, others
 from scanpool.decide.exact import exact, rounded
-from scanpool.decide.rows import Row, Standpoint, needed, row
+from scanpool.decide.rows import Part, Row, Standpoint, needed, part
 from scanpool.decide.turns import LAST_REPLICA
 from scanpool.decide.watermarks import APART
 from scanpool.models.claims import Claim, Need, Share, Unit
@@ -70,18 +70,20 @@ def entitlement(unit: Unit, me: Claim, peers: Sequence[Claim]) -> Entitlement | 
     by = Standpoint(me.priority, mine.is_full, mine.has_level)
     peers = peers if isinstance(peers, Others) else others(peers, me.pool)
     beside = peers.budget(unit, by)
-    own = row(me, mine, max(me.wanted, me.floor), by)
-    greedy = row(me, mine, MOST_REPLICAS, by)
+    own = part(me, mine, max(me.wanted, me.floor), by)
     view = _view(mine, own, beside)
 
-    split = unsplit(view.plan, own, beside) or divided(view.plan, own, greedy, beside)
-    held, step = rounded(beside.sums.taken), mine.per_replica
+    split = unsplit(view.plan, own, beside)
+    if split is None:
+        split = divided(view.plan, own, part(me, mine, MOST_REPLICAS, by), beside)
+    sums, step = beside.sums, mine.per_replica
+    held = rounded(sums.taken)
     room = whole(free(view.grow, held) / step)
     if view.grow > 0 and not held:
         room = max(room, LAST_REPLICA)
     keeps, fits = split.entitled, min(split.entitled, max(me.held, room))
     if not any(_is_worse_off(ask, own.ask, granted) for ask, granted in split.waiting):
-        unused = rounded(beside.sums.unused)
+        unused = rounded(sums.unused)
         keeps = max(keeps, whole(free(view.keep, held - unused) / step))
         if unused:
             # Beyond what I may keep of it I give back that, and not all that was lent.
@@ -116,7 +118,7 @@ class Split(NamedTuple):
     largest: Sequence[tuple[Ask, int]]
 
 
-def divided(total: float, own: Row, greedy: Row, beside: Beside) -> Split:
+def divided(total: float, own: Part | Row, greedy: Part | Row, beside: Beside) -> Split:
     """Split `total` tokens per minute among a pool and the others."""
     given = beside.given(total, own.ask)
     entitled = granted = given.to(own.ask)
@@ -131,7 +133,7 @@ def divided(total: float, own: Row, greedy: Row, beside: Beside) -> Split:
     )
 
 
-def unsplit(total: float, own: Row, beside: Beside) -> Split | None:
+def unsplit(total: float, own: Part | Row, beside: Beside) -> Split | None:
     """Return the same where nothing has to be split; None if it has, or it is a near thing.
 
     That is where all claims together are less than the total, and the pool could have more for its
@@ -139,7 +141,7 @@ def unsplit(total: float, own: Row, beside: Beside) -> Split | None:
     """
     sums, there_is = beside.sums, exact(total)
     left = rounded(there_is - sums.first)
-    if there_is <= sums.asked + own.sums.asked or left / own.ask.weight <= beside.level:
+    if there_is <= sums.asked + exact(own.ask.claim) or left / own.ask.weight <= beside.level:
         return None
     entitled = whole(rounded(there_is - sums.granted_first) / own.ask.step)
     if not sums.replicas:
@@ -163,7 +165,7 @@ class _View(NamedTuple):
     keep: float
 
 
-def _view(need: Need, own: Row, beside: Beside) -> _View:
+def _view(need: Need, own: Part, beside: Beside) -> _View:
     """Return the most careful view: what others use is theirs as far as it is no pool's.
 
     The claims are older than the readings. A pool that has grown since uses what it holds, and one
@@ -173,15 +175,16 @@ def _view(need: Need, own: Row, beside: Beside) -> _View:
     Of one that leaves some of what it has, what is beyond the limit is not the most careful: it is
     mine to judge. Beside a bucket that stays full that is one replica more than everyone uses.
     """
-    everyone = rounded(beside.sums.used + own.sums.used)
-    views, beyond = beside.views, own.used.beyond or 0.0
+    everyone = rounded(beside.sums.used + exact(own.used.own))
+    views, mine, beyond = beside.views, own.used, own.used.beyond or 0.0
     if None in [one.beyond for one in views]:
         # The bucket has to last for what is taken back, too.
         beyond = min(beyond, APART * need.per_replica)
+        mine = mine._replace(beyond=beyond)
     least = everyone + need.per_replica if need.has_spare else 0.0
     plans, mosts, keeps = [], [], []
     # There may be thousands: nothing is called, or worked out that changes nothing.
-    for one in (own.used._replace(beyond=beyond), *views):
+    for one in (mine, *views):
         plan = one.plan + (beyond if one.beyond is None else one.beyond)
         most, keep = one.most, one.keep
         outside = one.others - (everyone - one.own)

@@ -55,6 +55,34 @@ def test_a_pool_with_keys_of_its_own_has_all_of_them() -> None:
     assert found.fits == 8
 
 
+@given(st.lists(st.tuples(st.sampled_from("vwxyz"), st.integers(0, 9)), max_size=5))
+def test_a_pool_with_one_key_has_what_sharing_alone_gives_it(
+    drawn: list[tuple[str, int]],
+) -> None:
+    """And its claim on the key is its claim, not a copy: so it is with nearly all pools."""
+    me = claim("x", LIMIT)
+    peers = [claim(name, LIMIT, held, wanted=held) for name, held in dict(drawn).items()]
+
+    found = key_sharing.entitlement(Unit.TOKENS, me, {A: peers}, ONE)
+
+    assert found == sharing.entitlement(Unit.TOKENS, me, peers)
+    assert key_sharing.of_key(me, ONE[A]) is me
+
+
+def test_with_one_key_sharing_is_asked_once_and_of_the_same_claim(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[Claim, object]] = []
+    monkeypatch.setattr(sharing, "entitlement", lambda _, me, peers: asked.append((me, peers)))
+    me, peers = claim("x", LIMIT), (claim("y", LIMIT),)
+
+    key_sharing.entitlement(Unit.TOKENS, me, {A: peers}, ONE)
+
+    assert len(asked) == 1
+    assert asked[0][0] is me
+    assert asked[0][1] is peers
+
+
 def test_pools_of_the_same_keys_share_them_as_one() -> None:
     me, peer = claim("x", 2 * LIMIT), claim("y", 2 * LIMIT)
     peers = {key: (on(key, peer, BOTH),) for key in (A, B)}
