@@ -204,16 +204,17 @@ def _cap(
 
     The slow start only bounds growth: it takes none of the `current` replicas.
     """
+    is_tried, closed_at = breaker.state is Quota.HALF_OPEN, breaker.closed_at
+    if not is_tried and (closed_at is None or not breaker.starts_slowly(now)):
+        return None
     kept = " or those that were kept" if choice is OnQuotaExhausted.HOLD else ""
     reason = (
         f"the provider answers again: replicas come back slowly, {first} at first{kept}, "
         f"then twice as many every {SLOW_START_STEP_SECONDS:.0f} s"
     )
-    if breaker.state is Quota.HALF_OPEN:
+    if is_tried or closed_at is None:
         return Cap(current if choice is OnQuotaExhausted.HOLD else first, reason)
-    if breaker.closed_at is None or not breaker.starts_slowly(now):
-        return None
-    steps = int(max(now - breaker.closed_at, 0.0) / SLOW_START_STEP_SECONDS)
+    steps = int(max(now - closed_at, 0.0) / SLOW_START_STEP_SECONDS)
     return Cap(max(first << steps, current), reason)
 
 

@@ -113,16 +113,12 @@ def measure(
             name: _without_ceilings(made) if is_at_rest(spec, signals, memory, name) else made
             for name, made in llms.items()
         }
-    drained = {name: one for name, one in llms.items() if one.level.is_drained}
+    drained = _smallest({name: one for name, one in llms.items() if one.level.is_drained}, current)
     return Ceilings(
         {**_smallest(llms, current), **own},
-        {name: _beside(name, llms, current) for name in llms},
+        {name: _beside(name, llms, current) for name in llms} if len(llms) > 1 else llms,
         min(llms, key=lambda name: _tightest(llms[name], current), default=ONLY),
-        {
-            limit: ceiling
-            for limit, ceiling in _smallest(drained, current).items()
-            if limit is LimitedBy.TOKENS
-        },
+        {limit: ceiling for limit, ceiling in drained.items() if limit is LimitedBy.TOKENS},
     )
 
 
@@ -156,9 +152,10 @@ def _smallest(llms: Mapping[str, LlmDecision], current: int) -> dict[LimitedBy, 
         known = {name: one.ceilings[limit] for name, one in llms.items() if limit in one.ceilings}
         if known:
             name = min(known, key=lambda name: _size(known[name], current))
-            told = f"{name}: " if name != ONLY else ""
-            reason = f"{told}{of_limit(known[name].reason, name)}"
-            found[limit] = replace(known[name], reason=reason)
+            found[limit] = known[name]
+            if name != ONLY:
+                reason = f"{name}: {of_limit(known[name].reason, name)}"
+                found[limit] = replace(known[name], reason=reason)
     return found
 
 

@@ -19,8 +19,9 @@ any, contested by someone else     | any     | what is there
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from scanpool.decide import (
     activation,
@@ -36,9 +37,10 @@ from scanpool.decide import (
 from scanpool.decide.breaker import Verdict
 from scanpool.decide.ceilings import Ceilings, Peers
 from scanpool.decide.contest import Contest
-from scanpool.decide.decision import Ceiling, Decision, LlmDecision, Rung, Step, ceiling_rung
+from scanpool.decide.decision import Ceiling, Decision, Rung, Step, ceiling_rung
 from scanpool.decide.memory import Memory
 from scanpool.decide.signals import Backlog, Signals
+from scanpool.models.claims import Claim
 from scanpool.models.conditions import LimitedBy
 from scanpool.models.pause import NO_PAUSE, Pause, Paused
 from scanpool.models.spec import Mode, PoolSpec
@@ -48,8 +50,7 @@ LATELY_SECONDS = 60.0
 NEAR_ENOUGH = "a deviation within the tolerance changes nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rung:
+class _Rung(NamedTuple):
     """What one rule makes of the replicas; `limits` names it where it may keep them from demand."""
 
     step: str
@@ -92,7 +93,8 @@ def decide(
     lately = may(_wanted_lately(spec, signals, memory, met, wanted))
     llms = {
         name: replace(
-            _holding(spec, one, held, lately),
+            one,
+            claim=_holding(spec, one.claim, held, lately),
             breaker=verdicts[name],
             next_probe_seconds=probes[name],
         )
@@ -288,11 +290,11 @@ def _left(paused: Pause, contested: Contest | None, signals: Signals, replicas: 
     return current if is_left_alone else pause.hold(paused, current, replicas)
 
 
-def _holding(spec: PoolSpec, llm: LlmDecision, replicas: int, lately: int) -> LlmDecision:
+def _holding(spec: PoolSpec, claim: Claim, replicas: int, lately: int) -> Claim:
     """Let the claim say what the pool holds, what it is about to have, and wanted, if it acts."""
     if spec.mode is not Mode.ENFORCE:
-        return llm
-    return replace(llm, claim=replace(llm.claim, held=replicas, wanted_lately=lately))
+        return claim
+    return replace(claim, held=replicas, wanted_lately=lately)
 
 
 def _wanted_lately(

@@ -10,8 +10,9 @@ headroom is then limit less *rate*.
 Pools on one key and model share what the formula gives them together (sharing.py).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
+from typing import NamedTuple
 
 from scanpool.decide.cost import Cost
 from scanpool.decide.day import Left
@@ -22,9 +23,11 @@ from scanpool.decide.watermarks import NO_LEVEL, Allowance, Level, Replica, Stat
 from scanpool.models.claims import Need, Unit
 from scanpool.models.units import WHOLE_PERCENT
 
+# A rate over a minute has a tenth of noise.
+SURELY_USED = 1.1
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+
+class Terms(NamedTuple):
     """On which terms a limit may be used, times the back-off's `factor`.
 
     `allowance` is what everyone may use, by the `level` of the bucket where it decides. The key's
@@ -55,7 +58,7 @@ def by_day(limit: int, left: Left, percent: int, factor: float, unit: Unit, now:
     minutes = left.pace_minutes(now)
     terms = by_rate(left.amount / minutes, percent, factor, unit)
     there_is = f"the {left.amount:,.0f} left of {limit:,} {unit}"
-    return replace(terms, words=f"{percent}% of {there_is}, within {minutes:.0f} min")
+    return terms._replace(words=f"{percent}% of {there_is}, within {minutes:.0f} min")
 
 
 def by_level(limit: int, level: Level, replica: Replica, factor: float, unit: Unit) -> Terms:
@@ -65,20 +68,25 @@ def by_level(limit: int, level: Level, replica: Replica, factor: float, unit: Un
     return Terms(allowed, factor, f"{limit:,} {unit} with the bucket {share} full", level)
 
 
-def need(unit: Unit, use: Use, cost: Cost, terms: Terms) -> Need | None:
-    """Return what a pool makes of one limit; None while a part of it is unknown."""
-    per_replica, others = cost.of(unit), use.others.of(unit)
+def need(unit: Unit, use: Use, cost: Cost, terms: Terms, shown: int | None) -> Need | None:
+    """Return what a pool makes of one limit; None while a part of it is unknown.
+
+    So many replicas have all been ready for as long as their use takes to show (`shown`). None: it
+    has not shown yet, so that what they leave is not known.
+    """
+    per_replica, others, own = cost.of(unit), use.others.of(unit), use.own.of(unit) or 0.0
     if not per_replica or others is None:
         return None
     factor, allowed = terms.factor, terms.allowance
     return Need(
         per_replica,
-        use.own.of(unit) or 0.0,
+        own,
         factor * allowed.plan,
         factor * allowed.keep,
         others,
         factor,
         min(terms.most, allowed.most),
+        None if shown is None else max(shown * per_replica - SURELY_USED * own, 0.0),
         is_full=terms.level.state is State.HIGH,
         has_level=terms.level.decides,
         has_spare=terms.level.has_spare and not terms.level.is_taken_at_once,

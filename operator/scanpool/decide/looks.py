@@ -115,9 +115,9 @@ def largest_fall(looks: Looks) -> int:
     return max((one.tokens - two.tokens for one, two in pairwise(recent)), default=0)
 
 
-def is_taken_at_once(looks: Looks) -> bool:
-    """Tell whether somebody takes much of the bucket at once: others' mean is a rough one then."""
-    return bool(looks) and largest_fall(looks) >= BURST_SHARE * looks[-1].limit
+def is_at_once(fall: int, limit: int) -> bool:
+    """Tell whether whoever took so much takes it at once: others' mean is a rough one then."""
+    return fall >= BURST_SHARE * limit
 
 
 def has_risen(looks: Looks, since: float) -> bool:
@@ -128,7 +128,10 @@ def has_risen(looks: Looks, since: float) -> bool:
 
 def is_stepped(looks: Looks) -> bool:
     """Tell whether the bucket is filled up by the clock, and does not refill as it is used."""
-    return any(_is_step(before, after) for before, after in pairwise(looks))
+    return any(
+        after.tokens > before.tokens and _is_step(before, after)
+        for before, after in pairwise(looks)
+    )
 
 
 def _is_step(before: Look, after: Look) -> bool:

@@ -87,7 +87,8 @@ class Memory:
 
     def of(self, name: str) -> LlmMemory:
         """Return what is remembered of a limit: at first, nothing."""
-        return self.llms.get(name, LlmMemory())
+        known = self.llms.get(name)
+        return LlmMemory() if known is None else known
 
     @property
     def breakers(self) -> Mapping[str, Breaker]:

@@ -25,15 +25,13 @@ from scanpool.decide.memory import LlmMemory
 from scanpool.decide.sharing import Entitlement
 from scanpool.decide.signals import Signals
 from scanpool.decide.watermarks import NO_LEVEL, Level, Replica
-from scanpool.models.claims import DAY_UNITS, Claim, Need, Unit
+from scanpool.models.claims import DAY_UNITS, Claim, Unit
 from scanpool.models.conditions import LimitedBy
-from scanpool.models.llm import Llm
+from scanpool.models.llm import ONLY, Llm
 from scanpool.models.spec import PoolSpec
 
 ALL_TOKENS = (*TOKEN_UNITS, Unit.TOKENS_A_DAY)
 ALL_REQUESTS = (Unit.REQUESTS, Unit.REQUESTS_A_DAY)
-# A rate over a minute has a tenth of noise.
-SURELY_USED = 1.1
 NO_LIMIT = Ceiling(None, None, "the TPM limit is unknown")
 FIRST_REPLICA = Ceiling(1, 1, "no use of the key is measured until one replica calls the provider")
 
@@ -50,12 +48,18 @@ def measure(
         return None
     basis = _basis(spec, llm, seen, memory, signals.now)
     terms = _terms(llm, seen, memory, basis, signals.now)
+    shown = _shown(signals, seen)
     needs = {
-        unit: replace(found, spare=_spare(found, signals, seen))
+        unit: found
         for unit in terms
-        if (found := need(unit, seen.use, basis.cost, terms[unit])) is not None
+        if (found := need(unit, seen.use, basis.cost, terms[unit], shown)) is not None
     }
-    claim = replace(claim, needs=needs)
+    claim = replace(
+        claim,
+        needs=needs,
+        is_idle=basis.level.decides and _is_idle(signals),
+        is_busy=_is_busy(signals),
+    )
     shares = _shares(seen, tuple(terms))
     entitlements = {unit: key_sharing.entitlement(unit, claim, peers, shares) for unit in terms}
     ceilings = {}
@@ -79,11 +83,7 @@ def measure(
         basis.cost,
         basis.factor,
         memory.backoff.at,
-        replace(
-            claim,
-            is_idle=basis.level.decides and _is_idle(signals),
-            is_busy=_is_busy(signals),
-        ),
+        claim,
         basis.level,
         binding,
         _tightest(entitlements),
@@ -95,6 +95,8 @@ def measure(
 
 def _shares(seen: LlmSignals, units: tuple[Unit, ...]) -> Shares:
     """Return the share of the limit in each unit that each key is."""
+    if not seen.keys:
+        return {ONLY: dict.fromkeys(units, key_sharing.WHOLE)}
     by_unit = {unit: seen.shares(unit) for unit in units}
     names = dict.fromkeys(name for shares in by_unit.values() for name in shares)
     return {
@@ -103,16 +105,15 @@ def _shares(seen: LlmSignals, units: tuple[Unit, ...]) -> Shares:
     }
 
 
-def _spare(need: Need, signals: Signals, seen: LlmSignals) -> float | None:
-    """Return what the pool's replicas would use and surely do not, in units per minute.
+def _shown(signals: Signals, seen: LlmSignals) -> int | None:
+    """Return the replicas whose use shows.
 
-    None where its use is not told, or where they have not all been ready for as long as that takes
-    to show.
+    None where it is not told, or where they have not all been ready for as long as that takes.
     """
     since = signals.workers.steady_since
     if since is None or signals.now - since < seen.hold_seconds or not seen.use.own_is_told:
         return None
-    return max(signals.workers.replicas * need.per_replica - SURELY_USED * need.own, 0.0)
+    return signals.workers.replicas
 
 
 def _is_idle(signals: Signals) -> bool:
@@ -146,9 +147,10 @@ def _basis(spec: PoolSpec, llm: Llm, seen: LlmSignals, memory: LlmMemory, now: f
     if (of_tokens := in_force.get(limits.of_level(memory.limits))) is not None:
         reserve = llm.bucket_reserve_percent
         level = watermarks.level(seen.bucket, of_tokens, reserve, seen.start_seconds, now)
-    if level.decides and seen.bucket.per_replica is not None:
+    beside = seen.bucket.per_replica
+    if level.decides and beside not in (None, per_replica.tokens):
         # What this tick has learned is not yet in what the level tells of others.
-        per_replica = replace(per_replica, tokens=seen.bucket.per_replica)
+        per_replica = replace(per_replica, tokens=beside)
     factor = backoff.in_force(memory.backoff, seen.hold_seconds, now)
     return _Basis(in_force, per_replica, factor, level, day.left(memory.days, in_force))
 
@@ -157,23 +159,22 @@ def _terms(
     llm: Llm, seen: LlmSignals, memory: LlmMemory, basis: _Basis, now: float
 ) -> dict[Unit, Terms]:
     """Return the terms of each limit. The bucket is about tokens, the ramp about all of them."""
-    percent = llm.target_utilization_percent
-    terms = {
-        unit: by_rate(limit.value, percent, basis.factor, unit)
-        for unit, limit in basis.limits.items()
-        if unit not in DAY_UNITS
-    }
-    terms |= {
-        unit: by_day(basis.limits[unit].value, left, percent, basis.factor, unit, now)
-        for unit, left in basis.days.items()
-    }
+    percent, leveled = llm.target_utilization_percent, dict[Unit, Terms]()
     if basis.level.decides:
         is_settled = now - seen.bucket.changed_at >= watermarks.SETTLE_SECONDS
         whole = basis.limits[limits.of_level(memory.limits)].value
-        terms |= _by_level(basis, whole, is_settled=is_settled)
-    if Unit.TOKENS in terms:
+        leveled = _by_level(basis, whole, is_settled=is_settled)
+    terms = {
+        unit: leveled.get(unit) or by_rate(limit.value, percent, basis.factor, unit)
+        for unit, limit in basis.limits.items()
+        if unit not in DAY_UNITS
+    }
+    for unit, left in basis.days.items():
+        limit = basis.limits[unit].value
+        terms[unit] = by_day(limit, left, percent, basis.factor, unit, now)
+    if llm.ramp is not None and Unit.TOKENS in terms:
         most = ramp.most(memory.uses, llm.ramp)
-        terms[Unit.TOKENS] = replace(terms[Unit.TOKENS], most=most)
+        terms[Unit.TOKENS] = terms[Unit.TOKENS]._replace(most=most)
     return terms
 
 

@@ -34,7 +34,7 @@ def judge(
     """Return what each limit's breaker allows, by the limit's name."""
     current, least = signals.workers.replicas, spec.min_replicas
     return {
-        name: breaker.judge(breakers.get(name, Breaker()), llm, current, least, signals.now)
+        name: breaker.judge(breakers.get(name) or Breaker(), llm, current, least, signals.now)
         for name, llm in spec.limits.items()
     }
 
@@ -88,9 +88,11 @@ def going_on(spec: PoolSpec, limits: frozenset[str]) -> tuple[Queue, ...]:
 
     A limit of which no queue says that it costs any may be needed by all of them.
     """
+    if not limits:
+        return ()
     costs = {queue.name: _needs(queue) for queue in spec.rabbitmq.queues}
     named = frozenset[str]().union(*costs.values())
-    if not limits or not limits <= named or limits == spec.limits.keys():
+    if not limits <= named or limits == spec.limits.keys():
         return ()
     return tuple(queue for queue in spec.rabbitmq.queues if not costs[queue.name] & limits)
 

@@ -222,6 +222,9 @@ class Signals:
 
     def only(self, name: str) -> Self:
         """Return the signals as they would be with this limit only."""
+        if name == ONLY:
+            # Whoever has this one has no other.
+            return self
         return replace(self, llms={ONLY: self.llms[name]} if name in self.llms else {})
 
     @property

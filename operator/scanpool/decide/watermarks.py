@@ -134,6 +134,8 @@ class Level:
 
         It is as full as the emptiest, which is the one that the provider's level is of.
         """
+        if limit_share == use_share == 1:
+            return self
 
         def part(tokens: float | None, share: float) -> float | None:
             return None if tokens is None else tokens * share
@@ -199,7 +201,8 @@ def level(
     unsure = 0.0 if look.is_told else UNSURE_SHARE * limit * (now - told_at) / SECONDS_PER_MINUTE
     high = HIGH_SHARE * limit - unsure
     low = min(reserve + ABOVE_RESERVE_SHARE * limit + unsure, high - APART_SHARE * limit)
-    change = 0.0 if bucket.use is None else limit - bucket.use
+    use, fall = bucket.use, looks.largest_fall(bucket.looks)
+    change = 0.0 if use is None else limit - use
     tokens = looks.carried_on(look.tokens, change, now - look.at, limit)
     later = looks.carried_on(tokens, min(change, 0.0), DELAY_SECONDS, limit)
     started = looks.carried_on(
@@ -209,7 +212,7 @@ def level(
         state = State.RESERVE
     elif later <= low:
         state = State.LOW
-    elif started >= high and high - looks.largest_fall(bucket.looks) > low:
+    elif started >= high and high - fall > low:
         state = State.HIGH
     else:
         state = State.BETWEEN
@@ -222,11 +225,11 @@ def level(
         high,
         reserve,
         told_at,
-        bucket.use,
+        use,
         has_risen,
         bucket.has_spare,
         others,
-        looks.is_taken_at_once(bucket.looks),
+        looks.is_at_once(fall, look.limit),
     )
 
 
