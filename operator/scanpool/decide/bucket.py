@@ -98,28 +98,31 @@ def step(bucket: Bucket, latest: Look, measured: Measured, now: float) -> Bucket
     """Return the bucket after another look at its level, or the same one again."""
     is_same = bucket.ready in (None, latest.ready)
     changed_at = bucket.changed_at if is_same else now
-    seen = replace(bucket, looks=_with(bucket.looks, latest))
-    if _is_content(seen.looks[-1], measured):
-        seen = replace(seen, content_at=now)
-    mean, newest = looks.others(seen.looks, measured.per_replica), seen.looks[-1]
+    seen = _with(bucket.looks, latest)
+    newest, mean = seen[-1], looks.others(seen, measured.per_replica)
     if not newest.is_told:
         told = _in_silence(bucket, measured, newest)
+    elif mean is None:
+        told = _not_told(bucket, measured, newest)
     else:
-        told = _not_told(seen, measured) if mean is None else _told(seen, mean)
+        told = _told(bucket, newest, mean)
     own = newest.own(measured.per_replica)
     if told is not None and own is not None and newest.is_full:
         told = max(min(told, newest.limit - own), 0.0)
     others = None if told is None else OthersUse(newest.at, told)
     since = bucket.contradicted_since if bucket.contradicted_since is not None else now
-    return replace(
-        seen,
+    content_at = now if _is_content(newest, measured) else bucket.content_at
+    is_content = now - content_at < CONTENT_SECONDS
+    return Bucket(
+        looks=seen,
         others=others,
         per_replica=measured.per_replica,
         ready=latest.ready,
         changed_at=changed_at,
         contradicted_since=since if is_implausible(measured.whole, newest) else None,
         told_at=newest.at if newest.is_told else bucket.told_at,
-        has_spare=_has_spare(seen, measured, now),
+        has_spare=not is_content and _has_spare(seen, measured.steady_since, now),
+        content_at=content_at,
         usual=bucket.usual if mean is None or mean.seconds < WHOLE_SECONDS else others,
     )
 
@@ -159,25 +162,25 @@ def contradiction(bucket: Bucket, whole: float | None, now: float) -> str | None
     )
 
 
-def _told(bucket: Bucket, mean: Mean) -> float:
+def _told(bucket: Bucket, newest: Look, mean: Mean) -> float:
     """Return others' use over a minute: for what of it was not seen, as in the last whole one.
 
     Who takes much at once has either done so in what was seen, or not: both would be wrong.
     """
     usual = bucket.usual
-    if usual is None or bucket.looks[-1].at - usual.at > USUAL_SECONDS:
+    if usual is None or newest.at - usual.at > USUAL_SECONDS:
         return max(mean.tokens, 0.0)
     seen = min(mean.seconds / MEAN_SECONDS, 1.0)
     return max(seen * mean.tokens + (1 - seen) * usual.tokens, 0.0)
 
 
-def _not_told(bucket: Bucket, measured: Measured) -> float | None:
+def _not_told(bucket: Bucket, measured: Measured, look: Look) -> float | None:
     """Return others' use where the level does not tell it: as last told, or as measured."""
-    look, told = bucket.latest, bucket.others and bucket.others.tokens
+    told = None if bucket.others is None else bucket.others.tokens
     others = None if is_implausible(measured.whole, look) else measured.others
     if others is None or told is None:
         return told if others is None else others
-    return max(others, told) if look is not None and look.is_full else told
+    return max(others, told) if look.is_full else told
 
 
 def _in_silence(before: Bucket, measured: Measured, look: Look) -> float | None:
@@ -211,20 +214,19 @@ def _is_content(look: Look, measured: Measured) -> bool:
     return used >= CONTENT_SHARE * look.limit
 
 
-def _has_spare(bucket: Bucket, measured: Measured, now: float) -> bool:
+def _has_spare(seen: Looks, since: float | None, now: float) -> bool:
     """Tell whether the bucket has been full for long enough beside the replicas that there are.
 
-    Whatever is known of others: one replica more is fed for a while, and what follows tells.
+    All of those have been ready `since` then. Whatever is known of others: one replica more is fed
+    for a while, and what follows tells.
     """
-    look, since = bucket.looks[-1], measured.steady_since
     if since is None:
         return False
-    if now - bucket.content_at < CONTENT_SECONDS:
-        return False
+    look = seen[-1]
     if look.is_full and now - since >= SEEN_FULL_SECONDS:
         return True
-    is_seen = min(now - since, look.at - bucket.looks[0].at) >= SEEN_HIGH_SECONDS
-    return is_seen and looks.lowest(bucket.looks, SEEN_HIGH_SECONDS) >= SEEN_HIGH_SHARE
+    is_seen = min(now - since, look.at - seen[0].at) >= SEEN_HIGH_SECONDS
+    return is_seen and looks.lowest(seen, SEEN_HIGH_SECONDS) >= SEEN_HIGH_SHARE
 
 
 class KeptBucket(Model):

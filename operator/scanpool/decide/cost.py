@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import exp
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from scanpool.decide import mix
 from scanpool.decide.llm_signals import Flow, Use
@@ -120,24 +120,37 @@ def step(
     return _taught(learned, llm, use.own.tokens / ready, signals.now)
 
 
-def cost(learned: Learned, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
-    """Return what one replica uses: as learned, else as the spec says, else unknown.
+class Tokens(NamedTuple):
+    """The tokens per minute that one replica uses, and where they come from; None is unknown."""
+
+    tokens: float | None = None
+    source: CostSource | None = None
+
+
+def tokens(learned: Learned, llm: Llm) -> Tokens:
+    """Return the tokens of one replica: as learned, else as the spec says, else unknown.
 
     What the spec says gives way to what replicas are seen to use, if that is clearly more: told too
-    little, a pool would grow into 429s, which keep it from learning. Requests and output go with
-    the tokens as they do in the pool's `own` use.
+    little, a pool would grow into 429s, which keep it from learning.
     """
     if learned.tokens is not None:
-        tokens, source = learned.tokens, CostSource.LEARNED
-        confidence = _weight(learned.seconds)
-    elif llm.tokens_per_replica_minute is not None:
-        tokens, source, confidence = float(llm.tokens_per_replica_minute), CostSource.SPEC, 0.0
-        if learned.least is not None and learned.least > CLEARLY_MORE * tokens:
-            tokens, source = learned.least, CostSource.SEEN
-    else:
+        return Tokens(learned.tokens, CostSource.LEARNED)
+    if llm.tokens_per_replica_minute is None:
+        return Tokens()
+    said = float(llm.tokens_per_replica_minute)
+    if learned.least is not None and learned.least > CLEARLY_MORE * said:
+        return Tokens(learned.least, CostSource.SEEN)
+    return Tokens(said, CostSource.SPEC)
+
+
+def cost(learned: Learned, llm: Llm, queues: Sequence[Queue], own: Flow) -> Cost:
+    """Return what one replica uses. Requests and output go with the tokens as in the `own` use."""
+    known, source = tokens(learned, llm)
+    if known is None:
         return Cost()
-    requests = mix.requests_for(tokens, queues, own)
-    return Cost(tokens, requests, mix.output_share(own), source, confidence, learned.at)
+    requests = mix.requests_for(known, queues, own)
+    confidence = _weight(learned.seconds) if source is CostSource.LEARNED else 0.0
+    return Cost(known, requests, mix.output_share(own), source, confidence, learned.at)
 
 
 class KeptCost(Model):
@@ -167,7 +180,7 @@ def _taught(learned: Learned, llm: Llm, sample: float, now: float) -> Learned:
     """Return what is learned after one more sample, in tokens per minute and replica."""
     window_seconds = llm.usage.window_seconds
     if learned.tokens is None or learned.at is None:
-        known = cost(learned, llm, (), Flow()).tokens
+        known = tokens(learned, llm).tokens
         if known is not None:
             sample = known + _weight(window_seconds) * (sample - known)
         return replace(learned, tokens=sample, at=now, seconds=float(window_seconds), least=None)

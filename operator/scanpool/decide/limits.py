@@ -17,6 +17,8 @@ from scanpool.models.llm import Llm, Provider
 PROBE, ADMIN, SPEC = "probe", "admin", "spec"
 # A limit that nobody has told for this long is forgotten: headers may come and go behind gateways.
 KEPT_SECONDS = 3600.0
+# An enumeration lists its members anew each time.
+UNITS = tuple(Unit)
 TOKEN_UNITS = (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
 
 
@@ -62,18 +64,19 @@ class Limit:
     at: float | None = None
 
 
-def step(known: KnownLimits, llm: Llm, told: Told | None, now: float) -> KnownLimits:
+def step(known: KnownLimits, llm: Llm, told: Told | None, now: float, keys: int = 1) -> KnownLimits:
     """Return what is believed after a tick in which the provider told these; None: nobody is asked.
 
-    Limits of another provider, model or address say nothing of this one.
+    So many `keys` count in what it told. Limits of another provider, model or address say nothing
+    of this one.
     """
     if told is None:
-        return KnownLimits()
+        return KnownLimits(keys=keys)
     whose = (llm.provider, llm.model, llm.api_base)
     before = known.by_unit if known.whose in (None, whose) else {}
     kept = {unit: one for unit, one in before.items() if now - one.at <= KEPT_SECONDS}
     believed = {unit: _believe(kept.get(unit), limit) for unit, limit in told.items()}
-    return KnownLimits({**kept, **believed}, whose)
+    return KnownLimits({**kept, **believed}, whose, keys)
 
 
 def declared(llm: Llm) -> Mapping[Unit, int]:
@@ -91,10 +94,11 @@ def declared(llm: Llm) -> Mapping[Unit, int]:
 
 def in_force(known: KnownLimits, llm: Llm) -> Mapping[Unit, Limit]:
     """Return the limits that count, by unit; what nobody tells is absent."""
-    ours = {unit: value * known.keys for unit, value in declared(llm).items()}
+    told, ours = known.by_unit, declared(llm)
     found = {}
-    for unit in Unit:
-        theirs, own = known.by_unit.get(unit), ours.get(unit)
+    for unit in UNITS:
+        theirs = told.get(unit)
+        own = ours[unit] * known.keys if unit in ours else None
         if theirs is not None and (own is None or theirs.value <= own):
             found[unit] = Limit(theirs.value, theirs.source, theirs.at)
         elif own is not None:

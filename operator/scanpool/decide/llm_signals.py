@@ -23,6 +23,10 @@ class Flow:
     requests: float | None = None
     output_tokens: float | None = None
 
+    def having(self, tokens: float) -> "Flow":
+        """Return the flow with so many tokens."""
+        return Flow(tokens, self.requests, self.output_tokens)
+
     def of(self, unit: Unit) -> float | None:
         """Return what is used of a limit. Where input and output are not told apart, all of both.
 

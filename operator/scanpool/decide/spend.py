@@ -224,7 +224,7 @@ def heard(spent: Spent | None, kept: KeptSpent) -> Spent | None:
 def _rates(prices: Prices, llm: Llm, own: Flow, learned: Learned) -> _Rates:
     """Return what the pool's own use of one limit costs."""
     token = _of_token(prices, own)
-    tokens = cost.cost(learned, llm, (), own).tokens
+    tokens = cost.tokens(learned, llm).tokens
     if tokens is None and own.tokens is not None and own.tokens < mix.LEAST_TOKENS:
         # A limit of which nothing is used is not learned, and costs nothing.
         tokens = 0.0

@@ -163,6 +163,17 @@ class QueuePace:
     delivered: int | None = None
 
 
+LIMIT_FIELDS = {
+    Unit.TOKENS: "tokens_per_minute",
+    Unit.INPUT_TOKENS: "input_tokens_per_minute",
+    Unit.OUTPUT_TOKENS: "output_tokens_per_minute",
+    Unit.REQUESTS: "requests_per_minute",
+    Unit.TOKENS_A_DAY: "tokens_per_day",
+    Unit.REQUESTS_A_DAY: "requests_per_day",
+}
+"""Where a limit in a unit is in what the provider said."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderState:
     """What the provider said to the last probe.
@@ -201,14 +212,8 @@ class ProviderState:
 
     def limit(self, unit: Unit) -> int | None:
         """Return the limit that it tells of a unit."""
-        return {
-            Unit.TOKENS: self.tokens_per_minute,
-            Unit.INPUT_TOKENS: self.input_tokens_per_minute,
-            Unit.OUTPUT_TOKENS: self.output_tokens_per_minute,
-            Unit.REQUESTS: self.requests_per_minute,
-            Unit.TOKENS_A_DAY: self.tokens_per_day,
-            Unit.REQUESTS_A_DAY: self.requests_per_day,
-        }[unit]
+        told: int | None = getattr(self, LIMIT_FIELDS[unit])
+        return told
 
     @property
     def today(self) -> Mapping[Unit, Today]:

@@ -3,10 +3,12 @@
 Amounts are in bytes, for CPU in millicores, and else in whole numbers.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+Amounts = Mapping[str, int]
+"""By the name of a resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +102,27 @@ def together(
     run one after the other before them, each beside the sidecars that are listed before it. What
     the pod says as a `whole` counts instead of what its containers come to.
     """
-    running: Counter[str] = Counter()
-    sidecars: Counter[str] = Counter()
-    before: Counter[str] = Counter()
+    running: Amounts = {}
+    sidecars: Amounts = {}
+    before: Amounts = {}
     for one in containers:
         if one.is_init and not one.is_sidecar:
-            before |= sidecars + Counter(one.requests)
+            before = larger(before, _sum(sidecars, one.requests))
             continue
-        running.update(one.requests)
+        running = _sum(running, one.requests)
         if one.is_sidecar:
-            sidecars.update(one.requests)
-    asked = Counter({**(running | before), **whole.requests})
-    asked.update(overhead)
-    return dict(asked)
+            sidecars = _sum(sidecars, one.requests)
+    return _sum({**larger(running, before), **whole.requests}, overhead)
+
+
+def larger(one: Amounts, other: Amounts) -> Amounts:
+    """Return the larger amount of each, but for those of which there is none."""
+    found = {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
+    return {name: amount for name, amount in found.items() if amount > 0}
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return {**one, **{name: one.get(name, 0) + amount for name, amount in other.items()}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,20 +18,12 @@ from scanpool.decide import limits
 from scanpool.decide.breaker import Breaker, Quota
 from scanpool.models.claims import Unit
 from scanpool.models.llm import Llm
-from scanpool.models.observation import ProviderState
+from scanpool.models.observation import LIMIT_FIELDS, ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.today import Today
 
 Answers = Mapping[str, Reading[ProviderState]]
 Parts = Mapping[str, Mapping[Unit, int]]
-FIELDS = {
-    Unit.TOKENS: "tokens_per_minute",
-    Unit.INPUT_TOKENS: "input_tokens_per_minute",
-    Unit.OUTPUT_TOKENS: "output_tokens_per_minute",
-    Unit.REQUESTS: "requests_per_minute",
-    Unit.TOKENS_A_DAY: "tokens_per_day",
-    Unit.REQUESTS_A_DAY: "requests_per_day",
-}
 
 
 class Together(NamedTuple):
@@ -110,9 +102,9 @@ def _part(llm: Llm, state: ProviderState) -> Mapping[Unit, int]:
 def _sum(llm: Llm, states: Sequence[ProviderState]) -> ProviderState:
     """Return what keys that are paid are told together; what one of them is not told is unknown."""
     spent = [one.tokens_spent for one in states if one.tokens_spent is not None]
-    whole: dict[str, Any] = {FIELDS[unit]: _limit(llm, unit, states) for unit in Unit}
+    whole: dict[str, Any] = {LIMIT_FIELDS[unit]: _limit(llm, unit, states) for unit in Unit}
     levels = [one.tokens_remaining for one in states]
-    is_all = whole[FIELDS[Unit.TOKENS]] == _added([one.tokens_per_minute for one in states])
+    is_all = whole[LIMIT_FIELDS[Unit.TOKENS]] == _added([one.tokens_per_minute for one in states])
     return ProviderState(
         **whole,
         tokens_remaining=_added(levels) if is_all else None,

@@ -1,29 +1,35 @@
 """Another look at the provider's bucket, beside what else is known at that moment."""
 
-from dataclasses import replace
+from typing import NamedTuple
 
 from scanpool.decide import bucket, cost, limits
 from scanpool.decide.bucket import Bucket, Measured
+from scanpool.decide.cost import Learned
+from scanpool.decide.limits import KnownLimits
 from scanpool.decide.llm_signals import Use
 from scanpool.decide.looks import Look
-from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
 from scanpool.models.observation import Observation
 from scanpool.models.reading import Available, Unavailable
 from scanpool.models.spec import PoolSpec
 
 
-def look(
-    spec: PoolSpec, seen: Observation, use: Use, memory: LlmMemory, workers: Workers, now: float
-) -> Bucket:
-    """Return the bucket after what the provider told last; `use` is what is measured beside it.
+class Known(NamedTuple):
+    """What is known of a limit: as believed with this tick's answer, and as remembered."""
 
-    The limits in `memory` are those that are believed with this tick's answer.
-    """
-    llm, latest = spec.llm, _latest(seen, memory, now)
+    limits: KnownLimits
+    cost: Learned
+    bucket: Bucket
+
+
+def look(
+    spec: PoolSpec, seen: Observation, use: Use, known: Known, workers: Workers, now: float
+) -> Bucket:
+    """Return the bucket after what the provider told last; `use` is what is measured beside it."""
+    llm, latest = spec.llm, _latest(seen, known, now)
     if llm is None or latest is None:
-        return memory.bucket
-    per_replica = cost.cost(memory.cost, llm, spec.rabbitmq.queues, use.own).tokens
+        return known.bucket
+    per_replica = cost.tokens(known.cost, llm).tokens
     is_measured = not bucket.is_implausible(use.whole.tokens, latest)
     idle = use.own.tokens if is_measured else 0.0
     if per_replica is None:
@@ -40,25 +46,26 @@ def look(
         per_replica=per_replica,
         steady_since=workers.steady_since,
     )
-    latest = replace(latest, idle=idle, ready=workers.ready, busy=busy)
-    return bucket.step(memory.bucket, latest, told, now)
+    at, tokens, limit = latest.at, latest.tokens, latest.limit
+    seen_now = Look(at, tokens, limit, idle, workers.ready, busy, latest.is_told)
+    return bucket.step(known.bucket, seen_now, told, now)
 
 
-def _latest(seen: Observation, memory: LlmMemory, now: float) -> Look | None:
+def _latest(seen: Observation, known: Known, now: float) -> Look | None:
     """Return the level that the provider tells; while it tells none to rely on, as reckoned on."""
     answer = seen.provider
     if isinstance(answer, Unavailable):
-        return bucket.reckoned(memory.bucket, now)
+        return bucket.reckoned(known.bucket, now)
     if not isinstance(answer, Available):
         return None
-    tokens, unit = answer.value.tokens_remaining, limits.of_level(memory.limits)
+    tokens, unit = answer.value.tokens_remaining, limits.of_level(known.limits)
     limit = answer.value.limit(unit)
     if tokens is None or limit is None:
         return None
-    believed = memory.limits.by_unit.get(unit)
+    believed = known.limits.by_unit.get(unit)
     if believed is not None and limit > believed.value:
         # A single answer does not raise a limit: nor does the bucket count that it tells.
-        return bucket.reckoned(memory.bucket, now)
+        return bucket.reckoned(known.bucket, now)
     return Look(answer.at, tokens, limit)
 
 

@@ -37,6 +37,8 @@ def requests(placement: Placement, rules: NamespaceRules) -> Mapping[str, int]:
 
 def allowed(placement: Placement, rules: NamespaceRules) -> Allowed:
     """Return how many more replicas the quotas and LimitRanges of a namespace let in."""
+    if not (rules.ranges or rules.quotas):
+        return Allowed()
     containers = [_filled(one, rules) for one in placement.containers]
     asked, bound = _sums(containers, placement)
     for limit in rules.ranges:

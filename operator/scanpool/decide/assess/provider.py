@@ -6,7 +6,7 @@ from dataclasses import replace
 from scanpool.decide import belief, bucket, limits
 from scanpool.decide.assess import keys, level, use
 from scanpool.decide.assess.gaps import awaits_first_call, bridged, own_unknown
-from scanpool.decide.limits import ADMIN, PROBE, KnownLimit, Told
+from scanpool.decide.limits import ADMIN, PROBE, UNITS, KnownLimit, Told
 from scanpool.decide.llm_signals import KeySignals, LlmSignals, Probed, Ratio, Refused, UsedUp
 from scanpool.decide.memory import LlmMemory
 from scanpool.decide.signals import Workers
@@ -15,7 +15,7 @@ from scanpool.models.conditions import Reason
 from scanpool.models.error_codes import SLOW_DOWN, is_billing, is_day_limit
 from scanpool.models.googles_day import day_quota, used_up_until
 from scanpool.models.llm import Llm
-from scanpool.models.observation import KeyUsage, Observation, ProviderState
+from scanpool.models.observation import Observation, ProviderState
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec, Queue
 from scanpool.models.units import SECONDS_PER_MINUTE
@@ -35,14 +35,15 @@ def assess(
         raise ValueError("a pool without an llm has no provider to assess")
     each, seen = _keys(llm, seen, memory)
     acked = use.acknowledged(queues, seen.rates)
-    for_billing = _for_billing(seen)
+    codes = seen.usage.value.refused_codes if isinstance(seen.usage, Available) else frozenset()
     trusted, vetted = _vetted(llm, seen, memory, acked.flow.tokens, now)
     window = llm.usage.window_seconds
     measured = use.measure(_before_first_call(vetted), acked)
     limits_told = _told(seen)
     counted = sum(one.part is not None for one in each.values()) or 1
-    believed = replace(limits.step(memory.limits, llm, limits_told, now), keys=counted)
-    seen_level = level.look(spec, seen, measured, replace(memory, limits=believed), workers, now)
+    believed = limits.step(memory.limits, llm, limits_told, now, counted)
+    known = level.Known(believed, memory.cost, memory.bucket)
+    seen_level = level.look(spec, seen, measured, known, workers, now)
     told = use.by_level(measured, seen_level)
     usage = vetted.usage
     delay = max(now - usage.at, 0.0) if isinstance(usage, Available) else 0.0
@@ -51,8 +52,8 @@ def assess(
             use=told,
             told=limits_told,
             limits=believed,
-            probed=replace(_probed(seen.provider), calls=counted),
-            refused=replace(_refused(vetted), for_billing=for_billing),
+            probed=_probed(seen.provider, counted),
+            refused=_refused(vetted, codes),
             # The rates are averages over the usage window, their newest sample is some seconds old,
             # and a pod that was starting spends only once it is ready.
             hold_seconds=window + delay + workers.start_seconds,
@@ -117,11 +118,11 @@ def _told(seen: Observation) -> Told | None:
     """
     if seen.provider is None and seen.configured is None:
         return None
-    found: dict[Unit, KnownLimit] = {}
+    found = dict[Unit, KnownLimit]()
     for reading, source in ((seen.configured, ADMIN), (seen.provider, PROBE)):
         if not isinstance(reading, Available):
             continue
-        for unit in Unit:
+        for unit in UNITS:
             if (value := reading.value.limit(unit)) is not None:
                 found[unit] = KnownLimit(value, source, reading.at)
     return found
@@ -144,9 +145,9 @@ def _keys(
     return each, replace(seen, provider=found.answer)
 
 
-def _probed(answer: Reading[ProviderState] | None) -> Probed:
+def _probed(answer: Reading[ProviderState] | None, calls: int = 1) -> Probed:
     if not isinstance(answer, Available):
-        return Probed(is_asked=answer is not None)
+        return Probed(is_asked=answer is not None, calls=calls)
     return Probed(
         is_asked=True,
         at=answer.at,
@@ -157,17 +158,24 @@ def _probed(answer: Reading[ProviderState] | None) -> Probed:
         tokens=answer.value.tokens_spent,
         today=answer.value.today,
         refused_until=answer.value.refused_until,
+        calls=calls,
     )
 
 
-def _refused(seen: Observation) -> Refused:
+def _refused(seen: Observation, codes: frozenset[str]) -> Refused:
+    """Return who is refused, with the `codes` of a reading that may show no use any more."""
     usage, answer = seen.usage, seen.provider
+    for_billing = any(is_billing(code) or is_day_limit(code) for code in codes)
     slowed = []
     if isinstance(answer, Available) and answer.value.slow_down:
         slowed.append(answer.at)
     if not isinstance(usage, Available):
-        return Refused(slowed_at=max(slowed, default=None), is_lost=usage is not None)
-    if SLOW_DOWN in usage.value.refused_codes:
+        return Refused(
+            slowed_at=max(slowed, default=None),
+            is_lost=usage is not None,
+            for_billing=for_billing,
+        )
+    if SLOW_DOWN in codes:
         slowed.append(usage.at)
     return Refused(
         per_minute=usage.value.rate_limited_per_minute,
@@ -175,22 +183,15 @@ def _refused(seen: Observation) -> Refused:
         source=usage.source,
         at=usage.at,
         slowed_at=max(slowed, default=None),
-        used_up=_used_up(usage),
+        for_billing=for_billing,
+        used_up=_used_up(codes, usage.at),
     )
 
 
-def _used_up(usage: Available[KeyUsage]) -> UsedUp | None:
-    quotas = sorted(filter(None, map(day_quota, usage.value.refused_codes)))
-    until = used_up_until(usage.at) if quotas else None
+def _used_up(codes: frozenset[str], at: float) -> UsedUp | None:
+    quotas = sorted(filter(None, map(day_quota, codes)))
+    until = used_up_until(at) if quotas else None
     return None if until is None else UsedUp(quotas[0], until)
-
-
-def _for_billing(seen: Observation) -> bool:
-    """Tell whether workers meet billing errors: also by a reading that shows no use any more."""
-    usage = seen.usage
-    return isinstance(usage, Available) and any(
-        is_billing(code) or is_day_limit(code) for code in usage.value.refused_codes
-    )
 
 
 def _calls_per_task(queues: Sequence[Queue], seen: Observation) -> Ratio | None:

@@ -25,16 +25,19 @@ def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
         known = {depth.name for depth in depths}
         queues = tuple(queue for queue in queues if queue.name in known)
     by_name = {depth.name: depth for depth in depths}
-    shown = tuple(_shown(queue, by_name[queue.name]) for queue in queues)
-    wanted = demand(queues, by_name)
-    activating = {queue.name: queue.activation_messages for queue in queues}
+    shown = [_shown(queue, by_name[queue.name]) for queue in queues]
+    counted = [one.counted for one in shown]
+    wanted = _most(queues, counted)
     return Backlog(
         source=found.source,
-        queues=shown,
-        messages=sum(one.counted for one in shown),
-        ready=sum(one.ready for one in shown),
+        queues=tuple(shown),
+        messages=sum(counted),
+        ready=sum([one.ready for one in shown]),
         demand=wanted,
-        is_active=any(one.counted > activating[one.name] for one in shown),
+        is_active=any(
+            messages > queue.activation_messages
+            for queue, messages in zip(queues, counted, strict=True)
+        ),
         is_near_target=within_tolerance(wanted, current, spec.behavior),
     )
 
@@ -42,6 +45,8 @@ def backlog(spec: PoolSpec, seen: Observation, current: int) -> Backlog | None:
 def _shown(queue: Queue, seen: observation.QueueDepth) -> QueueDepth:
     leaves_out = queue.exclude_unacknowledged
     depth = QueueDepth(queue.name, seen.ready, seen.unacked, 0, leaves_out)
+    if not depth.counted:
+        return depth
     return depth._replace(tokens_waiting=depth.counted * sum(queue.costs.values()))
 
 
@@ -50,7 +55,10 @@ def demand(queues: Sequence[Queue], depths: Mapping[str, observation.QueueDepth]
 
     This is the HPA's external metric with an average value, and its largest over several metrics.
     """
-    counted = [(queue, _shown(queue, depths[queue.name]).counted) for queue in queues]
+    return _most(queues, [_shown(queue, depths[queue.name]).counted for queue in queues])
+
+
+def _most(queues: Sequence[Queue], counted: Sequence[int]) -> Demand:
     asked = [
         Demand(
             ceil(messages / queue.messages_per_replica),
@@ -58,7 +66,7 @@ def demand(queues: Sequence[Queue], depths: Mapping[str, observation.QueueDepth]
             messages,
             queue.messages_per_replica,
         )
-        for queue, messages in counted
+        for queue, messages in zip(queues, counted, strict=True)
     ]
     return max(asked, key=lambda one: (one.replicas, one.messages / one.messages_per_replica))
 

@@ -14,7 +14,7 @@ from scanpool.decide.assess.namespace_rules import Allowed
 from scanpool.decide.assess.placement import Ask, Own, place
 from scanpool.decide.signals import Lack, Room
 from scanpool.models.observation import Observation, Pod, Target
-from scanpool.models.placement import NamespaceRules
+from scanpool.models.placement import NamespaceRules, larger
 from scanpool.models.reading import Available, Reading, Unavailable
 from scanpool.models.spec import PoolSpec, Unschedulable
 from scanpool.models.units import MEBIBYTE, WHOLE_PERCENT
@@ -50,7 +50,7 @@ def room(spec: PoolSpec, observation: Observation, used: int, now: float) -> Roo
     if template is None:
         return Room(None, "unknown", running, waits=waits)
     rules = told.value if isinstance(told, Available) else NO_RULES
-    asked = Counter(namespace_rules.requests(template.placement, rules)) | Counter(target.asked)
+    asked = larger(namespace_rules.requests(template.placement, rules), target.asked)
     request = asked.get("memory", template.memory_request)
     per_replica = max(request, used)
     source = "working set" if used > request else "requests"

@@ -89,13 +89,14 @@ def by_level(measured: Use, seen: Bucket) -> Use:
         return measured
     used = own if measured.own_is_told else look.own(seen.per_replica) or 0.0
     source = LEVEL if measured.source is None else f"{measured.source} and {LEVEL}"
-    return replace(
-        measured,
-        whole=replace(measured.whole, tokens=max(whole or 0.0, used + others)),
-        own=replace(measured.own, tokens=own),
-        others=replace(measured.others, tokens=others),
+    return Use(
+        whole=measured.whole.having(max(whole or 0.0, used + others)),
+        own=measured.own.having(own),
+        others=measured.others.having(others),
         source=source,
         at=measured.at or look.at,
+        own_at=measured.own_at,
+        own_since=measured.own_since,
         own_is_told=measured.own_is_told and is_told,
         others_are_told=True,
     )
