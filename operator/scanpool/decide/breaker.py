@@ -110,7 +110,7 @@ class Verdict:
 def step(breaker: Breaker, signals: LlmSignals, window_seconds: float, now: float) -> Breaker:
     """Return the breaker, moved by the last probe's answer, or by what the workers met."""
     probed = signals.probed
-    if breaker.state is Quota.CLOSED and not breaker.starts_slowly(now):
+    if breaker.state is Quota.CLOSED and not breaker.starts_slowly(now) and _counts(breaker):
         breaker = replace(breaker, refusals=0, until=None)
     breaker = _met_by_workers(breaker, signals.refused, window_seconds)
     if not probed.is_asked:
@@ -122,8 +122,8 @@ def step(breaker: Breaker, signals: LlmSignals, window_seconds: float, now: floa
             if code is None
             else _refused(breaker, code, probed.at, _end(probed))
         )
-    is_known = breaker.taints_refusals(window_seconds, now)
-    return replace(breaker, suspected=not is_known and signals.refused.for_billing)
+    suspected = signals.refused.for_billing and not breaker.taints_refusals(window_seconds, now)
+    return breaker if suspected == breaker.suspected else replace(breaker, suspected=suspected)
 
 
 def judge(breaker: Breaker, llm: Llm, current: int, min_replicas: int, now: float) -> Verdict:
@@ -271,6 +271,11 @@ def _answered(breaker: Breaker, at: float) -> Breaker:
     if breaker.state is Quota.OPEN:
         return replace(breaker, state=Quota.HALF_OPEN, since=at, until=None)
     return Breaker(refusals=breaker.refusals, closed_at=at)
+
+
+def _counts(breaker: Breaker) -> bool:
+    """Tell whether it still knows of refusals."""
+    return breaker.refusals > 0 or breaker.until is not None
 
 
 def _is_new(breaker: Breaker, at: float) -> bool:

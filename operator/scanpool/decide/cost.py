@@ -108,7 +108,8 @@ def step(
         learned = _see_at_least(learned, use, workers.pods)
     ready = workers.ready
     if not (ready > 0 and signals.backlog.ready >= ready and ready == workers.pods):
-        return replace(learned, busy_since=None, busy_replicas=0)
+        was_busy = learned.busy_since is not None or learned.busy_replicas
+        return replace(learned, busy_since=None, busy_replicas=0) if was_busy else learned
     if learned.busy_since is None or learned.busy_replicas != ready:
         return replace(learned, busy_since=signals.now, busy_replicas=ready)
     if use.own_at is None or not use.own.tokens:

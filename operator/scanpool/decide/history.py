@@ -72,7 +72,7 @@ def _had(known: Recommendation | None, signals: Signals) -> Recommendation:
         known = Recommendation(now, ready)
     if signals.holds:
         return known
-    return known._replace(replicas=min(known.replicas, signals.asked))
+    return Recommendation(known.at, min(known.replicas, signals.asked))
 
 
 def heard(history: History, scalings: Sequence[Scaling]) -> History:

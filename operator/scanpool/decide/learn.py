@@ -1,6 +1,7 @@
 """The second stride: every part of the memory steps once, by the signals of this tick."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from scanpool.decide import (
     activation,
@@ -21,6 +22,7 @@ from scanpool.decide import (
 )  # fmt: skip
 from scanpool.decide.backoff import Billing
 from scanpool.decide.breaker import Breaker, Quota
+from scanpool.decide.keys import Breakers
 from scanpool.decide.llm_signals import LlmSignals
 from scanpool.decide.memory import LlmMemory, Memory
 from scanpool.decide.signals import Signals
@@ -34,17 +36,9 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     Some parts have stepped while the signals were made, because those rest on them: the limits, the
     belief in the reading of use and the bucket, beside the working sets.
     """
-    own = replace(
-        memory,
-        history=history.step(memory.history, spec, signals),
-        working_sets=signals.working_sets,
-        failures=signals.failures,
-        activity=activation.step(memory.activity, signals),
-        restarts=restarts.step(memory.restarts, signals),
-        held=held.step(memory.held, signals),
-    )
+    past = history.step(memory.history, spec, signals)
     llms = {
-        name: _of_limit(spec.only(name), signals.only(name), memory.of(name), own.history)
+        name: _of_limit(spec.only(name), signals.only(name), memory.of(name), past)
         for name in spec.limits
     }
     breakers = {name: one.breaker for name, one in llms.items()}
@@ -52,7 +46,13 @@ def learn(spec: PoolSpec, signals: Signals, memory: Memory) -> Memory:
     verdicts = served.judge(spec, signals, breakers)
     costs = {name: one.cost for name, one in llms.items()}
     return replace(
-        own,
+        memory,
+        history=past,
+        working_sets=signals.working_sets,
+        failures=signals.failures,
+        activity=activation.step(memory.activity, signals),
+        restarts=restarts.step(memory.restarts, signals),
+        held=held.step(memory.held, signals),
         llms=llms,
         served=served.step(memory.served, spec, signals, verdicts),
         throughput=throughput.step(memory.throughput, signals, max(refused, default=None)),
@@ -72,8 +72,7 @@ def _of_limit(
     billing = _billing(known, paid, seen, window, now)
     in_force = limits.in_force(seen.limits, llm)
     held_back = backoff.step(known.backoff, seen, billing, now)
-    return replace(
-        known,
+    return LlmMemory(
         breaker=paid.breaker,
         keys=paid.keys,
         backoff=held_back,
@@ -87,17 +86,22 @@ def _of_limit(
     )
 
 
-def _paid(known: LlmMemory, seen: LlmSignals, window: float, now: float) -> LlmMemory:
-    """Return the memory with the breaker after this tick; of several keys, with that of each."""
+class _Paid(NamedTuple):
+    """The breaker of a limit, and of several keys that of each."""
+
+    breaker: Breaker
+    keys: Breakers
+
+
+def _paid(known: LlmMemory, seen: LlmSignals, window: float, now: float) -> _Paid:
+    """Return the breakers after this tick."""
     if not seen.keys or not seen.probed.is_asked:
-        return replace(known, breaker=breaker.step(known.breaker, seen, window, now), keys={})
+        return _Paid(breaker.step(known.breaker, seen, window, now), {})
     each = keys.step(known.keys, seen, window, now)
-    return replace(known, breaker=keys.together(each), keys=each)
+    return _Paid(keys.together(each), each)
 
 
-def _billing(
-    known: LlmMemory, paid: LlmMemory, seen: LlmSignals, window: float, now: float
-) -> Billing:
+def _billing(known: LlmMemory, paid: _Paid, seen: LlmSignals, window: float, now: float) -> Billing:
     """Return what the breakers make of the workers' 429s: those of any key may be about money."""
     before, after = known.keys or {ONLY: known.breaker}, paid.keys or {ONLY: paid.breaker}
     has_opened = any(

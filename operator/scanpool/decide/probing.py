@@ -56,17 +56,14 @@ class Probing:
 
 def step(seen: LlmSignals, in_force: Mapping[Unit, Limit], now: float) -> Probing:
     """Return how often this tick's readings call for a probe."""
-    limits = {unit: one.value for unit, one in in_force.items()}
-    spent, least = seen.probed.tokens, 0.0
-    if spent and Unit.TOKENS in limits:
-        least = spent * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.TOKENS])
-    calls = seen.probed.calls
-    if Unit.REQUESTS in limits:
-        least = max(least, calls * SECONDS_PER_MINUTE / (MOST_SHARE * limits[Unit.REQUESTS]))
+    spent, calls, least = seen.probed.tokens, seen.probed.calls, 0.0
+    if spent and (limit := in_force.get(Unit.TOKENS)) is not None:
+        least = spent * SECONDS_PER_MINUTE / (MOST_SHARE * limit.value)
+    if (limit := in_force.get(Unit.REQUESTS)) is not None:
+        least = max(least, calls * SECONDS_PER_MINUTE / (MOST_SHARE * limit.value))
     least = min(least, RAREST_SECONDS)
-    if Unit.REQUESTS_A_DAY in limits:
-        a_day = MOST_DAY_SHARE * limits[Unit.REQUESTS_A_DAY]
-        least = max(least, calls * DAY_SECONDS / a_day)
+    if (limit := in_force.get(Unit.REQUESTS_A_DAY)) is not None:
+        least = max(least, calls * DAY_SECONDS / (MOST_DAY_SHARE * limit.value))
     is_close = _is_close(seen, now) and not seen.probed.rate_limited
     return Probing(is_close, least)
 

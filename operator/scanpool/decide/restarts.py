@@ -15,6 +15,8 @@ Restarts = tuple[Restart, ...]
 
 def step(known: Restarts, signals: Signals) -> Restarts:
     """Return the restarts with those that a tick found: of each container it sees the last."""
+    if not (known or signals.restarts):
+        return ()
     seen = {*known, *signals.restarts}
     fresh = (one for one in seen if one.at > signals.now - REMEMBERED_SECONDS)
     return tuple(sorted(fresh, key=lambda one: (one.at, one.pod)))
