@@ -128,10 +128,10 @@ def checkpoint(memory: Memory) -> Checkpoint:
     )
     return Checkpoint(
         **_kept(memory.llm),
-        **dict(working_sets.kept(memory.working_sets)),
-        **dict(history.kept(memory.history)),
-        **dict(observed.kept(memory.observed)),
-        **dict(spend.kept(memory.spent)),
+        **vars(working_sets.kept(memory.working_sets)),
+        **vars(history.kept(memory.history)),
+        **vars(observed.kept(memory.observed)),
+        **vars(spend.kept(memory.spent)),
         llms=named or None,
         at=memory.at,
     )
@@ -154,16 +154,15 @@ def restore(kept: Checkpoint | None, now: float) -> Memory:
 
 
 def _kept(llm: LlmMemory) -> dict[str, Any]:
-    parts = (
-        cost.kept(llm.cost),
-        limits.kept(llm.limits),
-        bucket.kept(llm.bucket),
-        backoff.kept(llm.backoff),
-        breaker.kept(llm.breaker),
-        day.kept(llm.days),
-        keys.kept(llm.keys),
-    )
-    return {name: value for part in parts for name, value in part}
+    return {
+        **vars(cost.kept(llm.cost)),
+        **vars(limits.kept(llm.limits)),
+        **vars(bucket.kept(llm.bucket)),
+        **vars(backoff.kept(llm.backoff)),
+        **vars(breaker.kept(llm.breaker)),
+        **vars(day.kept(llm.days)),
+        **vars(keys.kept(llm.keys)),
+    }
 
 
 def _restored(kept: KeptLlm, now: float) -> LlmMemory:
