@@ -6,7 +6,7 @@ A field of a status says so by annotation; metrics, `explain`, the CRD and the n
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -19,6 +19,8 @@ RATE_SHARE = 0.02
 OWN_SHARE = 0.10
 # Tokens per minute are shown to this many digits: the fourth is noise of the measurement.
 SHOWN_DIGITS = 3
+# Rates that are kept as shown: most are zero, or follow from a limit that stays the same.
+KEPT_RATES = 1024
 
 
 class Around(NamedTuple):
@@ -104,7 +106,12 @@ def figure(*args: Any, **kwargs: Any) -> Any:
 
 def shown(value: object) -> object:
     """Round a rate to the digits that are shown: 1,643,210 becomes 1,640,000."""
-    return int(float(f"{value:.{SHOWN_DIGITS - 1}e}")) if isinstance(value, int | float) else value
+    return _rounded(value) if isinstance(value, (int, float)) else value
+
+
+@lru_cache(KEPT_RATES)
+def _rounded(value: float) -> int:
+    return int(float(f"{value:.{SHOWN_DIGITS - 1}e}"))
 
 
 @cache

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Clock = Callable[[], float]
 
 SECONDS_PER_MINUTE = 60
 WHOLE_PERCENT = 100
 MEBIBYTE = 1024 * 1024
+# Times that are kept as written: a status tells that of one reading several times, and many pools
+# tell of the same.
+KEPT_TIMES = 1024
 
 
+@lru_cache(KEPT_TIMES)
 def timestamp(at: float) -> str:
     """Return seconds since the epoch as the API writes times: RFC 3339, whole seconds, UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
