@@ -38,14 +38,16 @@ def _by_limit(status: PoolStatus) -> dict[str, PoolStatus]:
 
 def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
     # What is equal is the same by every rule, and soon seen.
-    if rule is NEVER or new is old or new == old:
+    if new is old or new == old:
         return True
     match new, old:
         case BaseModel(), BaseModel():
             around = around._replace(new=new, old=old)
             return all(
-                _is_same(getattr(new, name), getattr(old, name), one, around)
+                _is_same(its, was, one, around)
                 for name, one in _rules(type(new))
+                # Most of a steady pool's status is the same object: not even a call for that.
+                if (its := getattr(new, name)) is not (was := getattr(old, name))
             )
         case tuple(), tuple():
             pairs = zip(new, old, strict=False)
@@ -55,8 +57,9 @@ def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
 
 @cache
 def _rules(model: type[BaseModel]) -> tuple[tuple[str, Same], ...]:
-    """Return the rule of each field; there are as many models as the status has."""
-    return tuple((name, _rule(field.metadata)) for name, field in model.model_fields.items())
+    """Return the rule of each field that may be news; there are as many models as a status has."""
+    found = ((name, _rule(field.metadata)) for name, field in model.model_fields.items())
+    return tuple((name, rule) for name, rule in found if rule is not NEVER)
 
 
 def _rule(metadata: list[Any]) -> Same:
