@@ -126,14 +126,15 @@ def settle(
     for kind, state in states.items():
         old = found.get(kind)
         turned_at = now if old is None or old.status != state.status else old.last_transition_time
-        found[kind] = Condition(
-            type=kind,
-            status=state.status,
-            observed_generation=generation,
-            last_transition_time=turned_at,
-            reason=state.reason,
-            message=state.message[:MAX_MESSAGE_CHARACTERS],
-        )
+        told = {
+            "type": kind,
+            "status": state.status,
+            "observed_generation": generation,
+            "last_transition_time": turned_at,
+            "reason": state.reason,
+            "message": state.message[:MAX_MESSAGE_CHARACTERS],
+        }
+        found[kind] = Condition.renewed(old, told)
     return tuple(found[kind] for kind in ConditionType if kind in found)
 
 
@@ -357,21 +358,18 @@ def _next_try(decision: Decision) -> str:
 
 def _expiring(spec: PoolSpec, signals: Signals, decision: Decision) -> ConditionState:
     """Tell whether messages wait longer than their time to live, before they are gone."""
-    verdicts = {
-        name: verdict
-        for name in decision.llms
-        if (verdict := decision.only(name).breaker) is not None
-    }
-    found = expiry.risk(spec, signals, verdicts)
-    if found is not None:
-        return _true(*found)
     if signals.expiries is None:
         return _unmeasured(
             "how long the queues keep messages is not known: that takes the management API "
             "(rabbitmq.managementUrlSecretRef); see Ready for what it says"
         )
-    first = signals.first_expiry
-    told = "no queue lets messages expire"
-    if first is not None:
-        told = f"the first to expire are those of queue {first.queue}, after {first.seconds:,.0f} s"
+    if (first := signals.first_expiry) is None:
+        return _false(Reason.MESSAGES_IN_TIME, "no queue lets messages expire")
+    verdicts = {
+        name: made.breaker for name, made in decision.llms.items() if made.breaker is not None
+    }
+    found = expiry.risk(spec, signals, verdicts)
+    if found is not None:
+        return _true(*found)
+    told = f"the first to expire are those of queue {first.queue}, after {first.seconds:,.0f} s"
     return _false(Reason.MESSAGES_IN_TIME, told)

@@ -1,8 +1,8 @@
 """What the status tells of the room for replicas: what one takes, how many fit, what is lacking."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from scanpool.decide.signals import Room
+from scanpool.decide.signals import Lack, Room
 from scanpool.models.base import Model
 from scanpool.models.fields import Count
 from scanpool.models.figures import NEVER, OF_ITSELF, Around, Noise
@@ -44,18 +44,25 @@ class MemoryStatus(Model):
     refused: Annotated[str | None, Noise(_refusal_is_same)] = None
 
     @classmethod
-    def of(cls, room: Room) -> Self | None:
-        """Return what is told of the room that there is; None before one has told its size."""
+    def of(cls, room: Room, old: Self | None = None) -> Self | None:
+        """Return what is told of the room that there is; None before one has told its size.
+
+        What was told before stays where it is the same.
+        """
         if room.per_replica is None:
             return None
-        return cls(
-            per_replica=f"{-(-room.per_replica // MEBIBYTE)}Mi",
-            per_replica_source=room.source,
-            fits=room.fits,
-            nodes=room.nodes,
-            lacks=tuple(
-                LackStatus(what=one.what, nodes=len(one.nodes), names=one.nodes[:KEPT_NODES])
-                for one in room.lacks[:KEPT_LACKS]
+        told = {
+            "per_replica": f"{-(-room.per_replica // MEBIBYTE)}Mi",
+            "per_replica_source": room.source,
+            "fits": room.fits,
+            "nodes": room.nodes,
+            "lacks": LackStatus.each_renewed(
+                () if old is None else old.lacks, map(_lack, room.lacks[:KEPT_LACKS])
             ),
-            refused=room.refusal,
-        )
+            "refused": room.refusal,
+        }
+        return cls.renewed(old, told)
+
+
+def _lack(one: Lack) -> dict[str, Any]:
+    return {"what": one.what, "nodes": len(one.nodes), "names": one.nodes[:KEPT_NODES]}

@@ -1,14 +1,14 @@
 """From a tick to the status that people read."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scanpool.decide import schedules
 from scanpool.decide.behavior import Scaling
-from scanpool.decide.decision import Decision
+from scanpool.decide.decision import Decision, Step
 from scanpool.decide.memory import Checkpoint
 from scanpool.decide.observed import Observed, is_recent
-from scanpool.decide.signals import Signals
+from scanpool.decide.signals import QueueDepth, Signals
 from scanpool.decide.spend import Spent
 from scanpool.models.conditions import ConditionType, LimitedBy
 from scanpool.models.reading import Unavailable
@@ -71,9 +71,8 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
     if outcome.elsewhere:
         states = {**states, **of_shards(spec, outcome.elsewhere)}
     states = {**states, **money.conditions(decision.budget)}
-    told = [one for one in previous.conditions if one.type not in PASSING or one.type in states]
+    known = [one for one in previous.conditions if one.type not in PASSING or one.type in states]
     queues = () if backlog is None else backlog.queues
-    tightest = decision.tightest
     return PoolStatus(
         observed_generation=since.generation,
         selector=workers.selector,
@@ -87,20 +86,17 @@ def of_tick(since: Since, spec: PoolSpec, outcome: Outcome, checkpoint: Checkpoi
         backlog=backlog and backlog.messages,
         backlog_source=backlog and (AMQP_NOTE if backlog.source == "amqp" else backlog.source),
         ceilings=llm.shown_ceilings(decision),
-        llm=llm.of_tick(decision.only(tightest), signals.only(tightest)) if decision.llms else None,
-        binding_llm=tightest or None,
-        llms=llm.of_each(decision, signals),
-        queues=tuple(QueueStatus(**one._asdict()) for one in queues),
-        memory=signals.room and MemoryStatus.of(signals.room),
-        steps=tuple(
-            StepStatus(step=one.step, before=one.before, after=one.after, reason=one.reason)
-            for one in decision.steps
-        ),
+        llm=llm.of_tick(decision, signals, previous),
+        binding_llm=decision.tightest or None,
+        llms=llm.of_each(decision, signals, previous),
+        queues=QueueStatus.each_renewed(previous.queues, map(_queue, queues)),
+        memory=signals.room and MemoryStatus.of(signals.room, previous.memory),
+        steps=StepStatus.each_renewed(previous.steps, map(_step, decision.steps)),
         last_scale_time=previous.last_scale_time if outcome.scaled is None else now,
         scalings=_scalings(previous, decision, outcome.scaled, now),
         spend=outcome.spent and money.of_tick(outcome.spent, decision.budget),
         observed=outcome.observed and _observed(previous, outcome.observed, signals.now),
-        conditions=settle(told, states, since.generation, now),
+        conditions=settle(known, states, since.generation, now),
         checkpoint=checkpoint,
     )
 
@@ -124,6 +120,19 @@ def scalings(told: PoolStatus) -> tuple[Scaling, ...]:
         for one in reversed(told.scalings)
         if (at := seconds(one.time)) is not None
     )
+
+
+def _queue(depth: QueueDepth) -> dict[str, Any]:
+    return {
+        "name": depth.name,
+        "ready": depth.ready,
+        "unacked": depth.unacked,
+        "tokens_waiting": depth.tokens_waiting,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"step": step.step, "before": step.before, "after": step.after, "reason": step.reason}
 
 
 def _scalings(

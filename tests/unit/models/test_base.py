@@ -69,3 +69,56 @@ def test_a_model_without_rules_takes_what_its_fields_take() -> None:
     holder = Holder.model_validate({"one": {"size": 1}, "plain": {"size": 10}})
 
     assert (holder.one.size, holder.plain.size) == (1, 10)
+
+
+def test_an_object_with_the_same_values_is_the_old_one() -> None:
+    old = Named(name="a", size=1)
+
+    assert Named.renewed(old, {"name": "a", "size": 1}) is old
+    # As it is read, with what is left out.
+    read = Named.model_validate({"name": "a"})
+    assert Named.renewed(read, {"name": "a", "size": 0}) is read
+
+
+RENEWED: list[Any] = [
+    pytest.param(None, {"name": "a", "size": 1}, Named(name="a", size=1), id="none-before"),
+    pytest.param(
+        Named(name="a", size=1), {"name": "a", "size": 2}, Named(name="a", size=2), id="changed"
+    ),
+    pytest.param(Named(name="a", size=1), {"name": "a"}, Named(name="a"), id="left-out"),
+]
+
+
+@pytest.mark.parametrize(("old", "values", "expected"), RENEWED)
+def test_an_object_with_another_value_is_a_new_one(
+    old: Named | None, values: dict[str, Any], expected: Named
+) -> None:
+    found = Named.renewed(old, values)
+
+    assert found is not old
+    assert found == expected
+
+
+def test_a_new_object_is_checked() -> None:
+    with pytest.raises(ValidationError, match="size is less than 10"):
+        Bounded.renewed(Bounded(size=9), {"name": "", "size": 10})
+
+
+def test_each_object_is_compared_with_that_of_its_place() -> None:
+    a, b = Named(name="a", size=1), Named(name="b", size=2)
+    of_a, of_b, of_c = (
+        {"name": name, "size": size} for name, size in (("a", 1), ("b", 2), ("c", 3))
+    )
+
+    same = Named.each_renewed((a, b), (of_a, of_b))
+    assert same[0] is a
+    assert same[1] is b
+    longer = Named.each_renewed((a,), (of_a, of_b))
+    assert longer[0] is a
+    assert longer == (a, b)
+    assert Named.each_renewed((a, b), (of_a,)) == (a,)
+    assert Named.each_renewed((a, b), (of_b, of_a)) == (b, a)
+    other = Named.each_renewed((a, b), (of_c, of_b))
+    assert other == (Named(name="c", size=3), b)
+    assert other[1] is b
+    assert Named.each_renewed((), ()) == ()

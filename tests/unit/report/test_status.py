@@ -30,7 +30,9 @@ from scanpool.decide.breaker import Breaker, Quota
 from scanpool.decide.bucket import Bucket, OthersUse
 from scanpool.decide.cost import Learned
 from scanpool.decide.observed import Change, Observed, Slot
+from scanpool.decide.signals import Lack, Room
 from scanpool.models import placement
+from scanpool.models.base import Model
 from scanpool.models.claims import Claim, Need, Unit
 from scanpool.models.conditions import ConditionType, LimitedBy, Reason
 from scanpool.models.error_codes import Refusals
@@ -45,6 +47,7 @@ from scanpool.models.units import MEBIBYTE, timestamp
 from scanpool.report import status
 from scanpool.report.conditions import settle
 from scanpool.report.pool_status import PoolStatus
+from scanpool.report.room_status import MemoryStatus
 from scanpool.report.status import AMQP_NOTE, Outcome, Scaled, Since, of_failure_before
 from strategies import Scenario, scenarios, scenarios_with_gaps
 
@@ -225,6 +228,60 @@ def test_every_status_with_gaps_is_what_the_crd_takes(scenario: Scenario) -> Non
 
     assert faults(dumped(one), SCHEMA) == []
     assert PoolStatus.model_validate(dumped(one)) == one
+
+
+def parts(value: Any, path: str = "status") -> dict[str, Model]:
+    """Return the objects that a status consists of, by where they stand."""
+    if isinstance(value, tuple):
+        pairs = [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+        return {name: part for at, one in pairs for name, part in parts(one, at).items()}
+    if not isinstance(value, Model):
+        return {}
+    inner = [parts(getattr(value, name), f"{path}.{name}") for name in type(value).model_fields]
+    return {path: value, **{name: part for one in inner for name, part in one.items()}}
+
+
+def test_what_is_as_it_was_is_the_same_object() -> None:
+    def told_after(before: PoolStatus) -> PoolStatus:
+        return after_tick(FULL_SPEC, FULL_OBSERVATION, FULL_MEMORY, before, peers=(PEER,))
+
+    # As the API server gives it back.
+    before = PoolStatus.model_validate(dumped(told_after(PoolStatus())))
+
+    was, now = parts(before), parts(told_after(before))
+
+    assert now == was
+    kept = {name for name, part in now.items() if part is was[name]}
+    # What tells of the tick itself is made anew, and nothing else.
+    made = {name for name in now.keys() - kept if not name.startswith("status.checkpoint")}
+    assert made == {"status", "status.llm", "status.spend"}
+    for name in ("queues[0]", "steps[0]", "conditions[0]", "memory", "llm.budget"):
+        assert f"status.{name}" in kept
+    for name in ("refusals[1]", "figures[0]", "budget.others[0]"):
+        assert f"status.llm.{name}" in kept
+
+
+def test_room_that_is_as_it_was_is_the_same_object() -> None:
+    lacks = (Lack("memory", ("node-a", "node-b")), Lack("cpu", ("node-c",)))
+    room = Room(64 * MEBIBYTE, "requests", 1, nodes=3, total=1, fits=0, lacks=lacks)
+    before = MemoryStatus.of(room)
+    assert before is not None
+
+    assert MemoryStatus.of(room, before) is before
+    fuller = MemoryStatus.of(replace(room, nodes=4), before)
+    assert fuller is not None
+    assert (fuller.nodes, fuller.lacks[0] is before.lacks[0]) == (4, True)
+
+
+@given(scenarios(), scenarios_with_gaps())
+def test_what_was_told_before_leaves_its_history_and_nothing_else(
+    first: Scenario, second: Scenario
+) -> None:
+    for one, other in ((first, second), (second, first), (first, first)):
+        before = after_tick(*one)
+        history = PoolStatus(conditions=before.conditions, scalings=before.scalings)
+
+        assert after_tick(*other, previous=before) == after_tick(*other, previous=history)
 
 
 @pytest.mark.parametrize(
