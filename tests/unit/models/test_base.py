@@ -45,6 +45,18 @@ def test_what_is_changed_in_a_copy_is_told_of_the_copy_alone() -> None:
         assert kept.model_fields_set == {"name"}
 
 
+def test_objects_are_equal_by_their_class_and_the_values_of_their_fields() -> None:
+    one = Named(name="a")
+
+    # Whether a value was left out or set makes no difference.
+    assert one == Named.model_validate({"size": 0, "name": "a"})
+    assert hash(one) == hash(Named(name="a", size=0))
+    assert one != Named(name="b")
+    assert one != Bounded(name="a")
+    assert Bounded(name="a") != one
+    assert one != {"name": "a", "size": 0}
+
+
 MAKE: list[Any] = [
     pytest.param(lambda size: Bounded(size=size), id="by-name"),
     pytest.param(lambda size: Bounded.model_validate({"size": size}), id="parsed"),
