@@ -161,10 +161,13 @@ class KeptCost(Model):
     learned_seconds: Annotated[int | None, Noise(NEVER)] = None
 
 
+NOTHING_KEPT = KeptCost()
+
+
 def kept(learned: Learned) -> KeptCost:
     """Return what the next process needs."""
     if learned.tokens is None:
-        return KeptCost()
+        return NOTHING_KEPT
     return KeptCost(
         tokens_per_replica_minute=rounded(learned.tokens),
         learned_seconds=int(learned.seconds // KEPT_STEP_SECONDS) * KEPT_STEP_SECONDS,

@@ -98,13 +98,18 @@ class KeptDays(Model):
     days: Annotated[tuple[KeptDay, ...] | None, Noise(NEVER)] = None
 
 
+NOTHING_KEPT = KeptDays()
+
+
 def kept(days: Days) -> KeptDays:
     """Return what the next process needs."""
+    if not days:
+        return NOTHING_KEPT
     found = tuple(
         KeptDay(unit=unit, spent=int(one.amount), at=one.at, ends_at=one.ends_at)
         for unit, one in sorted(days.items())
     )
-    return KeptDays(days=found or None)
+    return KeptDays(days=found)
 
 
 def restored(kept: KeptDays) -> Days:

@@ -98,10 +98,13 @@ class KeptHistory(Model):
     had_at: Annotated[float | None, Noise(NEVER)] = None
 
 
+NOTHING_KEPT = KeptHistory()
+
+
 def kept(history: History) -> KeptHistory:
     """Return what the next process needs."""
     had = history.had
-    return KeptHistory() if had is None else KeptHistory(had_replicas=had.replicas, had_at=had.at)
+    return NOTHING_KEPT if had is None else KeptHistory(had_replicas=had.replicas, had_at=had.at)
 
 
 def restored(kept: KeptHistory) -> History:

@@ -62,12 +62,17 @@ class KeptKeys(Model):
     by_key: tuple[KeptKey, ...] | None = None
 
 
+NOTHING_KEPT = KeptKeys()
+
+
 def kept(keys: Breakers) -> KeptKeys:
     """Return what the next process needs."""
+    if not keys:
+        return NOTHING_KEPT
     found = tuple(
-        KeptKey(name=name, **dict(breaker.kept(one))) for name, one in sorted(keys.items())
+        KeptKey(name=name, **vars(breaker.kept(one))) for name, one in sorted(keys.items())
     )
-    return KeptKeys(by_key=found or None)
+    return KeptKeys(by_key=found)
 
 
 def restored(kept: KeptKeys) -> Breakers:

@@ -8,6 +8,7 @@ agrees: a single odd header must not let a pool run into 429s.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from scanpool.models.base import Model
@@ -19,6 +20,8 @@ PROBE, ADMIN, SPEC = "probe", "admin", "spec"
 KEPT_SECONDS = 3600.0
 # An enumeration lists its members anew each time.
 UNITS = tuple(Unit)
+# Limits that are kept in checkpoints, by all pools of this process: those of one key have the same.
+KEPT_LIMITS = 256
 TOKEN_UNITS = (Unit.TOKENS, Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
 
 
@@ -130,12 +133,13 @@ class KeptLimits(Model):
 
 def kept(known: KnownLimits) -> KeptLimits:
     """Return what the next process needs."""
-    return KeptLimits(
-        limits=tuple(
-            KeptLimit(unit=unit, value=one.value, source=one.source)
-            for unit, one in sorted(known.by_unit.items())
-        )
-    )
+    limits = sorted(known.by_unit.items())
+    return KeptLimits(limits=tuple(_kept(unit, one.value, one.source) for unit, one in limits))
+
+
+@lru_cache(KEPT_LIMITS)
+def _kept(unit: Unit, value: int, source: str) -> KeptLimit:
+    return KeptLimit(unit=unit, value=value, source=source)
 
 
 def restored(kept: KeptLimits, now: float) -> KnownLimits:

@@ -92,10 +92,13 @@ class KeptObserved(Model):
     would_have_changed: Annotated[tuple[KeptSlot, ...] | None, Noise(NEVER)] = None
 
 
+NOTHING_KEPT = KeptObserved()
+
+
 def kept(observed: Observed | None) -> KeptObserved:
     """Return what the next process needs."""
     if observed is None:
-        return KeptObserved()
+        return NOTHING_KEPT
     slots = tuple(KeptSlot(at=one.at, changes=one.changes) for one in observed.slots)
     return KeptObserved(would_have=observed.desired, would_have_changed=slots or None)
 

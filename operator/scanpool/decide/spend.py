@@ -190,10 +190,13 @@ class KeptSpent(Model):
     spend_ended: Annotated[float | None, Noise(NEVER)] = None
 
 
+NOTHING_KEPT = KeptSpent()
+
+
 def kept(spent: Spent | None) -> KeptSpent:
     """Return what the next process needs."""
     if spent is None:
-        return KeptSpent()
+        return NOTHING_KEPT
     return KeptSpent(
         spent=spent.amount,
         spent_at=spent.at,
