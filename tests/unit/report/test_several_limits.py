@@ -53,6 +53,7 @@ def shown(
     worked_off: float = 1.0,
     waiting: int = 100,
     keys: Available[Mapping[str, Reading[ProviderState]]] | None = None,
+    previous: PoolStatus | None = None,
 ) -> PoolStatus:
     """Return the status of two replicas for which more waits than any limit feeds.
 
@@ -70,7 +71,8 @@ def shown(
     }
     signals, memory, decision = think(pool, of_limits(seen_of), settled(2))
     outcome = Outcome(signals, decision)
-    return status.of_tick(Since(PoolStatus(), 1), pool, outcome, checkpoint(memory))
+    since = Since(previous or PoolStatus(), 1)
+    return status.of_tick(since, pool, outcome, checkpoint(memory))
 
 
 def condition(of: PoolStatus, kind: ConditionType) -> tuple[str, str, str]:
@@ -91,6 +93,21 @@ def test_the_status_shows_each_with_its_numbers_and_which_one_binds() -> None:
     assert found.llm is not None
     assert dict(found.llm) == {name: getattr(found.llms[0], name) for name in dict(found.llm)}
     assert found.ceilings == {"tokens": 2}
+
+
+def test_what_is_told_of_a_limit_as_before_is_what_was_told_of_that_limit() -> None:
+    before = shown(spec())
+    assert before.llms is not None
+    # As they stand in a status by another hand.
+    turned = before.model_copy(update={"llms": before.llms[::-1]})
+
+    found = shown(spec(), previous=turned)
+
+    assert found == before
+    assert found.llms is not None
+    for one, was in zip(found.llms, before.llms, strict=True):
+        assert one.figures
+        assert all(new is old for new, old in zip(one.figures, was.figures, strict=True))
 
 
 def test_the_condition_says_what_waits_and_what_goes_on() -> None:
