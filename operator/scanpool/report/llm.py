@@ -40,6 +40,7 @@ class Told(NamedTuple):
     at: float | None = None
 
 
+# Of a limit that the status before does not tell of.
 NOTHING = LlmStatus()
 
 
