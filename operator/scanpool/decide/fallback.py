@@ -47,6 +47,8 @@ def step(failures: Failures, missing: Missing) -> Failures:
 
 def stood_in(spec: PoolSpec, failures: Failures, missing: Missing) -> StoodIn:
     """Return what a fallback of the spec stands in for by now."""
+    if not (failures.nodes or failures.limits):
+        return StoodIn()
     nodes = _applies(spec.memory.fallback, failures.nodes)
     limits = frozenset(
         name

@@ -22,6 +22,8 @@ REMEMBERED_ANSWERS = 1_024
 
 def in_force(spec: PoolSpec, now: float) -> str | None:
     """Return the name of the schedule that is in force at `now`, in seconds since the epoch."""
+    if not spec.schedules:
+        return None
     begun = {one.name: at for one in spec.schedules if (at := _begun_at(one, now)) is not None}
     # Of those that began in the same minute the last of the spec counts.
     return max(reversed(begun), key=lambda name: begun[name], default=None)

@@ -216,8 +216,10 @@ def _rooms(node: Node, ask: Ask) -> dict[str, int]:
 
 def _has_affinity(node: Node, terms: Sequence[NodeTerm] | None) -> bool:
     """Tell whether any term holds; one that names nothing holds for no node."""
+    if terms is None:
+        return True
     named = {"metadata.name": node.name}
-    return terms is None or any(
+    return any(
         (term.labels or term.names)
         and all(one.holds(node.labels) for one in term.labels)
         and all(one.holds(named) for one in term.names)
