@@ -172,6 +172,7 @@ class Loops:
         self._abandoned: list[_Loop] = []
         self._next_first = monotonic()
         self._got_on_at = monotonic()
+        self._is_closed = False
 
     async def replace(self, namespace: str, objects: Iterable[Mapping[str, Any]]) -> None:
         """Take all pools of a namespace, of all of them if it is empty.
@@ -214,7 +215,8 @@ class Loops:
             loop.wake()
 
     async def close(self) -> None:
-        """End all loops."""
+        """End all loops, and begin none any more: the watch of pools may end later."""
+        self._is_closed = True
         loops = [*self._loops.values(), *self._abandoned]
         self._loops.clear()
         await asyncio.gather(*(loop.stop() for loop in loops))
@@ -251,6 +253,8 @@ class Loops:
         return self._monotonic() - self._got_on_at <= patience
 
     def _begin(self, pool: Pool) -> None:
+        if self._is_closed:
+            return
         now = self._monotonic()
         if not self._loops:
             self._got_on_at = now

@@ -484,6 +484,21 @@ async def test_removing_a_pool_that_never_was_is_no_matter(loops: Loops) -> None
     await loops.drop(body(uid="uid-1"))
 
 
+async def test_what_the_watch_tells_after_the_end_begins_nothing(
+    loops: Loops, ticks: Ticks
+) -> None:
+    """A tick that begins then holds up the end of the process, and acts without its Lease."""
+    await loops.put(body())
+    await ticks.reach(1)
+    await loops.close()
+
+    await loops.put(body(generation=2))
+    await loops.replace("", [body(), body("other", uid="uid-2")])
+    await settle()
+
+    assert len(ticks.seen) == 1
+
+
 async def test_closing_ends_every_tick(loops: Loops, ticks: Ticks) -> None:
     async def hang(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
         await asyncio.Event().wait()
