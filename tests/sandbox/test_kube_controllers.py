@@ -10,6 +10,7 @@ import pytest
 from sandbox.waiting import until
 from scanpool_sandbox.kube import KubeEmulator, Node, Simulated
 from scanpool_sandbox.kube.controllers.deployments import deployments
+from scanpool_sandbox.kube.controllers.events import emit
 from scanpool_sandbox.kube.objects import find_condition, parse_time
 from scanpool_sandbox.kube.store import Change
 from scanpool_sandbox.kube.writing.deletion import DeleteOptions
@@ -168,6 +169,14 @@ async def test_what_a_deployment_waits_for_concerns_it(kube: KubeEmulator) -> No
         ("MODIFIED", pod, []),
     ):
         assert list(concerned(Change(1, kind, ("", "pods"), after, pod))) == named
+
+
+async def test_an_event_that_says_the_same_is_counted_up(kube: KubeEmulator) -> None:
+    about = make_map(kube, "about")
+    for message in ("same", "same", "other"):
+        emit(kube.api, about, "Normal", "Told", message, "test")
+    events = kube.api.list(kube.api.resource("events"), "default")
+    assert sorted((e["message"], e["count"]) for e in events) == [("other", 1), ("same", 2)]
 
 
 async def test_a_namespace_gets_back_what_every_one_has(kube: KubeEmulator) -> None:

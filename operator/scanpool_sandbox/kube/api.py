@@ -100,9 +100,8 @@ class Api:
         old = self.store.get(resource.key, namespace_of(obj), name_of(obj))
         if old is None or old.get("status") == status:
             return old or obj
-        return commit.replace(
-            self.store, resource, old, {**copied(old), "status": status}, _BY_SYSTEM, "status"
-        )
+        written = {"metadata": {"name": name_of(old)}, "status": status}
+        return commit.replace(self.store, resource, old, written, _BY_SYSTEM, "status")
 
     def replace(self, resource: Resource, old: Obj, new: Obj) -> Obj:
         """Write a controller's change of a stored object; 409 if it changed meanwhile."""

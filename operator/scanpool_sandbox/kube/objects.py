@@ -18,6 +18,11 @@ def copied(value: Any) -> Any:
     return value
 
 
+def with_own_metadata(obj: Obj) -> Obj:
+    """Copy an object of which only fields of the metadata, or whole parts, are to be set."""
+    return {**obj, "metadata": dict(obj["metadata"])}
+
+
 def rfc3339(moment: datetime | None = None) -> str:
     """Write now, or `moment`, as metav1.Time does: UTC, whole seconds."""
     return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

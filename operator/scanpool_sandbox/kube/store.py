@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.errors import expired
-from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of
+from scanpool_sandbox.kube.objects import Obj, name_of, namespace_of, with_own_metadata
 from scanpool_sandbox.kube.owners import Owners
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class Store:
     def remove(self, key: Key, namespace: str, name: str) -> Obj:
         """Take an object out; returned is its last state, under the deletion's revision."""
         previous = self._objects[key][namespace].pop(name)
-        last = copied(previous)
+        last = with_own_metadata(previous)
         self._commit("DELETED", key, last, previous)
-        return dict(last)
+        return last
 
     def _commit(self, kind: str, key: Key, obj: Obj, previous: Obj | None) -> None:
         self.revision += 1

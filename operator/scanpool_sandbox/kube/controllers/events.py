@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of, rfc3339
-from scanpool_sandbox.kube.writing.metadata import random_suffix
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.api import Api
@@ -14,21 +14,20 @@ _SUFFIX_LENGTH = 16
 
 
 def emit(api: Api, about: Obj, kind: str, reason: str, message: str, component: str) -> None:
-    """Write an event (`kind` is Normal or Warning), or count up the one that says the same."""
+    """Write an event (`kind` is Normal or Warning), or count up the one that says the same.
+
+    What it says is in its name, so that it is found again without a search.
+    """
     events = api.resource("events")
     namespace = namespace_of(about) or "default"
     now = rfc3339()
-    for event in api.store.items(events.key, namespace):
-        same = (
-            event.get("involvedObject", {}).get("uid") == about["metadata"]["uid"]
-            and event.get("reason") == reason
-            and event.get("message") == message
-        )
-        if same:
-            again = copied(event)
-            again.update(count=event.get("count", 1) + 1, lastTimestamp=now)
-            api.replace(events, event, again)
-            return
+    what = "\0".join((about["metadata"]["uid"], reason, message)).encode()
+    name = f"{name_of(about)}.{hashlib.sha256(what).hexdigest()[:_SUFFIX_LENGTH]}"
+    if event := api.store.get(events.key, namespace, name):
+        again = copied(event)
+        again.update(count=event["count"] + 1, lastTimestamp=now)
+        api.replace(events, event, again)
+        return
     home = api.store.get(("", "namespaces"), "", namespace)
     if home is None or home["metadata"].get("deletionTimestamp"):
         return
@@ -36,7 +35,7 @@ def emit(api: Api, about: Obj, kind: str, reason: str, message: str, component: 
         events,
         namespace,
         {
-            "metadata": {"name": f"{name_of(about)}.{random_suffix(_SUFFIX_LENGTH)}"},
+            "metadata": {"name": name},
             "involvedObject": {
                 "apiVersion": about["apiVersion"],
                 "kind": about["kind"],

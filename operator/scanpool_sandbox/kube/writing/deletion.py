@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scanpool_sandbox.kube.errors import bad_request, conflict
-from scanpool_sandbox.kube.objects import Obj, copied, name_of, namespace_of, rfc3339
+from scanpool_sandbox.kube.objects import Obj, name_of, namespace_of, rfc3339, with_own_metadata
 from scanpool_sandbox.kube.writing.commit import may_vanish
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def delete(store: Store, resource: Resource, old: Obj, options: DeleteOptions) -
     _check_preconditions(resource, old, options)
     if options.propagation_policy not in _POLICY_FINALIZERS:
         raise bad_request(f"unknown propagationPolicy {options.propagation_policy!r}")
-    obj = copied(old)
+    obj = with_own_metadata(old)
     _mark(obj, _grace_period_seconds(resource, old, options), options.propagation_policy)
     if obj["kind"] == "Namespace":
         obj["status"] = {**obj.get("status", {}), "phase": "Terminating"}
