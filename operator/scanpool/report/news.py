@@ -49,7 +49,7 @@ def _is_same(new: Any, old: Any, rule: Same, around: Around) -> bool:
                 # Most of a steady pool's status is the same object: not even a call for that.
                 if (its := getattr(new, name)) is not (was := getattr(old, name))
             )
-        case tuple(), tuple():
+        case tuple(), tuple() if rule is ALWAYS:
             pairs = zip(new, old, strict=False)
             return len(new) == len(old) and all(_is_same(*pair, rule, around) for pair in pairs)
     return rule(new, old, around)

@@ -23,6 +23,7 @@ from scanpool.report.pool_status import (
     ScalingStatus,
     StepStatus,
 )
+from scanpool.report.room_status import LackStatus
 from scanpool.report.spend_status import SpendStatus
 from scanpool.report.zone import Zone
 
@@ -388,6 +389,27 @@ def test_confidence_that_grows_by_itself_is_told_in_few_steps() -> None:
             written, writes = percent, writes + 1
 
     assert (written, writes) == (100, 4)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "is_told"),
+    [
+        pytest.param([("memory", ("node-b",))], False, id="other-nodes"),
+        pytest.param([("memory", ("node-a", "node-b"))], False, id="more-nodes"),
+        pytest.param([("cpu", ("node-a",))], True, id="something-else"),
+        pytest.param([("memory", ("node-a",)), ("cpu", ("node-b",))], True, id="more"),
+    ],
+)
+def test_what_nodes_lack_is_news_and_not_which_of_them_it_is(
+    lacks: list[tuple[str, tuple[str, ...]]], *, is_told: bool
+) -> None:
+    def lacking(*lacks: tuple[str, tuple[str, ...]]) -> PoolStatus:
+        told = tuple(LackStatus(what=what, nodes=len(names), names=names) for what, names in lacks)
+        memory = roomy(1).memory
+        assert memory is not None
+        return status(memory=memory.model_copy(update={"lacks": told}))
+
+    assert is_news(lacking(("memory", ("node-a",))), lacking(*lacks)) == is_told
 
 
 def test_a_slow_drift_is_news_once_it_adds_up() -> None:
