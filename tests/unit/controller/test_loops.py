@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -104,6 +105,12 @@ async def loops(
     await made.close()
 
 
+def due_in_quarters(loops: Loops) -> list[int]:
+    """Count the ticks that are due in each quarter of a second, whenever they begin."""
+    due = [loop._due % 1 for loop in loops._loops.values()]
+    return [sum(int(at * 4) == quarter for at in due) for quarter in range(4)]
+
+
 async def settle() -> None:
     """Let everything run that can run without time going by."""
     for _ in range(20):
@@ -128,20 +135,11 @@ async def test_pools_that_begin_together_do_not_go_on_together(
     loops: Loops, ticks: Ticks, registry: CollectorRegistry
 ) -> None:
     """Each has a moment of its own in the interval, so that no quarter of it has most ticks."""
-    pools, quarters = 100, 4
-    began: dict[str, list[float]] = {}
-
-    async def note(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
-        began.setdefault(pool.name, []).append(time.monotonic())
-        return pool, memory
-
-    ticks.does = note
+    pools = 100
     await loops.replace("", [body(f"p-{n}", uid=f"uid-{n}", interval=1) for n in range(pools)])
     await ticks.reach(4 * pools)
 
-    thirds = [times[2] % 1 for times in began.values() if len(times) > 2]
-    in_quarter = [sum(int(at * quarters) == one for at in thirds) for one in range(quarters)]
-    assert max(in_quarter) < pools / 2
+    assert max(due_in_quarters(loops)) < pools / 2
     assert registry.get_sample_value("scanpool_tick_lag_seconds_count") == len(ticks.seen)
 
 
@@ -149,14 +147,13 @@ async def test_pools_that_were_held_up_together_do_not_go_on_together(
     loops: Loops, ticks: Ticks, clock: Clock
 ) -> None:
     """As by a broker that answers nobody for some intervals: each keeps its own moment."""
-    pools, quarters = 100, 4
+    pools = 100
     answered = asyncio.Event()
-    began: dict[str, list[float]] = {}
+    begun = Counter[str]()
 
     async def held_up(pool: Pool, memory: Memory | None) -> tuple[Pool, Memory | None]:
-        times = began.setdefault(pool.name, [])
-        times.append(clock())
-        if len(times) == 2:
+        begun[pool.name] += 1
+        if begun[pool.name] == 2:
             await answered.wait()
         return pool, memory
 
@@ -167,9 +164,7 @@ async def test_pools_that_were_held_up_together_do_not_go_on_together(
     answered.set()
     await ticks.reach(6 * pools)
 
-    fifths = [times[4] % 1 for times in began.values() if len(times) > 4]
-    in_quarter = [sum(int(at * quarters) == one for at in fifths) for one in range(quarters)]
-    assert max(in_quarter) < pools / 2
+    assert max(due_in_quarters(loops)) < pools / 2
 
 
 async def test_ticks_that_are_due_at_once_do_not_all_begin_at_once(
