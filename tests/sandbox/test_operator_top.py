@@ -116,7 +116,8 @@ def terminal(
         **os.environ, "KUBECONFIG": str(kubeconfig), "TERM": "xterm", "COLUMNS": "160",
         "LINES": "24",
     }  # fmt: skip
-    command = [sys.executable, "-m", "scanpool", *words]
+    # Whoever runs the tests in the background of a script has them ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "scanpool", *words]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
 
