@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -283,7 +283,7 @@ class Reconciler:
         self._metrics.record(pool.namespace, pool.name, current)
         if not is_news(previous, current):
             return pool
-        body = partial(current.model_dump, mode="json", by_alias=True, exclude_none=True)
+        body = cache(partial(current.model_dump, mode="json", by_alias=True, exclude_none=True))
         written = await self._cluster.write_status(pool.namespace, pool.name, body)
         if isinstance(written, Unavailable):
             if written.reason is not Reason.NOT_FOUND:
