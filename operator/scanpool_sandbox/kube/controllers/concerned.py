@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.objects import Obj, is_controlled_by, name_of, namespace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from scanpool_sandbox.kube.api import Api
     from scanpool_sandbox.kube.resources import Key
     from scanpool_sandbox.kube.store import Change, Store
 
 Name = tuple[str, str]
 """Namespace and name."""
+PODS: Key = ("", "pods")
 
 
 def full_name(obj: Obj) -> Name:
@@ -50,3 +54,14 @@ def controlled(store: Store, owner: Obj, key: Key) -> list[Obj]:
     """List the objects of a resource whose controller is `owner`, in the order of their names."""
     found = store.owners.dependents(owner["metadata"]["uid"])
     return [obj for at, obj in found if at.key == key and is_controlled_by(obj, owner)]
+
+
+def with_pods(
+    api: Api, key: Key, kind: str, reconcile: Callable[[Api, Name], float | None]
+) -> Controller[Name]:
+    """Look after the objects of a kind that controls pods: after themselves and their pods."""
+    return Controller(
+        {key: itself, PODS: controllers_of(kind)},
+        partial(names, api.store, key),
+        partial(reconcile, api),
+    )

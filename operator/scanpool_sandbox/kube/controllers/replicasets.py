@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
-from scanpool_sandbox.kube.controllers.concerned import (
-    Name,
-    controlled,
-    controllers_of,
-    itself,
-    names,
-)
+from scanpool_sandbox.kube.controllers.concerned import PODS, Name, controlled, with_pods
 from scanpool_sandbox.kube.controllers.events import emit
-from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.objects import (
     Obj,
     copied,
@@ -28,10 +20,10 @@ from scanpool_sandbox.kube.writing.metadata import random_suffix
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.controllers.loop import Controller
     from scanpool_sandbox.kube.resources import Key
 
 _SETS: Key = ("apps", "replicasets")
-_PODS: Key = ("", "pods")
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _COMPONENT = "replicaset-controller"
 
@@ -89,11 +81,7 @@ def deletion_order(pod: Obj) -> tuple[object, ...]:
 
 def replica_sets(api: Api) -> Controller[Name]:
     """Look after ReplicaSets: after themselves and their pods."""
-    return Controller(
-        {_SETS: itself, _PODS: controllers_of("ReplicaSet")},
-        partial(names, api.store, _SETS),
-        partial(reconcile_replica_set, api),
-    )
+    return with_pods(api, _SETS, "ReplicaSet", reconcile_replica_set)
 
 
 def reconcile_replica_set(api: Api, name: Name) -> float | None:
@@ -101,7 +89,7 @@ def reconcile_replica_set(api: Api, name: Name) -> float | None:
     replica_set = api.store.get(_SETS, *name)
     if replica_set is None:
         return None
-    active = [pod for pod in controlled(api.store, replica_set, _PODS) if is_active(pod)]
+    active = [pod for pod in controlled(api.store, replica_set, PODS) if is_active(pod)]
     if not replica_set["metadata"].get("deletionTimestamp"):
         _scale(api, replica_set, active)
     status = _status(replica_set, active)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from scanpool_sandbox.kube.controllers.concerned import (
-    Name,
-    controlled,
-    controllers_of,
-    itself,
-    names,
-)
+from scanpool_sandbox.kube.controllers.concerned import PODS, Name, controlled, with_pods
 from scanpool_sandbox.kube.controllers.deployments import template_hash
 from scanpool_sandbox.kube.controllers.events import emit
-from scanpool_sandbox.kube.controllers.loop import Controller
 from scanpool_sandbox.kube.controllers.replicasets import (
     is_available,
     is_ready,
@@ -30,10 +22,10 @@ from scanpool_sandbox.kube.objects import (
 
 if TYPE_CHECKING:
     from scanpool_sandbox.kube.api import Api
+    from scanpool_sandbox.kube.controllers.loop import Controller
     from scanpool_sandbox.kube.resources import Key
 
 _SETS: Key = ("apps", "statefulsets")
-_PODS: Key = ("", "pods")
 REVISION_LABEL = "controller-revision-hash"
 NUMBER_LABEL = "apps.kubernetes.io/pod-index"
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"
@@ -42,11 +34,7 @@ _COMPONENT = "statefulset-controller"
 
 def stateful_sets(api: Api) -> Controller[Name]:
     """Look after StatefulSets: after themselves and their pods."""
-    return Controller(
-        {_SETS: itself, _PODS: controllers_of("StatefulSet")},
-        partial(names, api.store, _SETS),
-        partial(reconcile_stateful_set, api),
-    )
+    return with_pods(api, _SETS, "StatefulSet", reconcile_stateful_set)
 
 
 def reconcile_stateful_set(api: Api, name: Name) -> float | None:
@@ -54,7 +42,7 @@ def reconcile_stateful_set(api: Api, name: Name) -> float | None:
     stateful_set = api.store.get(_SETS, *name)
     if stateful_set is None:
         return None
-    pods = sorted(controlled(api.store, stateful_set, _PODS), key=_number)
+    pods = sorted(controlled(api.store, stateful_set, PODS), key=_number)
     if not stateful_set["metadata"].get("deletionTimestamp"):
         _step(api, stateful_set, pods)
     status = _status(stateful_set, pods)
